@@ -1,0 +1,55 @@
+"""Parameters of losses and charts: a symbol, a default, and the interval it may come from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A named number that a formula takes, with its default and its open or closed range."""
+
+    name: str
+    symbol: sp.Symbol
+    default: float
+    interval: sp.Interval
+    meaning: str
+
+    def check(self, value: Any) -> None:
+        """Raise `ValueError` naming this parameter unless every entry of `value` is in range."""
+        check_interval(self.name, value, self.interval, self.meaning)
+
+
+def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -> None:
+    """Raise `ValueError` naming `name`, an offending entry and the range.
+
+    >>> check_interval("beta", -1.0, sp.Interval.open(0, sp.oo), "KL strength")
+    Traceback (most recent call last):
+    ...
+    ValueError: beta = -1.0 is outside (0, oo): KL strength
+    """
+    values = np.atleast_1d(np.asarray(value, dtype=float))
+    low, high = float(interval.start), float(interval.end)
+    above = values > low if interval.left_open else values >= low
+    below = values < high if interval.right_open else values <= high
+    bad = values[~(above & below)]  # NaN compares False on both sides, so it is caught too
+    if bad.size:
+        left, right = "(["[not interval.left_open], ")]"[not interval.right_open]
+        shown = f"{left}{interval.start}, {interval.end}{right}"
+        raise ValueError(f"{name} = {float(bad[0])} is outside {shown}: {meaning}")
+
+
+def resolve(params: Iterable[Parameter], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
+    """Defaults overlaid with `given`, checked; an unknown name is a `TypeError` that lists them."""
+    known = {p.name: p for p in params}
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(f"{owner} takes {sorted(known)}, not {unknown}")
+    for name, value in given.items():
+        known[name].check(value)
+    return {name: given.get(name, p.default) for name, p in known.items()}

@@ -1,0 +1,116 @@
+"""Functions whose textbook spelling overflows, kept whole so that each printer can spell them well.
+
+`-log(1/(1 + exp(-x)))` is infinite in float64 from x = -710 on although its value is 710. SymPy
+would happily differentiate and simplify into such forms. These three functions know their own
+derivative, stay whole until the code printer spells them, and turn into logarithms and
+exponentials only on request (`rewrite(sp.log)`), which is how identities are proved.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+from sympy.core.function import ArgumentIndexError
+
+
+class _Stable(sp.Function):
+    """A real function that numeric evaluation (`evalf`, mpmath) reads through its definition."""
+
+    is_real = True
+
+    def _definition(self) -> sp.Expr:
+        raise NotImplementedError
+
+    def _eval_rewrite_as_log(self, *args: Any, **hints: Any) -> sp.Expr:
+        return self._definition()
+
+    _eval_rewrite_as_exp = _eval_rewrite_as_log
+
+    def _eval_evalf(self, prec: int) -> sp.Expr:
+        return self._definition()._eval_evalf(prec)
+
+
+class sigmoid(_Stable):  # noqa: N801  (SymPy functions are lower case: sin, log, sigmoid)
+    """The logistic function `1/(1 + exp(-x))`.
+
+    >>> from sympy.abc import x
+    >>> sigmoid(x).diff(x)
+    sigmoid(-x)*sigmoid(x)
+    >>> sigmoid(0)
+    1/2
+    """
+
+    nargs = 1
+    is_positive = True
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        return sp.Rational(1, 2) if x.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        if argindex != 1:
+            raise ArgumentIndexError(self, argindex)
+        return sigmoid(self.args[0]) * sigmoid(-self.args[0])
+
+    def _definition(self) -> sp.Expr:
+        return 1 / (1 + sp.exp(-self.args[0]))
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        inner = rf"\sigma\left({printer._print(self.args[0])}\right)"
+        return inner if exp is None else rf"{inner}^{{{exp}}}"
+
+
+class logsigmoid(_Stable):  # noqa: N801
+    """`log sigmoid(x)`, negative everywhere, with derivative `sigmoid(-x)`.
+
+    >>> from sympy.abc import x
+    >>> logsigmoid(x).diff(x)
+    sigmoid(-x)
+    >>> logsigmoid(-1000).evalf()
+    -1000.00000000000
+    """
+
+    nargs = 1
+    is_negative = True
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        return -sp.log(2) if x.is_zero else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        if argindex != 1:
+            raise ArgumentIndexError(self, argindex)
+        return sigmoid(-self.args[0])
+
+    def _definition(self) -> sp.Expr:
+        return -sp.log(1 + sp.exp(-self.args[0]))
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        inner = rf"\log\sigma\left({printer._print(self.args[0])}\right)"
+        return inner if exp is None else rf"\left({inner}\right)^{{{exp}}}"
+
+
+class logaddexp(_Stable):  # noqa: N801
+    """`log(exp(x) + exp(y))`: the log-partition function of two logits.
+
+    >>> from sympy.abc import x, y
+    >>> logaddexp(x, y).diff(x)
+    sigmoid(x - y)
+    """
+
+    nargs = 2
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        x, y = self.args
+        if argindex not in (1, 2):
+            raise ArgumentIndexError(self, argindex)
+        return sigmoid(x - y) if argindex == 1 else sigmoid(y - x)
+
+    def _definition(self) -> sp.Expr:
+        return sp.log(sp.exp(self.args[0]) + sp.exp(self.args[1]))
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        x, y = (printer._print(a) for a in self.args)
+        inner = rf"\log\left(e^{{{x}}} + e^{{{y}}}\right)"
+        return inner if exp is None else rf"\left({inner}\right)^{{{exp}}}"
