@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import matplotlib as mpl
 from cycler import cycler
+from IPython.core.getipython import get_ipython
 from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -88,11 +89,9 @@ def use() -> None:
             ),
         }
     )
-    try:
-        from matplotlib_inline.backend_inline import set_matplotlib_formats
-    except ImportError:  # a plain script has no notebook to configure
-        return
-    set_matplotlib_formats("svg")
+    shell = get_ipython()
+    if shell is not None:  # a plain script has no notebook to configure
+        shell.run_line_magic("config", "InlineBackend.figure_formats = ['svg']")
 
 
 def figure(

@@ -1,7 +1,21 @@
 """Formulas: every loss once, charts and their pull-backs, theorems as checked derivations."""
 
 from dpofield.formulas.charts import CHARTS, Chart
+from dpofield.formulas.derivation import Derivation
 from dpofield.formulas.losses import LOSSES, Loss
+from dpofield.formulas.printers import latex
 from dpofield.formulas.stable import logaddexp, logsigmoid, sigmoid
+from dpofield.formulas.theorems import THEOREMS
 
-__all__ = ["CHARTS", "LOSSES", "Chart", "Loss", "logaddexp", "logsigmoid", "sigmoid"]
+__all__ = [
+    "CHARTS",
+    "LOSSES",
+    "THEOREMS",
+    "Chart",
+    "Derivation",
+    "Loss",
+    "latex",
+    "logaddexp",
+    "logsigmoid",
+    "sigmoid",
+]

@@ -11,7 +11,7 @@ from typing import Any
 import sympy as sp
 
 from dpofield.formulas.parameters import Parameter, resolve
-from dpofield.formulas.printers import js_function, numpy_function, torch_function
+from dpofield.formulas.printers import js_function, latex, numpy_function, torch_function
 from dpofield.formulas.stable import logsigmoid
 from dpofield.formulas.symbols import beta, u, v
 
@@ -88,7 +88,7 @@ class Loss:
     @property
     def latex(self) -> str:
         """The loss for the page, without a left-hand side."""
-        return str(sp.latex(self.expr))
+        return latex(self.expr)
 
 
 _ALL = (

@@ -1,6 +1,6 @@
 """One expression, four spellings: NumPy, torch, JavaScript, and mpmath as the referee.
 
-LaTeX needs no printer of ours: `sympy.latex` asks the functions in `stable` themselves.
+LaTeX is SymPy's own but for one habit: the logarithm of a symbol goes without brackets.
 Every printer spells `sigmoid`, `logsigmoid` and `logaddexp` in a form that neither overflows nor
 loses digits; everything else is SymPy's own printing.
 """
@@ -16,6 +16,7 @@ import scipy.special
 import sympy as sp
 import torch
 from sympy.printing.jscode import JavascriptCodePrinter
+from sympy.printing.latex import LatexPrinter
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pytorch import TorchPrinter
 
@@ -137,3 +138,21 @@ def js_function(
     """
     head = ", ".join((names or {}).get(s, str(s)) for s in arguments)
     return f"({head}) => [{', '.join(js_expression(e, names) for e in exprs)}]"
+
+
+class _Latex(LatexPrinter):
+    def _print_log(self, expr: sp.Expr, exp: str | None = None) -> str:
+        (argument,) = expr.args
+        inner = self._print(argument)
+        shown = rf"\log {inner}" if argument.is_Symbol else rf"\log\left({inner}\right)"
+        return shown if exp is None else rf"\left({shown}\right)^{{{exp}}}"
+
+
+def latex(expr: sp.Basic) -> str:
+    r"""`expr` as LaTeX, without delimiters.
+
+    >>> from dpofield.formulas.symbols import x1
+    >>> print(latex(sp.log(x1) ** 2))
+    \left(\log x_{1}\right)^{2}
+    """
+    return str(_Latex().doprint(expr))

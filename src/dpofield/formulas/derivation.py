@@ -1,0 +1,119 @@
+"""A theorem as a value: what it says, why, under which assumptions, and what is left over.
+
+A `Derivation` is a set of chains of equalities. Each link is checked by SymPy on its own, so a
+wrong intermediate step is found even where the end happens to be right. `residual` is exactly 0
+when every link of every chain holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+
+import sympy as sp
+
+from dpofield.formulas.printers import latex
+
+
+def difference(left: sp.Expr, right: sp.Expr) -> sp.Expr:
+    """`left - right`, carried out and simplified: exactly 0 when SymPy can prove them equal.
+
+    Unevaluated derivatives, limits and integrals are carried out and the stable functions are
+    read through their definitions first.
+
+    >>> x = sp.Symbol("x", positive=True)
+    >>> difference(sp.Derivative(sp.log(x), x), 1 / x)
+    0
+    """
+    gap = (left.doit() - right.doit()).rewrite(sp.log)
+    return sp.simplify(sp.powsimp(sp.expand_log(gap)))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One link of a chain: the rule that leads here, in words, and the expression reached."""
+
+    rule: str
+    expr: sp.Expr
+
+
+@dataclass(frozen=True)
+class Chain:
+    """`start = step 1 = step 2 = ... `; the equality proved is `start = last step`."""
+
+    start: sp.Expr
+    steps: tuple[Step, ...]
+
+    @property
+    def equation(self) -> sp.Eq:
+        """The equality this chain proves, unevaluated on the left."""
+        return sp.Eq(self.start, self.steps[-1].expr, evaluate=False)
+
+    @cached_property
+    def residuals(self) -> tuple[sp.Expr, ...]:
+        """The simplified difference across each link, in order."""
+        nodes = [self.start, *(step.expr for step in self.steps)]
+        return tuple(difference(a, b) for a, b in pairwise(nodes))
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A statement with its proof.
+
+    `statement` is the sentence, `chains` the equalities it rests on, `facts` the signs and
+    memberships that SymPy decides (a sentence and the Boolean it evaluates to), `source` where
+    the statement is in print, with its number, or `"own derivation"`.
+    """
+
+    id: str
+    title: str
+    statement: str
+    chains: tuple[Chain, ...]
+    source: str
+    assumptions: tuple[str, ...] = ()
+    facts: tuple[tuple[str, object], ...] = field(default=())
+
+    @property
+    def equations(self) -> tuple[sp.Eq, ...]:
+        """The equalities proved, in the order of the chains."""
+        return tuple(chain.equation for chain in self.chains)
+
+    @cached_property
+    def residual(self) -> sp.Expr:
+        """One expression that is exactly 0 if and only if every link of every chain is.
+
+        The residuals of the links are added with independent symbols as weights, so that no
+        two can cancel.
+        """
+        links = [r for chain in self.chains for r in chain.residuals]
+        return sp.Add(*(r * sp.Dummy(f"w{i}") for i, r in enumerate(links)))
+
+    @property
+    def proved(self) -> bool:
+        """True when the residual is exactly 0 and every fact is `True` (not merely truthy)."""
+        return bool(self.residual == 0 and all(fact is True for _, fact in self.facts))
+
+    def check(self) -> None:
+        """Raise `AssertionError` naming the first link or fact that does not hold."""
+        for number, chain in enumerate(self.chains, 1):
+            for step, gap in zip(chain.steps, chain.residuals, strict=True):
+                if gap != 0:
+                    raise AssertionError(
+                        f"{self.id}: chain {number}, step {step.rule!r} leaves {gap}"
+                    )
+        for sentence, fact in self.facts:
+            if fact is not True:
+                raise AssertionError(f"{self.id}: SymPy answers {fact} to {sentence!r}")
+
+    def _repr_markdown_(self) -> str:
+        """The proof as a numbered list of steps; Jupyter and the book display this."""
+        lines: list[str] = []
+        for chain in self.chains:
+            lines += ["$$" + latex(chain.start) + "$$", ""]
+            for number, step in enumerate(chain.steps, 1):
+                lines += [f"{number}. {step.rule}", "", f"   $$= {latex(step.expr)}$$", ""]
+        for sentence, fact in self.facts:
+            lines.append(f"- {sentence}: SymPy answers **{fact}**.")
+        lines += ["", f"Residual over all steps: ${latex(self.residual)}$."]
+        return "\n".join(lines)
