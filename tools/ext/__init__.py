@@ -1,0 +1,20 @@
+"""The book's own Sphinx extension: mathematics, figures, widgets and the trimmed theme.
+
+Each module mends one thing and has its own `setup`; `_config.yml` loads this package once.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from . import accessibility, figures, fonts, mathml, theme, widgets
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Load every part; the order of the page handlers is set by their priorities."""
+    for part in (mathml, theme, widgets, figures, accessibility, fonts):
+        part.setup(app)
+    # One Node process serves the writer, so pages are written by one process.
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

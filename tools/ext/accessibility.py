@@ -1,0 +1,32 @@
+"""Mends for what axe finds in the pages of the theme and the extensions."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from sphinx.application import Sphinx
+
+
+def mend(body: str) -> str:
+    """The body of a page without roles that contradict each other.
+
+    >>> mend('<div role="list" class="citation-list"><div role="doc-biblioentry">')
+    '<div class="citation-list"><div>'
+    >>> mend("<pre>x</pre>")
+    '<pre tabindex="0">x</pre>'
+    """
+    # docutils: a list whose children are no list items, entries outside a bibliography
+    body = re.sub(r'\srole="(?:list|doc-biblioentry|doc-backlink|doc-noteref)"', "", body)
+    # a code block wider than the page must be reachable by keyboard
+    return body.replace("<pre>", '<pre tabindex="0">')
+
+
+def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) -> None:
+    if "body" in context:
+        context["body"] = mend(context["body"])
+
+
+def setup(app: Sphinx) -> None:
+    """Mend the body of each page."""
+    app.connect("html-page-context", _page, priority=820)

@@ -1,0 +1,132 @@
+"""Fonts and icon rules cut down to what the pages of this build use.
+
+STIX Two Math is 400 KB and Font Awesome 250 KB; a book needs a tenth of the one and twenty glyphs
+of the other. Runs last, over the finished pages, and remembers each cut beside the doctrees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from fontTools import subset
+from sphinx.application import Sphinx
+
+import node as nodejs
+
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table
+
+MATH_FONT = "@fontsource/stix-two-math/files/stix-two-math-latin-400-normal.woff2"
+MATH_CSS = "temml/dist/Temml-STIX2.css"
+
+
+def _characters(*spans: str) -> set[int]:
+    # "az" is the span from a to z
+    return {code for first, last in spans for code in range(ord(first), ord(last) + 1)}
+
+
+# Kept whether or not a page has them now: a prose edit then rarely needs a new font. Italic
+# letters are here because a browser draws <mi>x</mi> with them although the page says "x".
+BASICS = (
+    _characters(" ~", "\xa0ÿ", "Αϖ", "𝐀𝐳", "𝐴𝑧", "𝛢𝜛", "𝒜𝒵")
+    | {ord(c) for c in "ℎ−∗∘√∂∇∈∉⊂∪∩∞∑∏∫≈≠≡≤≥≪≫∼∝≻≺→←↔⇒⇔↦↑↓…⋯⋮⋱′″∣∥⟨⟩⌈⌉⌊⌋ℓℝℕ𝔼ℙ𝟙ˆ˜¯˙⏞⏟"}
+    | {ord(c) for c in "ℬℰℱℋℐℒℳℛ⊤⊥∀∃"}
+)
+
+
+def cut(font: bytes, codes: Iterable[int], cache: Path) -> bytes:
+    """The font as WOFF2 with only these code points and what they stretch into (MATH table kept)."""
+    codes = sorted(set(codes))
+    key = hashlib.sha256(font + repr(codes).encode()).hexdigest()[:24]
+    done = cache / f"{key}.woff2"
+    if not done.exists():
+        options = subset.Options(  # ssty, ss04: script forms and primes; ss01: script capitals
+            layout_features=["ssty", "ss01", "ss04", "kern"],
+            flavor="woff2",
+            hinting=False,
+            name_IDs=[0, 1, 2, 13, 14],  # names and licence
+        )
+        subsetter = subset.Subsetter(options)
+        subsetter.populate(unicodes=codes)
+        out = io.BytesIO()
+        with subset.load_font(io.BytesIO(font), options) as loaded:
+            subsetter.subset(loaded)
+            subset.save_font(loaded, out, options)
+        cache.mkdir(parents=True, exist_ok=True)
+        done.write_bytes(out.getvalue())
+    return done.read_bytes()
+
+
+def math_css(temml: str) -> str:
+    """Temml's style sheet with the font taken from beside it, comments and blank space removed.
+
+    >>> math_css("@font-face { src: local('X'); } math { line-height: normal; } /* why */")
+    "@font-face{font-family:STIX2;src:url(math.woff2) format('woff2')}math{line-height:normal;}"
+    """
+    css = re.sub(r"/\*.*?\*/", "", temml, flags=re.S)
+    css = re.sub(r"@font-face\s*\{.*?\}", "", css, flags=re.S)
+    # data: URLs hold quoted spaces that matter; they contain no double space and no brace
+    css = re.sub(r"\s+", " ", css)
+    css = re.sub(r"\s*([{};])\s*", r"\1", css)
+    css = re.sub(r":\s+(?=[^{}]*[;}])", ":", css)
+    return "@font-face{font-family:STIX2;src:url(math.woff2) format('woff2')}" + css.strip()
+
+
+def math_characters(html: str) -> set[int]:
+    """Code points inside the `math` elements of a page."""
+    text = "".join(re.findall(r"<math\b.*?</math>", html, flags=re.S))
+    text = re.sub(r"<[^>]*>", "", text)
+    return {ord(c) for c in text}
+
+
+def trim_icon_rules(css: str, used: set[str]) -> str:
+    """Drop the rules of icons that no page names; keep the others silent to screen readers.
+
+    >>> trim_icon_rules('.fa-bars:before{content:"b"}.fa-bus:before,.fa-van:before{content:"v"}',
+    ...                 {"fa-bars"})
+    '.fa-bars:before{content:"b";content:"b"/""}'
+    """
+
+    def keep(rule: re.Match[str]) -> str:
+        if not used & set(re.findall(r"\.(fa-[\w-]+)", rule[1])):
+            return ""
+        return f'{rule[1]}{{content:{rule[2]};content:{rule[2]}/""}}'
+
+    return re.sub(r'((?:\.fa-[\w-]+:before,?)+)\{content:("[^"]*")\}', keep, css)
+
+
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    if error is not None or app.builder.format != "html":
+        return
+    static, cache = Path(app.outdir, "_static"), Path(app.doctreedir, "fonts")
+    pages = [page.read_text("utf8") for page in Path(app.outdir).rglob("*.html")]
+    modules = nodejs.node_modules()
+
+    codes = BASICS.union(*map(math_characters, pages))
+    font = (modules / MATH_FONT).read_bytes()
+    (static / "math.woff2").write_bytes(cut(font, codes, cache))
+    (static / "math.css").write_text(math_css((modules / MATH_CSS).read_text("utf8")), "utf8")
+
+    scripts = [script.read_text("utf8") for script in (static / "scripts").glob("*theme.js")]
+    used = set(re.findall(r"\bfa-[\w-]+", " ".join(pages + scripts)))
+    sheet = static / "styles" / "pydata-sphinx-theme.css"
+    sheet.write_text(trim_icon_rules(sheet.read_text("utf8"), used), "utf8")
+    sheets = " ".join(s.read_text("utf8") for s in static.rglob("*.css"))
+    icons = {ord(c) for c in sheets if "\ue000" <= c <= "\uf8ff"}
+    icons |= {int(code, 16) for code in re.findall(r"\\([ef][0-9a-f]{3})\b", sheets)}
+    for path in static.glob("vendor/fontawesome/webfonts/*.woff2"):
+        path.write_bytes(cut(path.read_bytes(), icons, cache))
+
+    # What no page asks for any more
+    for name in ("scripts/fontawesome.js*", "vendor/fontawesome/webfonts/*.ttf", "**/*.map"):
+        for path in static.glob(name):
+            path.unlink()
+
+
+def setup(app: Sphinx) -> None:
+    """Cut the fonts when everything else has been written."""
+    app.connect("build-finished", _finish, priority=990)

@@ -1,0 +1,176 @@
+"""Typeset the book's mathematics while it is built: TeX to MathML by Temml in one Node process.
+
+The pages need no script for mathematics, only a font and a small style sheet (see `mathfont`).
+A formula that Temml refuses is a Sphinx warning with its place, so it stops a strict build.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+
+import node as nodejs
+
+logger = logging.getLogger(__name__)
+
+# Environments that number their own lines in LaTeX; here Sphinx numbers the whole block.
+ENVIRONMENTS = {
+    "align": "aligned",
+    "flalign": "aligned",
+    "eqnarray": "aligned",
+    "alignat": "alignedat",
+    "gather": "gathered",
+    "multline": "gathered",
+}
+
+
+class TexError(ValueError):
+    """The formula is not TeX that Temml knows."""
+
+
+class Typesetter:
+    """A Node process that stays up between formulas; each answer is remembered.
+
+    >>> with Typesetter({r"\\half": r"\\frac12"}) as typeset:
+    ...     typeset(r"\\half", display=False)
+    '<math><mfrac><mn>1</mn><mn>2</mn></mfrac></math>'
+    """
+
+    def __init__(self, macros: dict[str, str]) -> None:
+        self.macros = macros
+        self.process: subprocess.Popen[str] | None = None
+        self.answers: dict[tuple[str, bool], dict[str, str]] = {}
+
+    def __call__(self, tex: str, *, display: bool) -> str:
+        """MathML of one formula; `TexError` with Temml's words when it cannot be typeset."""
+        key = (tex, display)
+        if key not in self.answers:
+            self.answers[key] = self._ask(tex, display)
+        answer = self.answers[key]
+        if "error" in answer:
+            raise TexError(answer["error"])
+        return answer["mathml"]
+
+    def _ask(self, tex: str, display: bool) -> dict[str, str]:
+        if self.process is None:
+            temml = nodejs.node_modules() / "temml" / "dist" / "temml.mjs"
+            script = Path(__file__).with_name("typeset.mjs")
+            self.process = subprocess.Popen(
+                [str(nodejs.node()), str(script), str(temml), json.dumps(self.macros)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+            )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"tex": tex, "display": display}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise nodejs.NodeError("the Node process that typesets mathematics has ended")
+        answer: dict[str, str] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End the Node process; the next formula starts another."""
+        if self.process is not None:
+            self.process.communicate()  # closes its input, which ends it
+            self.process = None
+
+    def __enter__(self) -> Typesetter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def display_tex(tex: str) -> str:
+    r"""TeX of a display block as one expression that takes no numbers of its own.
+
+    >>> display_tex(r"\begin{align*} a &= b \\ &= c \end{align*}")
+    '\\begin{aligned} a &= b \\\\ &= c \\end{aligned}'
+    >>> display_tex(r"a \\ b")
+    '\\begin{gathered}a \\\\ b\\end{gathered}'
+    >>> display_tex(r"\begin{pmatrix} a & b \\ c & d \end{pmatrix}")
+    '\\begin{pmatrix} a & b \\\\ c & d \\end{pmatrix}'
+    """
+    tex = re.sub(r"\\(?:label\{[^}]*\}|nonumber\b|notag\b)", "", tex).strip()
+    tex = re.sub(r"\\(?:begin|end)\{(?:equation|displaymath|math)\*?\}", "", tex).strip()
+    tex = re.sub(
+        r"\\(begin|end)\{(%s)\*?\}" % "|".join(ENVIRONMENTS),
+        lambda m: rf"\{m[1]}{{{ENVIRONMENTS[m[2]]}}}",
+        tex,
+    )
+    # Blank lines separate formulas, as in reStructuredText.
+    tex = r" \\ ".join(part.strip() for part in re.split(r"\n\s*\n", tex) if part.strip())
+    outside, depth = "", 0
+    for piece in re.split(r"(\\begin\{[^}]*\}|\\end\{[^}]*\})", tex):
+        depth += piece.startswith(r"\begin{") - piece.startswith(r"\end{")
+        if depth == 0 and not piece.startswith(r"\end{"):
+            outside += piece
+    if re.search(r"(?<!\\)&", outside):
+        return rf"\begin{{aligned}}{tex}\end{{aligned}}"
+    if r"\\" in outside:
+        return rf"\begin{{gathered}}{tex}\end{{gathered}}"
+    return tex
+
+
+def _mathml(translator: Any, node: nodes.Node, tex: str, *, display: bool) -> str:
+    try:
+        mathml: str = translator.builder.app.dpofield_typeset(tex, display=display)
+    except TexError as error:
+        logger.warning("mathematics: %s", error, location=node, type="dpofield", subtype="tex")
+        return f'<code class="math-error">{escape(tex)}</code>'
+    return mathml
+
+
+def visit_math(translator: Any, node: nodes.math) -> None:
+    """Inline formula: the `math` element alone, without a wrapper."""
+    tex = re.sub(r"^\\displaystyle\b", "", node.astext().strip()).strip()
+    translator.body.append(_mathml(translator, node, tex, display=False))
+    raise nodes.SkipNode
+
+
+def visit_math_block(translator: Any, node: nodes.math_block) -> None:
+    """Display formula in a box that scrolls sideways, with its number and permalink beside it."""
+    tex = re.sub(r"^\\displaystyle\b", "", node.astext().strip()).strip()
+    mathml = _mathml(translator, node, display_tex(tex), display=True)
+    number = get_node_equation_number(translator, node) if node.get("number") else ""
+    label = f"Equation {number}" if number else "Formula"
+    # starttag carries the ids, so that links to the equation find it
+    translator.body.append(translator.starttag(node, "div", CLASS="math-block"))
+    translator.body.append(
+        f'<div class="math-scroll" role="group" aria-label="{label}" tabindex="0">{mathml}</div>'
+    )
+    if number:
+        translator.body.append(f'<span class="eqno">({number})')
+        translator.add_permalink_ref(node, f"Link to equation {number}")
+        translator.body.append("</span>")
+    translator.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def _start(app: Sphinx) -> None:
+    app.dpofield_typeset = Typesetter(app.config.math_macros)  # type: ignore[attr-defined]
+
+
+def _finish(app: Sphinx, _: Exception | None) -> None:
+    app.dpofield_typeset.close()  # type: ignore[attr-defined]
+
+
+def setup(app: Sphinx) -> None:
+    """Register the renderer `temml` and the macros it knows."""
+    app.add_config_value("math_macros", {}, "env", [dict])
+    app.add_html_math_renderer("temml", (visit_math, None), (visit_math_block, None))
+    app.connect("builder-inited", _start)
+    app.connect("build-finished", _finish)

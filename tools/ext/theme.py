@@ -1,0 +1,85 @@
+"""The theme without what the book does not need: late scripts, search on every page, thebe.
+
+The templates beside this file override the theme's blocks; this module feeds them.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+DESCRIPTION_LENGTH = 160  # what search engines show
+
+
+def description(text: str) -> str:
+    """The text cut at a word, to the length that search engines show.
+
+    >>> description("one  two\\nthree")
+    'one two three'
+    >>> len(description("word " * 100)) <= DESCRIPTION_LENGTH
+    True
+    """
+    text = " ".join(text.split())
+    if len(text) <= DESCRIPTION_LENGTH:
+        return text
+    return text[: DESCRIPTION_LENGTH - 1].rsplit(" ", 1)[0].rstrip(",;:") + "…"
+
+
+def _first_paragraph(doctree: nodes.document | None) -> str:
+    if doctree is None:
+        return ""
+    for paragraph in doctree.findall(nodes.paragraph):
+        prose = not isinstance(paragraph.parent, (nodes.list_item, nodes.entry, nodes.admonition))
+        text = " ".join(
+            child.astext()
+            for child in paragraph.children
+            if not isinstance(child, (nodes.math_block, nodes.raw))
+        )
+        if prose and len(text) > 40:
+            return re.sub(r"\\[a-zA-Z]+|[${}]", "", text)
+    return ""
+
+
+def _page(
+    app: Sphinx, pagename: str, _: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    scripts = []
+    for script in context.get("script_files", []):
+        body, name = script.attributes.get("body") or "", str(script.filename or "")
+        # sphinx-thebe defines its constants twice; nothing here runs code in the page
+        if "thebe" in body.lower() or "thebe" in name:
+            continue
+        # only the version switcher reads it, and it would run before the deferred options
+        if body.startswith("DOCUMENTATION_OPTIONS."):
+            continue
+        if name and not {"defer", "async"} & set(script.attributes):
+            script.attributes["defer"] = "defer"
+        scripts.append(script)
+    context["script_files"] = scripts
+
+    metatags = context.get("metatags", "")
+    if 'name="description"' not in metatags:
+        meta = app.env.metadata.get(pagename, {}).get("description", "")
+        text = description(
+            meta or _first_paragraph(doctree) or f"{pagename}: {app.config.html_title}"
+        )
+        metatags += f'\n<meta name="description" content="{escape(text)}" />'
+    context["metatags"] = metatags
+    context["has_math"] = "<math" in context.get("body", "")
+
+
+def _templates(app: Sphinx, config: Any) -> None:
+    config.templates_path.append(str(Path(__file__).with_name("templates")))
+    config.html_context["default_mode"] = "auto"
+
+
+def setup(app: Sphinx) -> None:
+    """Put our templates before the theme's and mend the context of each page."""
+    app.connect("config-inited", _templates)
+    app.add_css_file("math.css")
+    app.connect("html-page-context", _page, priority=900)
