@@ -2,7 +2,8 @@
 
 LaTeX is SymPy's own but for one habit: the logarithm of a symbol goes without brackets.
 Every printer spells `sigmoid`, `logsigmoid` and `logaddexp` in a form that neither overflows nor
-loses digits; everything else is SymPy's own printing.
+loses digits, and every product of them as one exponential (`stable.fuse`); everything else is
+SymPy's own printing.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from sympy.printing.latex import LatexPrinter
 from sympy.printing.numpy import NumPyPrinter
 from sympy.printing.pytorch import TorchPrinter
 
+from dpofield.formulas.stable import fuse
+
 Arguments = tuple[sp.Symbol, ...]
 
 
@@ -28,13 +31,14 @@ class _NumPy(NumPyPrinter):
         "sigmoid": "expit",
         "logsigmoid": "log_expit",
         "logaddexp": "logaddexp",
+        "fusedexp": "exp",
     }
 
     def _stable(self, expr: sp.Function) -> str:
         arguments = ", ".join(self._print(a) for a in expr.args)
         return f"{self._spelling[type(expr).__name__]}({arguments})"
 
-    _print_sigmoid = _print_logsigmoid = _print_logaddexp = _stable
+    _print_sigmoid = _print_logsigmoid = _print_logaddexp = _print_fusedexp = _stable
 
 
 class _Torch(TorchPrinter):
@@ -42,13 +46,21 @@ class _Torch(TorchPrinter):
         "sigmoid": "torch.sigmoid",
         "logsigmoid": "torch.nn.functional.logsigmoid",
         "logaddexp": "torch.logaddexp",
+        "fusedexp": "torch.exp",
     }
     _print_sigmoid = _print_logsigmoid = _print_logaddexp = _NumPy._stable
+    _print_fusedexp = _NumPy._stable
 
 
 class _JavaScript(JavascriptCodePrinter):
-    _spelling: Mapping[str, str] = {n: n for n in ("sigmoid", "logsigmoid", "logaddexp")}
+    _spelling: Mapping[str, str] = {
+        "sigmoid": "sigmoid",
+        "logsigmoid": "logsigmoid",
+        "logaddexp": "logaddexp",
+        "fusedexp": "Math.exp",
+    }
     _print_sigmoid = _print_logsigmoid = _print_logaddexp = _NumPy._stable
+    _print_fusedexp = _NumPy._stable
 
 
 JS_PRELUDE = """\
@@ -75,7 +87,7 @@ def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     }
     printer = _NumPy({"fully_qualified_modules": False, "allow_unknown_functions": True})
     function: Callable[..., Any] = sp.lambdify(
-        arguments, list(exprs), modules=[namespace, "numpy"], printer=printer
+        arguments, [fuse(e) for e in exprs], modules=[namespace, "numpy"], printer=printer
     )
     return function
 
@@ -92,7 +104,7 @@ def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     """
     printer = _Torch({"fully_qualified_modules": False, "allow_unknown_functions": True})
     function: Callable[..., Any] = sp.lambdify(
-        arguments, list(exprs), modules=[{"torch": torch}, "torch"], printer=printer
+        arguments, [fuse(e) for e in exprs], modules=[{"torch": torch}, "torch"], printer=printer
     )
     return function
 
@@ -121,8 +133,10 @@ def js_expression(expr: sp.Expr, names: Mapping[sp.Symbol, str] | None = None) -
     >>> js_expression(-beta * sigmoid(-beta * (u - v)))
     '-beta*sigmoid(-beta*(u - v))'
     """
-    renamed = expr.xreplace({s: sp.Symbol(n) for s, n in (names or {}).items()})
-    return str(_JavaScript({"allow_unknown_functions": True}).doprint(renamed))
+    renamed = expr.xreplace(
+        {s: sp.Symbol(n, positive=s.is_positive) for s, n in (names or {}).items()}
+    )
+    return str(_JavaScript({"allow_unknown_functions": True}).doprint(fuse(renamed)))
 
 
 def js_function(

@@ -114,3 +114,43 @@ class logaddexp(_Stable):  # noqa: N801
         x, y = (printer._print(a) for a in self.args)
         inner = rf"\log\left(e^{{{x}}} + e^{{{y}}}\right)"
         return inner if exp is None else rf"\left({inner}\right)^{{{exp}}}"
+
+
+class fusedexp(_Stable):  # noqa: N801
+    """`exp(x)` that SymPy does not split into a product again; only `fuse` makes these."""
+
+    nargs = 1
+    is_positive = True
+
+    def _definition(self) -> sp.Expr:
+        return sp.exp(self.args[0])
+
+
+def fuse(expr: sp.Expr) -> sp.Expr:
+    """The same value with each product of sigmoids and powers written as one exponential.
+
+    `sigmoid(-800)/x` underflows to 0 before the division by `x = exp(-300)` could bring it back
+    into range; `exp(logsigmoid(-800) - log(x))` does not. Printers apply this to every term.
+
+    >>> x = sp.Symbol("x", positive=True)
+    >>> fuse(sigmoid(-x) / x)
+    fusedexp(-log(x) + logsigmoid(-x))
+    >>> fuse(-sigmoid(x))
+    -sigmoid(x)
+    """
+    if expr.is_Add:
+        return sp.Add(*(fuse(term) for term in expr.args))
+    exponents, rest = [], []
+    for factor in sp.Mul.make_args(expr):
+        base, power = factor.as_base_exp()
+        if isinstance(factor, sp.exp):
+            exponents.append(factor.args[0])
+        elif isinstance(base, sigmoid):
+            exponents.append(power * logsigmoid(base.args[0]))
+        elif base.is_Symbol and base.is_positive and power.is_negative:
+            exponents.append(power * sp.log(base))
+        else:
+            rest.append(factor)
+    if len(exponents) < 2:
+        return expr
+    return sp.Mul(*rest, fusedexp(sp.Add(*exponents)))

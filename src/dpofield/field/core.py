@@ -1,0 +1,123 @@
+"""The gradient field of a loss in a chart, as numbers.
+
+Formulas come printed from `dpofield.formulas`; this module checks the input, evaluates, and
+nothing else. All functions broadcast over the two coordinates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from dpofield.formulas import CHARTS, LOSSES, Chart, Loss
+from dpofield.formulas.parameters import check_interval, resolve
+from dpofield.formulas.printers import numpy_function
+
+Array = NDArray[np.float64]
+
+
+def find_loss(loss: str | Loss) -> Loss:
+    """The loss of that name; `ValueError` listing the names when there is none."""
+    if isinstance(loss, Loss):
+        return loss
+    if loss not in LOSSES:
+        raise ValueError(f"no loss {loss!r}; there are {', '.join(LOSSES)}")
+    return LOSSES[loss]
+
+
+def find_chart(chart: str | Chart) -> Chart:
+    """The chart of that name; `ValueError` listing the names when there is none."""
+    if isinstance(chart, Chart):
+        return chart
+    if chart not in CHARTS:
+        raise ValueError(f"no chart {chart!r}; there are {', '.join(CHARTS)}")
+    return CHARTS[chart]
+
+
+def _prepare(
+    loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, params: dict[str, Any]
+) -> tuple[Loss, Chart, Array, Array, dict[str, Any]]:
+    loss, chart = find_loss(loss), find_chart(chart)
+    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    for name, symbol, value in zip("ab", chart.coordinates, (a, b), strict=True):
+        label = f"coordinate {name} ({symbol}) of the {chart.name} chart"
+        check_interval(label, value, chart.domain, chart.domain_meaning)
+    # A chart's own parameters come on top of the loss's; every chart takes only what it needs.
+    everything = {p.name: p for p in (*loss.params, *chart.params)}
+    owner = f"loss {loss.name!r} in the {chart.name} chart"
+    return loss, chart, a, b, resolve(everything.values(), params, owner)
+
+
+def _evaluate(
+    exprs: tuple[Any, ...], loss: Loss, chart: Chart, a: Array, b: Array, given: dict[str, Any]
+) -> tuple[Array, ...]:
+    symbols = {p.name: p.symbol for p in (*loss.params, *chart.params)}
+    arguments = (*chart.coordinates, *(symbols[name] for name in given))
+    with np.errstate(under="ignore"):  # a gradient below 1e-308 is 0 in float64, not an error
+        values = numpy_function(arguments, exprs)(a, b, *given.values())
+    return tuple(np.broadcast_to(np.asarray(v, dtype=np.float64), a.shape) + 0.0 for v in values)
+
+
+def gradient(
+    loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any
+) -> tuple[Array, Array]:
+    """The two partial derivatives of `loss` in the named chart (Feng et al. 2024, Theorem 1).
+
+    `a` and `b` are the coordinates of the preferred and the dispreferred response; they
+    broadcast, and both results have the broadcast shape. Units: nats per unit of the coordinate.
+    `params` are the loss's (`beta=0.1`) and the chart's (`ref_w`, `ref_l`, the reference
+    log-probabilities in nats, in the probability and logit charts; `rest` in the logit chart).
+
+    Raises `ValueError` for an unknown loss or chart, a coordinate outside the chart's domain and
+    a parameter outside its range, each by name; `TypeError` for an unknown parameter.
+
+    >>> gradient("dpo", "ratio", 1.0, 1.0, beta=0.1)
+    (np.float64(-0.05), np.float64(0.05))
+    >>> along_a, along_b = gradient("dpo", "log-ratio", [0.0, 700.0], [0.0, -700.0], beta=0.1)
+    >>> bool((along_a == -along_b).all())
+    True
+    >>> gradient("dpo", "ratio", -1.0, 1.0)
+    Traceback (most recent call last):
+    ...
+    ValueError: coordinate a (x_1) of the ratio chart = -1.0 is outside (0, oo): a probability \
+ratio is positive and finite
+    """
+    loss, chart, a, b, given = _prepare(loss, chart, a, b, params)
+    along_a, along_b = _evaluate(chart.gradient(loss), loss, chart, a, b, given)
+    return along_a, along_b
+
+
+def magnitude(
+    loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any
+) -> Array:
+    """The Euclidean length of `gradient`, in the same units; arguments and errors as there.
+
+    >>> round(float(magnitude("dpo", "ratio", 1.0, 1.0, beta=0.1)), 6)
+    0.070711
+    """
+    return np.hypot(*gradient(loss, chart, a, b, **params))
+
+
+def potential(
+    loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any
+) -> Array:
+    """The loss itself (nats) at the coordinates; arguments and errors as in `gradient`.
+
+    >>> round(float(potential("dpo", "ratio", 1.0, 1.0)), 6)
+    0.693147
+    """
+    loss, chart, a, b, given = _prepare(loss, chart, a, b, params)
+    return _evaluate((chart.pull_back(loss.expr),), loss, chart, a, b, given)[0]
+
+
+def invariant(chart: str | Chart, a: ArrayLike, b: ArrayLike) -> Array:
+    """What gradient flow of every margin loss conserves in this chart, at the coordinates.
+
+    >>> float(invariant("ratio", 1.0, 1.0))
+    2.0
+    """
+    chart = find_chart(chart)
+    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    return np.asarray(numpy_function(chart.coordinates, (chart.invariant,))(a, b)[0])

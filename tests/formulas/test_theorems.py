@@ -1,0 +1,133 @@
+"""Every derivation is proved link by link, and a wrong one is noticed."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+
+import mpmath
+import numpy as np
+import pytest
+import sympy as sp
+from scipy.optimize import minimize
+
+from dpofield.formulas import CHARTS, LOSSES, THEOREMS, losses, theorems
+from dpofield.formulas.derivation import Chain, Step, difference
+from dpofield.formulas.symbols import beta, x1, x2
+
+
+@pytest.mark.parametrize("name", THEOREMS)
+def test_residual_is_exactly_zero(name):
+    """Protects the book's theorems: each link simplifies to the integer 0, each fact is True."""
+    theorem = THEOREMS[name]
+    theorem.check()
+    assert theorem.residual is sp.S.Zero
+    assert theorem.proved
+    assert theorem.assumptions
+    assert theorem.source
+
+
+@pytest.mark.parametrize("name", THEOREMS)
+def test_every_link_can_fail(name):
+    """Protects against a residual that is 0 whatever is written: spoil each step in turn."""
+    theorem = THEOREMS[name]
+    for i, chain in enumerate(theorem.chains):
+        for j, step in enumerate(chain.steps):
+            wrong = dataclasses.replace(step, expr=step.expr + x1 / 7)
+            steps = (*chain.steps[:j], wrong, *chain.steps[j + 1 :])
+            chains = list(theorem.chains)
+            chains[i] = Chain(chain.start, steps)
+            spoiled = dataclasses.replace(theorem, chains=tuple(chains))
+            assert not spoiled.proved
+            with pytest.raises(AssertionError, match=f"{name}: chain {i + 1}"):
+                spoiled.check()
+
+
+def test_a_false_fact_is_noticed():
+    """Protects the sign statements: anything but True (also None, 'cannot tell') fails."""
+    theorem = THEOREMS["hessian"]
+    for answer in (False, None):
+        spoiled = dataclasses.replace(theorem, facts=(("the moon is cheese", answer),))
+        assert not spoiled.proved
+        with pytest.raises(AssertionError, match="moon"):
+            spoiled.check()
+
+
+def test_residuals_cannot_cancel():
+    """Protects `residual` as one number: two opposite errors must not add up to 0."""
+    chains = (
+        Chain(x1, (Step("wrong by +1", x1 + 1),)),
+        Chain(x1, (Step("wrong by -1", x1 - 1),)),
+    )
+    assert dataclasses.replace(THEOREMS["theorem-1"], chains=chains).residual != 0
+
+
+def test_theorem_1_against_numeric_derivatives_of_the_naive_loss():
+    """An oracle that shares nothing: mpmath differentiates -log(x1^b/(x1^b + x2^b)) itself."""
+    first, second = THEOREMS["theorem-1"].equations
+    with mpmath.workdps(40):
+        for a, b, k in [(1.0, 1.0, 0.1), (0.3, 2.0, 0.5), (5.0, 0.01, 1.0), (2.0, 3.0, 4.0)]:
+            naive = lambda p, q, k=k: -mpmath.log(p**k / (p**k + q**k))  # noqa: E731
+            at = {x1: a, x2: b, beta: k}
+            for eq, order in ((first, (1, 0)), (second, (0, 1))):
+                expected = mpmath.diff(naive, (a, b), order)
+                assert mpmath.almosteq(mpmath.mpf(eq.rhs.subs(at).evalf(30)), expected, 1e-15)
+
+
+def test_rlhf_optimum_against_a_numeric_optimiser():
+    """SciPy, which knows no calculus of ours, finds the same policy on four responses."""
+    rng = np.random.default_rng(0)
+    rho, reward, strength = rng.dirichlet(np.ones(4)), rng.normal(size=4), 0.7
+
+    def cost(logits):
+        p = np.exp(logits - np.logaddexp.reduce(logits))
+        return -(p @ reward - strength * p @ np.log(p / rho))
+
+    found = minimize(cost, np.zeros(4), tol=1e-12).x
+    weights = rho * np.exp(reward / strength)
+    np.testing.assert_allclose(
+        np.exp(found - np.logaddexp.reduce(found)), weights / weights.sum(), atol=1e-6
+    )
+    np.testing.assert_allclose(-cost(found), strength * np.log(weights.sum()), atol=1e-10)
+
+
+@pytest.mark.parametrize("exponent", [0.1, 0.5, 1.0, 2.0, 3.0])
+def test_limits_as_numbers(exponent):
+    """The three cases of the limit seen in floating point, at x1 = 1 down to x2 = 1e-30."""
+    second = THEOREMS["theorem-1"].equations[1].rhs
+    near = float(second.subs({x1: 1, x2: sp.Float("1e-30", 40), beta: sp.Float(exponent)}))
+    if exponent < 1:
+        assert near > 1e13
+    elif exponent == 1:
+        assert near == pytest.approx(1.0, abs=1e-12)
+    else:
+        assert near < 1e-20
+
+
+@pytest.mark.parametrize("name", CHARTS)
+def test_charts_invert(name):
+    """Coordinates -> log-ratios -> coordinates is the identity, at random admissible points."""
+    chart = CHARTS[name]
+    values = {p.symbol: p.default for p in chart.params}
+    from dpofield.formulas import symbols as s
+
+    for u0, v0 in [(0.0, 0.0), (0.3, -1.2), (-2.0, 0.5)]:
+        here = [c.subs(values | {s.u: u0, s.v: v0}) for c in chart.coordinates_of]
+        back = [
+            e.rewrite(sp.log).subs(values | dict(zip(chart.coordinates, here, strict=True)))
+            for e in chart.logratios
+        ]
+        assert [float(z) for z in back] == pytest.approx([u0, v0], abs=1e-12)
+
+
+def test_difference_sees_a_small_error():
+    """Protects `difference`, on which all proofs rest: 1e-9 is not 0."""
+    assert difference(x1 / x2, x1 / x2 + sp.Rational(1, 10**9)) != 0
+
+
+def test_the_loss_is_written_once():
+    """Protects 'one formula': the closed forms of Theorem 1 do not come from the loss."""
+    source = inspect.getsource(theorems)
+    assert "DL_DX1 = -beta" in source
+    assert inspect.getsource(losses).count("logsigmoid(beta * (u - v))") == 1
+    assert LOSSES["dpo"].params[0].name == "beta"
