@@ -40,15 +40,25 @@ class Step:
 
 @dataclass(frozen=True)
 class Chain:
-    """`start = step 1 = step 2 = ... `; the equality proved is `start = last step`."""
+    """`start = step 1 = step 2 = ... `; the equality proved is `start = last step`.
+
+    `name` is the LaTeX by which the page calls the left-hand side, where it has a name.
+    """
 
     start: sp.Expr
     steps: tuple[Step, ...]
+    name: str = ""
 
     @property
     def equation(self) -> sp.Eq:
         """The equality this chain proves, unevaluated on the left."""
         return sp.Eq(self.start, self.steps[-1].expr, evaluate=False)
+
+    @property
+    def latex(self) -> str:
+        """The equality proved, as LaTeX, by its name where it has one."""
+        left = self.name or latex(self.start)
+        return f"{left} = {latex(self.steps[-1].expr)}"
 
     @cached_property
     def residuals(self) -> tuple[sp.Expr, ...]:
@@ -110,7 +120,8 @@ class Derivation:
         """The proof as a numbered list of steps; Jupyter and the book display this."""
         lines: list[str] = []
         for chain in self.chains:
-            lines += ["$$" + latex(chain.start) + "$$", ""]
+            name = f"{chain.name} = " if chain.name else ""
+            lines += [f"$${name}{latex(chain.start)}$$", ""]
             for number, step in enumerate(chain.steps, 1):
                 lines += [f"{number}. {step.rule}", "", f"   $$= {latex(step.expr)}$$", ""]
         for sentence, fact in self.facts:

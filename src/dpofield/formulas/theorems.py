@@ -27,6 +27,7 @@ DL_DX1 = -beta * x2**beta / (x1 * S)
 DL_DX2 = beta * x2 ** (beta - 1) / S
 
 _DPO = CHARTS["ratio"].pull_back(LOSSES["dpo"].expr)
+DL1, DL2 = (rf"\frac{{\partial L}}{{\partial x_{i}}}" for i in (1, 2))
 _MARGIN = beta * (sp.log(x1) - sp.log(x2))
 
 
@@ -79,7 +80,7 @@ def _bradley_terry() -> Derivation:
                 ),
             ),
             Chain(
-                (k - (k + m) * sigmoid(d)).subs(d, sp.log(k / m)),
+                sp.Subs(k - (k + m) * sigmoid(d), d, sp.log(k / m)),
                 (Step("At $d = \\log(k/m)$ the derivative vanishes.", sp.Integer(0)),),
             ),
         ),
@@ -97,21 +98,10 @@ def _rlhf_optimum() -> Derivation:
     p, rho, big_z = sp.symbols("pi_i rho_i Z", positive=True)
     r, lam = sp.symbols("r_i lambda", real=True)
     lagrangian = p * r - beta * p * sp.log(p / rho) - lam * p
+    slope = r - beta * sp.log(p / rho) - beta - lam
     stationary = rho * sp.exp((r - beta - lam) / beta)
-    rhos = sp.symbols("rho_1:4", positive=True)
-    rs = sp.symbols("r_1:4", real=True)
-    weights = [q * sp.exp(s / beta) for q, s in zip(rhos, rs, strict=True)]
-    partition = sp.Add(*weights)
-    optimum = [w / partition for w in weights]
-    objective = sp.Add(
-        *(q * s - beta * q * sp.log(q / base) for q, s, base in zip(optimum, rs, rhos, strict=True))
-    )
-    value = sp.Add(
-        *(
-            q * s - beta * q * (s / beta - sp.log(partition))
-            for q, s in zip(optimum, rs, strict=True)
-        )
-    )
+    split = rho * sp.exp(r / beta) * sp.exp(-(1 + lam / beta))
+    optimum = rho * sp.exp(r / beta) / big_z
     return Derivation(
         id="rlhf-optimum",
         title="The optimum of KL-regularised reward maximisation",
@@ -131,14 +121,13 @@ def _rlhf_optimum() -> Derivation:
                 sp.Derivative(lagrangian, p),
                 (
                     Step(
-                        "One response's share of the Lagrangian, differentiated by its probability; "
-                        "$\\lambda$ belongs to the constraint that probabilities sum to 1.",
-                        r - beta * sp.log(p / rho) - beta - lam,
+                        "One response's share of the Lagrangian, differentiated by its probability; $\\lambda$ belongs to the constraint that probabilities sum to 1.",
+                        slope,
                     ),
                 ),
             ),
             Chain(
-                (r - beta * sp.log(p / rho) - beta - lam).subs(p, stationary),
+                sp.Subs(slope, p, stationary),
                 (
                     Step(
                         "It vanishes at $\\pi_i = \\rho_i \\exp((r_i - \\beta - \\lambda)/\\beta)$.",
@@ -151,33 +140,34 @@ def _rlhf_optimum() -> Derivation:
                 (
                     Step(
                         "Only the factor $\\exp(r_i/\\beta)$ depends on the response's reward.",
-                        rho * sp.exp(r / beta) * sp.exp(-(1 + lam / beta)),
+                        split,
                     ),
                 ),
+                name=r"\pi_i",
             ),
             Chain(
-                (rho * sp.exp(r / beta) * sp.exp(-(1 + lam / beta))).subs(
-                    lam, beta * (sp.log(big_z) - 1)
-                ),
+                sp.Subs(split, lam, beta * (sp.log(big_z) - 1)),
                 (
                     Step(
                         "The sum to 1 fixes $\\lambda = \\beta(\\log Z - 1)$: the normaliser is $Z$.",
-                        rho * sp.exp(r / beta) / big_z,
+                        optimum,
                     ),
                 ),
+                name=r"\pi_i",
             ),
             Chain(
-                objective,
+                sp.Subs(r - beta * sp.log(p / rho), p, optimum),
                 (
-                    Step("Put the optimum in, for three responses.", value),
-                    Step("The rewards cancel.", beta * sp.log(partition)),
+                    Step(
+                        "At the optimum, reward minus penalty is the same for every response, so its average, the maximum, is this too.",
+                        beta * sp.log(big_z),
+                    ),
                 ),
             ),
         ),
         facts=(
             (
-                "the objective's second derivative $-\\beta/\\pi_i$ is negative, so the optimum is the "
-                "only maximum",
+                "the objective's second derivative $-\\beta/\\pi_i$ is negative, so the optimum is the only maximum",
                 sp.diff(lagrangian, p, 2).is_negative,
             ),
         ),
@@ -199,8 +189,10 @@ def _dpo_loss() -> Derivation:
         assumptions=("the policy is the optimum for its own reward", POSITIVE),
         chains=(
             Chain(
-                (beta * sp.log(pi_w / rho_w)).subs(
-                    pi_w, rho_w * sp.exp(sp.Symbol("r_w", real=True) / beta) / big_z
+                sp.Subs(
+                    beta * sp.log(pi_w / rho_w),
+                    pi_w,
+                    rho_w * sp.exp(sp.Symbol("r_w", real=True) / beta) / big_z,
                 ),
                 (
                     Step(
@@ -257,6 +249,7 @@ def _theorem_1() -> Derivation:
                     Step("Write the logistic function out.", -beta / (x1 * (1 + sp.exp(_MARGIN)))),
                     Step("Multiply numerator and denominator by $x_2^\\beta$.", DL_DX1),
                 ),
+                name=DL1,
             ),
             Chain(
                 sp.Derivative(_DPO, x2),
@@ -268,6 +261,7 @@ def _theorem_1() -> Derivation:
                     Step("Write the logistic function out.", beta / (x2 * (1 + sp.exp(_MARGIN)))),
                     Step("Multiply numerator and denominator by $x_2^\\beta$.", DL_DX2),
                 ),
+                name=DL2,
             ),
         ),
         facts=(
@@ -291,14 +285,17 @@ def _corollary_1() -> Derivation:
             Chain(
                 -DL_DX1 / DL_DX2,
                 (Step("Divide Theorem 1's two lines: $\\beta$ and the sum cancel.", x2 / x1),),
+                name=r"\left|\frac{\partial L}{\partial x_1}\right| \Big/ \left|\frac{\partial L}{\partial x_2}\right|",
             ),
             Chain(
-                -DL_DX1.subs({x1: 1, x2: 1}),
+                sp.Subs(-DL_DX1, (x1, x2), (1, 1)),
                 (Step("At the start the sum is 2.", beta / 2),),
+                name=r"-\left.\frac{\partial L}{\partial x_1}\right|_{(1,1)}",
             ),
             Chain(
-                DL_DX2.subs({x1: 1, x2: 1}),
+                sp.Subs(DL_DX2, (x1, x2), (1, 1)),
                 (Step("The same for the dispreferred response.", beta / 2),),
+                name=r"\left.\frac{\partial L}{\partial x_2}\right|_{(1,1)}",
             ),
         ),
         facts=(
@@ -315,7 +312,7 @@ def _ratio_by_chart() -> Derivation:
 
     def ratio(name: str) -> sp.Expr:
         along_a, along_b = CHARTS[name].gradient(dpo)
-        return -along_a / along_b
+        return sp.Mul(-along_a, sp.Pow(along_b, -1), evaluate=False)
 
     return Derivation(
         id="ratio-by-chart",
@@ -351,18 +348,22 @@ def _homogeneity() -> Derivation:
             Chain(
                 -sp.log(x1**beta / S).subs(scaled, simultaneous=True),
                 (Step("$t^\\beta$ cancels in the quotient.", -sp.log(x1**beta / S)),),
+                name="L(t x_1, t x_2)",
             ),
             Chain(
                 DL_DX1.subs(scaled, simultaneous=True),
                 (Step("$t^\\beta$ cancels and $1/t$ is left.", DL_DX1 / t),),
+                name=DL1 + "(t x_1, t x_2)",
             ),
             Chain(
                 DL_DX2.subs(scaled, simultaneous=True),
                 (Step("The same.", DL_DX2 / t),),
+                name=DL2 + "(t x_1, t x_2)",
             ),
             Chain(
                 x1 * DL_DX1 + x2 * DL_DX2,
                 (Step("Euler's relation for degree 0.", sp.Integer(0)),),
+                name=r"x_1 \frac{\partial L}{\partial x_1} + x_2 \frac{\partial L}{\partial x_2}",
             ),
         ),
     )
@@ -394,6 +395,7 @@ def _circles() -> Derivation:
                     ),
                     Step("Euler's relation for degree 0.", sp.Integer(0)),
                 ),
+                name=r"\frac{d}{dt}\left(x_1^2 + x_2^2\right)",
             ),
             Chain(
                 2 - 2 / (1 + r**2),
@@ -431,6 +433,7 @@ def _hessian() -> Derivation:
                     Step("Differentiate Theorem 1 once more.", closed),
                     Step("Collect.", det),
                 ),
+                name=r"\det \nabla^2 L",
             ),
         ),
         facts=(
@@ -494,7 +497,7 @@ def _extinction() -> Derivation:
     r = sp.Symbol("r", positive=True)
     p = sp.Symbol("p", positive=True)
     turning = (x2 * DL_DX1 - x1 * DL_DX2) / x1**2
-    on_circle = {x1: sp.sqrt(2 / (1 + r**2)), x2: r * sp.sqrt(2 / (1 + r**2))}
+    in_r = -beta * r ** (beta - 1) * (1 + r**2) / (x1**2 * (1 + r**beta))
     speed = -(beta / 2) * r ** (beta - 1) * (1 + r**2) ** 2 / (1 + r**beta)
     return Derivation(
         id="extinction",
@@ -508,22 +511,22 @@ def _extinction() -> Derivation:
         assumptions=(POSITIVE, "gradient flow in the ratio chart from (1, 1)", "r = x_2/x_1"),
         chains=(
             Chain(
-                turning,
+                sp.Subs(turning, x2, r * x1),
+                (Step("The quotient rule, Theorem 1 put in, and $x_2 = r x_1$.", in_r),),
+                name=r"\frac{dr}{dt}",
+            ),
+            Chain(
+                sp.Subs(in_r, x1, sp.sqrt(2 / (1 + r**2))),
                 (
                     Step(
-                        "$dr/dt$ by the quotient rule, with Theorem 1 put in.",
-                        (-beta * r ** (beta - 1) * (1 + r**2) / (x1**2 * (1 + r**beta))).subs(
-                            r, x2 / x1
-                        ),
+                        "On the circle from $(1, 1)$, $x_1^2 = 2/(1 + r^2)$: a speed in $r$ alone.",
+                        speed,
                     ),
                 ),
+                name=r"\frac{dr}{dt}",
             ),
             Chain(
-                turning.subs(on_circle, simultaneous=True),
-                (Step("On the circle $x_1^2 = 2/(1 + r^2)$: a speed in $r$ alone.", speed),),
-            ),
-            Chain(
-                1 / speed,
+                sp.Pow(speed, -1, evaluate=False),
                 (
                     Step(
                         "Time per unit of $r$; $T(\\beta)$ is minus its integral from 0 to 1.",
