@@ -10,74 +10,71 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from pathlib import Path
-from typing import Any
 
+import fingerprint as fp
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import fingerprint as fp
+class Freshness:
+    """What one build knows: the state of the sources at its start, and the pages it reads."""
 
+    def __init__(self) -> None:
+        self.state = fp.state()
+        self.read: set[str] = set()
 
-def prepare(app: Sphinx, config: Config) -> None:
-    """Take the fingerprints, and drop the pages of a build that was not finished."""
-    os.environ.update(fp.kernel_environment())
-    app._dpofield_state = state = fp.state()  # type: ignore[attr-defined]
-    config["dpofield_fingerprint"] = [state["execution"], state["site"]]
-    # Sphinx saves its view of the pages before it writes them: after an interruption it would
-    # take an old page for a new one.
-    mark = fp.mark_of(Path(app.outdir))
-    if not mark.exists():
-        for page in Path(app.outdir).rglob("*.html"):
-            page.unlink()
-    mark.unlink(missing_ok=True)
+    def prepare(self, app: Sphinx, config: Config) -> None:
+        """Tell Sphinx the fingerprints, and drop the pages of a build that was not finished."""
+        os.environ.update(fp.kernel_environment())
+        config["dpofield_fingerprint"] = [self.state["execution"], self.state["site"]]
+        # Sphinx saves its view of the pages before it writes them: after an interruption it would
+        # take an old page for a new one.
+        mark = fp.mark_of(Path(app.outdir))
+        if not mark.exists():
+            for page in Path(app.outdir).rglob("*.html"):
+                page.unlink()
+        mark.unlink(missing_ok=True)
+
+    def claim_cache(self, app: Sphinx) -> None:
+        """Empty the execution cache if it is of another fingerprint."""
+        cache = cache_of(app)
+        if cache is not None:
+            fp.claim(cache, self.state["execution"])
+
+    def note_read(self, _app: Sphinx, _env: BuildEnvironment, names: list[str]) -> None:
+        """Remember which pages are read in this build."""
+        self.read = set(names)
+
+    def write_all(self, _: Sphinx, env: BuildEnvironment) -> list[str]:
+        """All pages, if any was read anew."""
+        return sorted(env.found_docs - self.read) if self.read else []
+
+    def finish(self, app: Sphinx, error: Exception | None) -> None:
+        """Say that the pages are whole, if they are; disown a cache whose sources changed."""
+        now = fp.state()
+        cache = cache_of(app)
+        if cache is not None and now["execution"] != self.state["execution"]:
+            fp.disown(cache)
+        if error is None and not app._warncount and now == self.state:
+            fp.write_whole(fp.mark_of(Path(app.outdir)), json.dumps(now, indent=1))
 
 
 def cache_of(app: Sphinx) -> Path | None:
     """Folder of the execution cache, once MyST-NB has settled it; None if there is none."""
-    config = app.env.mystnb_config
-    return Path(config.execution_cache_path) if config.execution_mode == "cache" else None
+    config = getattr(app.env, "mystnb_config", None)
+    if config is None or config.execution_mode != "cache":
+        return None
+    return Path(config.execution_cache_path)
 
 
-def claim_cache(app: Sphinx) -> None:
-    """Empty the execution cache if it is of another fingerprint."""
-    cache = cache_of(app)
-    if cache is not None:
-        fp.claim(cache, app._dpofield_state["execution"])  # type: ignore[attr-defined]
-
-
-def write_all(app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """All pages, if any was read anew."""
-    read: set[str] = getattr(app, "_dpofield_read", set())
-    return sorted(env.found_docs - read) if read else []
-
-
-def note_read(app: Sphinx, env: BuildEnvironment, names: list[str]) -> None:
-    """Remember which pages are read in this build."""
-    app._dpofield_read = set(names)  # type: ignore[attr-defined]
-
-
-def finish(app: Sphinx, error: Exception | None) -> None:
-    """Say that the pages are whole, if they are; disown the cache if its sources have changed."""
-    before: dict[str, str] = app._dpofield_state  # type: ignore[attr-defined]
-    now = fp.state()
-    cache = cache_of(app)
-    if now["execution"] != before["execution"] and cache is not None:
-        fp.disown(cache)
-    if error is None and not app._warncount and now == before:
-        fp.write_whole(fp.mark_of(Path(app.outdir)), json.dumps(now, indent=1))
-
-
-def setup(app: Sphinx) -> dict[str, Any]:
+def setup(app: Sphinx) -> None:
     """Connect the extension; it is last to see a finished build."""
+    build = Freshness()
     app.add_config_value("dpofield_fingerprint", None, "env", frozenset({list}))
-    app.connect("config-inited", prepare, priority=100)
-    app.connect("builder-inited", claim_cache, priority=900)  # after MyST-NB
-    app.connect("env-before-read-docs", note_read)
-    app.connect("env-get-updated", write_all)
-    app.connect("build-finished", finish, priority=1000)
-    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+    app.connect("config-inited", build.prepare, priority=100)
+    app.connect("builder-inited", build.claim_cache, priority=900)  # after MyST-NB
+    app.connect("env-before-read-docs", build.note_read)
+    app.connect("env-get-updated", build.write_all)
+    app.connect("build-finished", build.finish, priority=1000)

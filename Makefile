@@ -1,0 +1,71 @@
+# `make book` builds the book, `make test` proves it; neither needs anything set up before.
+# Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch),
+#            JOBS (chapters executed at once), PORT (of `make serve`).
+.DEFAULT_GOAL := help
+.PHONY: help book test lint audit serve clean distclean constraints setup-book setup-test
+
+PYTHON ?=
+TORCH ?= torch==2.13.0
+JOBS ?=
+PORT ?= 8000
+
+RUN := .venv/bin/python
+# A reader's own settings must not change what a chapter shows.
+export PYTHONHASHSEED := 0
+
+# PYTHON if it is given; else the first that is new enough; else python3, to be told what is wrong.
+BOOTSTRAP = @python="$(PYTHON)"; \
+  for candidate in python3 python3.13 python3.12 python3.11 python3.14; do \
+    [ -n "$$python" ] && break; \
+    "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+      && python="$$candidate"; \
+  done; \
+  python="$${python:-python3}"; \
+  command -v "$$python" >/dev/null 2>&1 || { \
+    echo "Python 3.11 or newer is needed, and '$$python' was not found. Install it, or name one:" \
+         "make book PYTHON=/path/to/python3" >&2; exit 1; }; \
+  "$$python" tools/bootstrap.py --torch "$(TORCH)" $(if $(PYTHON),--chosen)
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+
+setup-book:
+	$(BOOTSTRAP) book
+setup-test:
+	$(BOOTSTRAP) test
+
+book: setup-book  ## execute every chapter and write the site to _build/html
+	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
+
+test: setup-test  ## everything: linters, types, import layers, the book, all tests
+	@$(RUN) tools/chromium.py
+	@$(MAKE) --no-print-directory check
+	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
+	@$(RUN) -m pytest
+
+.PHONY: check
+check:
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	.venv/bin/lint-imports
+
+lint: setup-test check  ## ruff, mypy, import layers
+
+audit: setup-test  ## Lighthouse and axe on every page; table and results/audit.json
+	@$(RUN) tools/chromium.py
+	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
+	@$(RUN) tools/audit.py
+
+serve:  ## open the built book on 127.0.0.1 (PORT=8000)
+	@[ -x $(RUN) ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }
+	@$(RUN) tools/serve.py --port $(PORT)
+
+constraints: setup-test  ## write the versions now in .venv to constraints.txt
+	@$(RUN) tools/constraints.py
+
+clean:  ## remove what was built; keep .venv
+	rm -rf _build
+
+distclean: clean  ## remove everything that make made
+	rm -rf .venv tools/node_modules
