@@ -1,0 +1,84 @@
+"""Stand-alone pages, one figure each: ``python -m dpofield.widgets.demo OUT_DIR``.
+
+Each page is one HTML file with everything inside: the figure's state as the book embeds it, and
+the book's own loader. It runs from a memory stick.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from ipywidgets.embed import embed_data
+
+from dpofield.widgets.field_explorer import FieldExplorer
+
+PAGE = Path(__file__).with_name("js") / "demo.html"
+LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
+DEMOS: dict[str, tuple[type[Any], str, str]] = {
+    "field-explorer": (
+        FieldExplorer,
+        "The field of DPO, under your hand",
+        "Drag the dot: its blue and orange arrows are one small training step, split into what the "
+        "preferred and the dispreferred response do. Then change the coordinates: what stays was "
+        "about DPO, what changes was about the coordinates.",
+    ),
+}
+"""Figure class, title and what to try, by the name of the page."""
+
+
+def _script(kind: str, data: Any) -> str:
+    # "<" cannot be left as it is: "</script>" in a string would end the script.
+    text = json.dumps(data).replace("<", "\\u003c")
+    return f'<script type="application/vnd.jupyter.widget-{kind}+json">{text}</script>'
+
+
+def demo_page(name: str, loader: Path = LOADER) -> str:
+    """The HTML of one demo; `KeyError` for an unknown name.
+
+    Raises `FileNotFoundError` naming the loader when it is not there: it belongs to the book's
+    checkout, not to the installed package.
+    """
+    figure, title, words = DEMOS[name]
+    if not loader.exists():
+        raise FileNotFoundError(
+            f"{loader.name} is not in {loader.parent}: demo pages are written from a checkout of "
+            "the book, or name the file with loader="
+        )
+    widget = figure()
+    data = embed_data(views=[widget], drop_defaults=False)
+    (view,) = data["view_specs"]
+    return Template(PAGE.read_text(encoding="utf-8")).substitute(
+        title=escape(title),
+        words=escape(words),
+        wide=widget._height,
+        narrow=widget._height_narrow,
+        state=_script("state", data["manager_state"]),
+        view=_script("view", view),
+        loader=loader.read_text(encoding="utf-8").replace("</script", "<\\/script"),
+    )
+
+
+def write_demos(out_dir: Path, loader: Path = LOADER) -> list[Path]:
+    """Write every demo page as `<name>.html` into `out_dir`, made if need be; return the paths.
+
+    Errors as in `demo_page`.
+    """
+    pages = {name: demo_page(name, loader) for name in DEMOS}
+    out_dir.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for name, page in pages.items():
+        paths.append(out_dir / f"{name}.html")
+        paths[-1].write_text(page, encoding="utf-8")
+    return paths
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python -m dpofield.widgets.demo OUT_DIR")
+    for path in write_demos(Path(sys.argv[1])):
+        print(path)
