@@ -8,7 +8,6 @@ and the stamp is written last, so an interrupted installation is taken up again.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import importlib.util
 import json
@@ -111,6 +110,8 @@ def main() -> None:
     problems = missing()
     if problems:
         raise SystemExit("The book cannot be built here yet:\n  - " + "\n  - ".join(problems))
+    import fcntl  # POSIX only, which missing() has just checked
+
     (ROOT / "_build").mkdir(exist_ok=True)
     with (ROOT / "_build" / ".setup-lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another make at the same time waits here

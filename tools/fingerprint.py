@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Under book/, these are read by Sphinx only, which watches them itself.
 PAGE_SUFFIXES = {".md", ".ipynb", ".bib"}
 PAGE_FOLDERS = {"assets"}
+# Made from the finished site, and read by no chapter (a test looks).
+WRITTEN_ABOUT_THE_SITE = {"results/audit.json"}
 SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 
 
@@ -96,7 +98,12 @@ def execution_fingerprint(root: Path = ROOT) -> str:
         if path.suffix not in PAGE_SUFFIXES
         and not PAGE_FOLDERS & set(path.relative_to(root / "book").parts)
     ]
-    paths = [*files_under(root / "src" / "dpofield"), *files_under(root / "results"), *data]
+    results = [
+        path
+        for path in files_under(root / "results")
+        if path.relative_to(root).as_posix() not in WRITTEN_ABOUT_THE_SITE
+    ]
+    paths = [*files_under(root / "src" / "dpofield"), *results, *data]
     paths += [path for path in [root / "constraints.txt"] if path.exists()]
     dependencies = declared_dependencies(root)
     environment = {k: v for k, v in kernel_environment(root).items() if k != "PYTHONPATH"}
