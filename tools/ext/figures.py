@@ -53,7 +53,8 @@ def pair(tag: str, svg: str) -> str:
     tag = re.sub(r'\sstyle="[^"]*"', "", tag).rstrip("/> ")
     light = f'{tag} class="figure only-light" width="{width}" height="{height}" loading="lazy" />'
     dark = re.sub(r'(src="[^"]*)\.svg"', r'\1.dark.svg"', light)
-    return light + dark.replace("only-light", "only-dark")
+    # wrapped, because the theme hides every caption that follows an only-light image
+    return f'<span class="twins">{light}{dark.replace("only-light", "only-dark")}</span>'
 
 
 def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) -> None:

@@ -13,20 +13,20 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+import node as nodejs
 from fontTools import subset
 from sphinx.application import Sphinx
-
-import node as nodejs
 
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table
 
 MATH_FONT = "@fontsource/stix-two-math/files/stix-two-math-latin-400-normal.woff2"
 MATH_CSS = "temml/dist/Temml-STIX2.css"
+TEXT_FONTS = {"": "400-normal", "-italic": "400-italic", "-bold": "600-normal"}
 
 
 def _characters(*spans: str) -> set[int]:
     # "az" is the span from a to z
-    return {code for first, last in spans for code in range(ord(first), ord(last) + 1)}
+    return {code for span in spans for code in range(ord(span[0]), ord(span[1]) + 1)}
 
 
 # Kept whether or not a page has them now: a prose edit then rarely needs a new font. Italic
@@ -39,7 +39,7 @@ BASICS = (
 
 
 def cut(font: bytes, codes: Iterable[int], cache: Path) -> bytes:
-    """The font as WOFF2 with only these code points and what they stretch into (MATH table kept)."""
+    """The font as WOFF2 with these code points and what they stretch into; keeps the MATH table."""
     codes = sorted(set(codes))
     key = hashlib.sha256(font + repr(codes).encode()).hexdigest()[:24]
     done = cache / f"{key}.woff2"
@@ -62,23 +62,19 @@ def cut(font: bytes, codes: Iterable[int], cache: Path) -> bytes:
 
 
 def math_css(temml: str) -> str:
-    """Temml's style sheet with the font taken from beside it, comments and blank space removed.
+    """Temml's style sheet without its font (book.css names ours), comments and blank space.
 
     >>> math_css("@font-face { src: local('X'); } math { line-height: normal; } /* why */")
-    "@font-face{font-family:STIX2;src:url(math.woff2) format('woff2')}math{line-height:normal;}"
+    'math{line-height: normal;}'
     """
-    css = re.sub(r"/\*.*?\*/", "", temml, flags=re.S)
-    css = re.sub(r"@font-face\s*\{.*?\}", "", css, flags=re.S)
-    # data: URLs hold quoted spaces that matter; they contain no double space and no brace
-    css = re.sub(r"\s+", " ", css)
-    css = re.sub(r"\s*([{};])\s*", r"\1", css)
-    css = re.sub(r":\s+(?=[^{}]*[;}])", ":", css)
-    return "@font-face{font-family:STIX2;src:url(math.woff2) format('woff2')}" + css.strip()
+    css = re.sub(r"/\*.*?\*/", "", temml, flags=re.DOTALL)
+    css = re.sub(r"@font-face\s*\{.*?\}", "", css, flags=re.DOTALL)
+    return re.sub(r"\s*([{};])\s*", r"\1", re.sub(r"\s+", " ", css)).strip()
 
 
 def math_characters(html: str) -> set[int]:
     """Code points inside the `math` elements of a page."""
-    text = "".join(re.findall(r"<math\b.*?</math>", html, flags=re.S))
+    text = "".join(re.findall(r"<math\b.*?</math>", html, flags=re.DOTALL))
     text = re.sub(r"<[^>]*>", "", text)
     return {ord(c) for c in text}
 
@@ -108,7 +104,10 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
 
     codes = BASICS.union(*map(math_characters, pages))
     font = (modules / MATH_FONT).read_bytes()
-    (static / "math.woff2").write_bytes(cut(font, codes, cache))
+    (static / "stix-math.woff2").write_bytes(cut(font, codes, cache))
+    for name, style in TEXT_FONTS.items():  # small enough as they come
+        text = modules / f"@fontsource/stix-two-text/files/stix-two-text-latin-{style}.woff2"
+        (static / f"stix-text{name}.woff2").write_bytes(text.read_bytes())
     (static / "math.css").write_text(math_css((modules / MATH_CSS).read_text("utf8")), "utf8")
 
     scripts = [script.read_text("utf8") for script in (static / "scripts").glob("*theme.js")]

@@ -13,12 +13,11 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import node as nodejs
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
-
-import node as nodejs
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ def display_tex(tex: str) -> str:
     tex = re.sub(r"\\(?:label\{[^}]*\}|nonumber\b|notag\b)", "", tex).strip()
     tex = re.sub(r"\\(?:begin|end)\{(?:equation|displaymath|math)\*?\}", "", tex).strip()
     tex = re.sub(
-        r"\\(begin|end)\{(%s)\*?\}" % "|".join(ENVIRONMENTS),
+        r"\\(begin|end)\{(" + "|".join(ENVIRONMENTS) + r")\*?\}",
         lambda m: rf"\{m[1]}{{{ENVIRONMENTS[m[2]]}}}",
         tex,
     )
@@ -152,20 +151,19 @@ def visit_math_block(translator: Any, node: nodes.math_block) -> None:
     translator.body.append(
         f'<div class="math-scroll" role="group" aria-label="{label}" tabindex="0">{mathml}</div>'
     )
-    if number:
-        translator.body.append(f'<span class="eqno">({number})')
-        translator.add_permalink_ref(node, f"Link to equation {number}")
-        translator.body.append("</span>")
+    if number:  # the number is the permalink: it needs no room of its own and works by touch
+        link = f'href="#{node["ids"][0]}" title="Link to this equation"'
+        translator.body.append(f'<a class="eqno" {link}>({number})</a>')
     translator.body.append("</div>\n")
     raise nodes.SkipNode
 
 
 def _start(app: Sphinx) -> None:
-    app.dpofield_typeset = Typesetter(app.config.math_macros)  # type: ignore[attr-defined]
+    app.dpofield_typeset = Typesetter(app.config.math_macros)
 
 
 def _finish(app: Sphinx, _: Exception | None) -> None:
-    app.dpofield_typeset.close()  # type: ignore[attr-defined]
+    app.dpofield_typeset.close()
 
 
 def setup(app: Sphinx) -> None:

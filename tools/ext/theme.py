@@ -70,6 +70,10 @@ def _page(
         )
         metatags += f'\n<meta name="description" content="{escape(text)}" />'
     context["metatags"] = metatags
+    # sphinx-proof's colours clash with each other and with the dark theme; book.css has ours
+    context["css_files"] = [
+        css for css in context.get("css_files", []) if "proof.css" not in str(css.filename)
+    ]
     context["has_math"] = "<math" in context.get("body", "")
 
 

@@ -1,0 +1,171 @@
+"""Lighthouse and axe on every page of the built site: `python tools/audit.py [--runs N] [PAGE...]`.
+
+Prints a table and writes `results/audit.json`. Misses of a budget are printed; only what axe finds
+fails the audit, because scores move with the load of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import browser
+import chromium
+import node
+from tqdm import tqdm
+
+RESULTS = browser.ROOT / "results" / "audit.json"
+BUDGET = {"mobile": 95, "desktop": 98, "accessibility": 100, "cls": 0.01, "bytes": 400 * 1024}
+COLUMNS = ("mobile", "desktop", "accessibility", "axe_ours", "axe_theme", "cls", "bytes")
+
+
+def lighthouse(url: str, form: str) -> dict[str, float]:
+    """One Lighthouse run ('mobile' or 'desktop'): scores of 100, layout shift, bytes."""
+    command = [
+        str(node.node()),
+        str(node.node_modules(dev=True) / "lighthouse" / "cli" / "index.js"),
+        url,
+        "--quiet",
+        "--output=json",
+        "--only-categories=performance,accessibility",
+        "--no-enable-error-reporting",
+        f"--chrome-flags=--headless {' '.join(browser.FLAGS)}",
+        *(["--preset=desktop"] if form == "desktop" else []),
+    ]
+    with tempfile.TemporaryDirectory() as scratch:  # Chrome leaves profiles in TMPDIR
+        env = {**os.environ, "CHROME_PATH": chromium.find(), "TMPDIR": scratch}
+        run = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
+    if run.returncode != 0:
+        raise RuntimeError(f"Lighthouse failed on {url}:\n{run.stderr[-2000:]}")
+    report = json.loads(run.stdout)
+    if report.get("runtimeError"):
+        raise RuntimeError(f"Lighthouse failed on {url}: {report['runtimeError']['message']}")
+    scores, audits = report["categories"], report["audits"]
+    return {
+        "performance": round(100 * scores["performance"]["score"]),
+        "accessibility": round(100 * scores["accessibility"]["score"]),
+        "cls": audits["cumulative-layout-shift"]["numericValue"],
+        "bytes": audits["total-byte-weight"]["numericValue"],
+    }
+
+
+def scores(url: str, runs: int) -> dict[str, float]:
+    """Medians over `runs` of both forms; accessibility, shift and bytes are the worse of the two."""
+    forms = {f: [lighthouse(url, f) for _ in range(runs)] for f in ("mobile", "desktop")}
+
+    def median(form: str, key: str) -> float:
+        return statistics.median(run[key] for run in forms[form])
+
+    return {
+        "mobile": median("mobile", "performance"),
+        "desktop": median("desktop", "performance"),
+        "accessibility": min(median(form, "accessibility") for form in forms),
+        "cls": round(max(median(form, "cls") for form in forms), 4),
+        "bytes": round(max(median(form, "bytes") for form in forms)),
+    }
+
+
+def axe(chrome: Any, url: str) -> list[dict[str, Any]]:
+    """axe's findings on one page over both themes and two widths, each rule once."""
+    found: dict[str, dict[str, Any]] = {}
+    for scheme in ("light", "dark"):
+        for width in (1280, 390):
+            context = chrome.new_context(
+                viewport={"width": width, "height": 900}, color_scheme=scheme
+            )
+            page = context.new_page()
+            page.goto(url, wait_until="load")
+            page.wait_for_timeout(300)  # deferred scripts and near widgets
+            for finding in browser.axe(page):
+                finding["seen"] = f"{scheme} {width}"
+                found.setdefault(finding["id"], finding)
+            context.close()
+    return list(found.values())
+
+
+def misses(row: dict[str, Any]) -> list[str]:
+    """What a row lacks to its budget, in words."""
+    words = [
+        f"{key} {row[key]} < {BUDGET[key]}"
+        for key in ("mobile", "desktop", "accessibility")
+        if row[key] < BUDGET[key]
+    ]
+    return words + [
+        f"{key} {row[key]} > {BUDGET[key]}" for key in ("cls", "bytes") if row[key] > BUDGET[key]
+    ]
+
+
+def machine() -> str:
+    """The class of machine, without a name or a path."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB"
+
+
+def versions() -> dict[str, str]:
+    """Versions of the auditors, as locked, and of Chromium."""
+    lock = json.loads((browser.ROOT / "tools" / "package-lock.json").read_text("utf8"))["packages"]
+    told = subprocess.run(
+        [chromium.find(), "--version"], capture_output=True, text=True, check=True
+    )
+    named = {name: lock[f"node_modules/{name}"]["version"] for name in ("lighthouse", "axe-core")}
+    return {**named, "chromium": told.stdout.split()[1]}
+
+
+def main() -> int:
+    """Audit the pages named, or all; 1 when axe finds something."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--runs", type=int, default=1, choices=(1, 2, 3), help="median of N runs")
+    parser.add_argument("--html", type=Path, default=browser.HTML, help="the built site")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    parser.add_argument("pages", nargs="*", help="relative to the site; all when none is named")
+    options = parser.parse_args()
+    # the redirect at the root has no content of its own
+    pages = options.pages or [p for p in browser.pages(options.html) if p != "index.html"]
+    if not pages:
+        sys.exit(f"no page under {options.html.name}/: run `make book` first")
+
+    rows = []
+    with browser.serve(options.html) as address, browser.browser() as chrome:
+        for page in tqdm(pages, desc="audit", unit="page"):
+            url = f"{address}/{page}"
+            found = axe(chrome, url)
+            row: dict[str, Any] = {"page": page, **scores(url, options.runs)}
+            row["axe_ours"] = sum(bool(f["ours"]) for f in found)
+            row["axe_theme"] = len(found) - row["axe_ours"]
+            row["findings"] = found
+            rows.append(row)
+
+    width = max(len(page) for page in pages)
+    print(f"{'page':{width}} " + " ".join(f"{name:>13}" for name in COLUMNS))
+    for row in rows:
+        print(f"{row['page']:{width}} " + " ".join(f"{row[name]:>13}" for name in COLUMNS))
+        for finding in row["findings"]:
+            nodes = "; ".join(finding["nodes"][:3])
+            print(f"  axe {finding['id']} ({finding['impact']}, {finding['seen']}): {nodes}")
+        if misses(row):
+            print(f"  over budget: {', '.join(misses(row))}")
+
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        "runs": options.runs,
+        "budget": BUDGET,
+        "pages": rows,
+    }
+    options.output.parent.mkdir(parents=True, exist_ok=True)
+    options.output.write_text(json.dumps(report, indent=1) + "\n", "utf8")
+    return int(any(row["findings"] for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
