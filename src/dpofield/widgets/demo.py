@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ipywidgets.embed import embed_data
+from ipywidgets.embed import embed_data  # type: ignore[import-untyped]
 
 from dpofield.widgets.field_explorer import FieldExplorer
 

@@ -131,6 +131,7 @@ penalty is positive
             f"const VIEWS = {json.dumps(VIEWS, ensure_ascii=False)};",
             f"const ROUNDING = {ROUNDING};",
             read("figure.js"),
+            read("field_flow.js"),
             read("field_explorer.js"),
         )
     )
@@ -158,15 +159,15 @@ penalty is positive
         self._page_moved_start = False
         self.observe(self._keep_logratios, "chart")
 
-    @traitlets.validate("beta")
+    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
     def _check_beta(self, proposal: Any) -> float:
         return self._checked(lambda: BETA.check(proposal["value"]), proposal)
 
-    @traitlets.validate("a")
+    @traitlets.validate("a")  # type: ignore[untyped-decorator]
     def _check_a(self, proposal: Any) -> float:
         return self._checked(lambda: check_start(self.chart, proposal["value"], self.b), proposal)
 
-    @traitlets.validate("b")
+    @traitlets.validate("b")  # type: ignore[untyped-decorator]
     def _check_b(self, proposal: Any) -> float:
         return self._checked(lambda: check_start(self.chart, self.a, proposal["value"]), proposal)
 

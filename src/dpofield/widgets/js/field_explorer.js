@@ -1,6 +1,7 @@
 // The field explorer. State lives in the model's traits chart, beta, a, b; everything drawn is
-// worked out from them. Joined behind the printed formulas, VIEWS and figure.js.
+// worked out from them. Joined behind the printed formulas, figure.js and field_flow.js.
 
+const TRAITS = ["chart", "beta", "a", "b"];
 const SIZE = 420; // SVG units; at full width one unit is one CSS pixel
 const PLOT = { left: 58, top: 10, side: 352 };
 const GRID = 15; // arrows a side
@@ -8,121 +9,8 @@ const MAGNITUDES = 6; // colour steps, as in the style sheet
 const BETA_LOW = 0.01;
 const BETA_HIGH = 3;
 const SLIDER_STEPS = 400;
-const EXTINCT = 1e-9; // of the start: below this the rest of the time is a known tail
 
-// ---- mathematics: only calls to the printed functions ------------------------------------------
-
-function chartOf(name) {
-  const f = FORMULAS[name];
-  const { low, high, highOpen, params } = f.facts;
-  const inside = (c) =>
-    Number.isFinite(c) && (low === null || c > low) && (high === null || c < high || (!highOpen && c === high));
-  const toLogratios = (a, b) => f.toLogratios(a, b, ...params);
-  // In a chart that knows the references, two responses cannot hold more than all the mass.
-  const possible = (a, b) =>
-    params.length === 0 || bothProbabilities(...toLogratios(a, b), ...REFERENCES)[0] <= 1 + ROUNDING;
-  return {
-    name, ...f.facts, ...VIEWS[name], inside, toLogratios,
-    bounded: low !== null,
-    exists: (a, b) => inside(a) && inside(b) && possible(a, b),
-    loss: (a, b, beta) => f.loss(a, b, beta, ...params)[0],
-    gradient: (a, b, beta) => f.gradient(a, b, beta, ...params),
-    fromLogratios: (u, v) => f.fromLogratios(u, v, ...params),
-    invariant: f.invariant,
-  };
-}
-const CHARTS = Object.fromEntries(Object.keys(FORMULAS).map((name) => [name, chartOf(name)]));
-
-// One classical Runge-Kutta step of size h for y' = slope(y).
-function rungeKutta(slope, y, h) {
-  const moved = (k, s) => y.map((yi, i) => yi + s * k[i]);
-  const k1 = slope(y);
-  const k2 = slope(moved(k1, h / 2));
-  const k3 = slope(moved(k2, h / 2));
-  const k4 = slope(moved(k3, h));
-  return y.map((yi, i) => yi + (h / 6) * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]));
-}
-
-// Gradient flow from (a, b) by arc length, time carried along. Steps shrink towards an edge, where
-// the speed may go to infinity or to 0. Returns the points, the times, and why it stopped.
-function flow(chart, beta, a, b, [low, high]) {
-  const slope = ([p, q]) => {
-    const [along, across] = chart.gradient(p, q, beta);
-    const speed = Math.hypot(along, across);
-    return [-along / speed, -across / speed, 1 / speed];
-  };
-  const longest = (high - low) / 250;
-  const edge = chart.bounded ? chart.low + EXTINCT * Math.min(a - chart.low, b - chart.low) : -Infinity;
-  const line = { points: [[a, b]], times: [0], stopped: "long" };
-  let state = [a, b, 0];
-  for (let i = 0; i < 3000; i += 1) {
-    const room = chart.bounded ? 0.1 * Math.min(state[0] - chart.low, state[1] - chart.low) : Infinity;
-    state = rungeKutta(slope, state, Math.min(longest, room));
-    if (!state.every(Number.isFinite)) return line;
-    line.points.push(state.slice(0, 2));
-    line.times.push(state[2]);
-    if (!chart.exists(state[0], state[1])) return { ...line, stopped: "edge" };
-    if (state[1] <= edge) return { ...line, stopped: "extinct" };
-    const gone = state[0] > high || state[1] < low || state[0] < low || state[1] > high;
-    if (!chart.bounded && gone) return line;
-  }
-  return line;
-}
-
-// When the dispreferred coordinate reaches its lower edge: the time so far and the tail that is
-// left, in which time per log-distance falls like a power of the distance. Infinite if it rises.
-function extinctionTime(chart, beta, line) {
-  if (line.stopped !== "extinct") return NaN;
-  const [a, b] = line.points.at(-1);
-  const perLog = (distance) => distance / Math.abs(chart.gradient(a, chart.low + distance, beta)[1]);
-  const distance = b - chart.low;
-  const power = Math.log(perLog(distance) / perLog(distance / 2)) / Math.LN2;
-  return power > 1e-9 ? line.times.at(-1) + perLog(distance) / power : Infinity;
-}
-
-// The curve on which the conserved quantity keeps its value: along it, both ways, to the window.
-function levelCurve(chart, a, b, frame) {
-  const along = (sign) => ([p, q]) => {
-    const [, first, second] = chart.invariant(p, q);
-    const size = Math.hypot(first, second) * sign;
-    return [second / size, -first / size];
-  };
-  const half = (sign) => {
-    const found = [];
-    let at = [a, b];
-    for (let i = 0; i < 300 && frame.holds(...at); i += 1) {
-      at = rungeKutta(along(sign), at, frame.side / frame.unit / 100);
-      found.push(at);
-    }
-    return found;
-  };
-  return [...half(-1).reverse(), [a, b], ...half(1)];
-}
-
-// Everything shown in numbers.
-function numbers(chart, beta, a, b, line) {
-  const [along, across] = chart.gradient(a, b, beta);
-  return {
-    along,
-    across,
-    factor: Math.abs(along) / Math.abs(across),
-    paper: corollaryOne(...chart.toLogratios(a, b))[0],
-    magnitude: Math.hypot(along, across),
-    loss: chart.loss(a, b, beta),
-    conserved: chart.invariant(a, b)[0],
-    extinction: extinctionTime(chart, beta, line),
-  };
-}
-
-function verdict({ factor }) {
-  if (Math.abs(factor - 1) < 1e-9) return "Here one small step moves both by the same amount.";
-  const [fast, slow, times] = factor < 1
-    ? ["dispreferred", "preferred", 1 / factor]
-    : ["preferred", "dispreferred", factor];
-  return `Here the ${fast} moves ${brief(times)} times as fast as the ${slow}.`;
-}
-
-// ---- view --------------------------------------------------------------------------------------
+// ---- nodes: made once ---------------------------------------------------------------------------
 
 const READOUTS = [
   ["along", (c) => `$∂L/∂${c.coordinates[0].slice(1, -1)}$`, "dpf-preferred"],
@@ -138,7 +26,8 @@ const READOUTS = [
 function buildControls(id) {
   const charts = Object.values(CHARTS).map((chart) => {
     const input = html("input", { type: "radio", name: `${id}-chart`, value: chart.name });
-    return { input, label: html("label", { class: "dpf-choice" }, input, html("span", {}, chart.title)) };
+    const words = html("span", {}, chart.title);
+    return { input, label: html("label", { class: "dpf-choice" }, input, words) };
   });
   const group = html("fieldset", { class: "dpf-charts" },
     html("legend", { class: "dpf-unseen" }, "Coordinates"), charts.map((c) => c.label));
@@ -169,14 +58,17 @@ function buildPlot(id) {
   part.yLabel = svg("text", {
     transform: `translate(14 ${top + side / 2}) rotate(-90)`, class: "dpf-axis dpf-dispreferred",
   });
-  part.excludedText = svg("text", { class: "dpf-note", "text-anchor": "end", x: left + side - 10, y: top + 20 });
+  part.excludedText = svg("text", {
+    class: "dpf-note", "text-anchor": "end", x: left + side - 10, y: top + 20,
+  });
   part.endText = svg("text", { class: "dpf-note dpf-halo" });
   part.referenceText = svg("text", { class: "dpf-note dpf-halo" }, "reference");
   part.handle = svg("g", {
     class: "dpf-handle", tabindex: 0, role: "slider", "aria-roledescription": "point in the plane",
   }, svg("circle", { r: 28, class: "dpf-target" }), svg("circle", { r: 14, class: "dpf-ring" }),
   svg("circle", { r: 8, class: "dpf-dot" }));
-  part.arrows = Array.from({ length: MAGNITUDES }, (_, i) => svg("path", { class: `dpf-arrows dpf-m${i}` }));
+  part.arrows = Array.from({ length: MAGNITUDES }, (_, i) =>
+    svg("path", { class: `dpf-arrows dpf-m${i}` }));
   const node = svg("svg", {
     viewBox: `0 0 ${SIZE} ${SIZE}`, class: "dpf-plot", role: "group",
     "aria-label": "Field of small steps against the gradient, with a start that can be moved",
@@ -185,8 +77,8 @@ function buildPlot(id) {
   svg("g", { "clip-path": `url(#${id}-clip)` },
     path("excluded"), part.arrows, path("level"), path("flow")),
   path("frame"), part.xTicks, part.yTicks, part.xLabel, part.yLabel, part.excludedText,
-  path("reference"), part.referenceText, part.endText, path("end"), path("stepAcross"), path("stepAlong"),
-  part.handle);
+  path("reference"), part.referenceText, part.endText, path("end"), path("stepAcross"),
+  path("stepAlong"), part.handle);
   return { node, part };
 }
 
@@ -208,6 +100,8 @@ function buildLegend() {
   return { marker, weak, strong, node: html("div", { class: "dpf-legend" }, title, weak, bar, strong) };
 }
 
+// ---- drawing: only attributes and texts change from here on ------------------------------------
+
 // The window of a chart, doubled until the start is in it.
 function windowOf(chart, a, b) {
   let [low, high] = chart.range;
@@ -222,14 +116,13 @@ function drawAxes(part, chart, frame) {
     `M${short(frame.x(m))} ${top}v${side}M${left} ${short(frame.y(m))}h${side}`);
   part.gridlines.setAttribute("d", lines.join(""));
   part.frame.setAttribute("d", `M${left} ${top}v${side}h${side}`);
-  const text = (m) => brief(m);
   part.xTicks.replaceChildren(...marks.map((m) =>
-    svg("text", { x: short(frame.x(m)), y: top + side + 18 }, text(m))));
+    svg("text", { x: short(frame.x(m)), y: top + side + 18 }, brief(m))));
   part.yTicks.replaceChildren(...marks.map((m) =>
-    svg("text", { x: left - 8, y: short(frame.y(m) + 4) }, text(m))));
-  const words = (i) => [`${["preferred", "dispreferred"][i]}: ${chart.axis}`, chart.coordinates[i], chart.unit];
-  part.xLabel.replaceChildren(...svgLabel(words(0).join("")));
-  part.yLabel.replaceChildren(...svgLabel(words(1).join("")));
+    svg("text", { x: left - 8, y: short(frame.y(m) + 4) }, brief(m))));
+  const words = (who, i) => `${who}: ${chart.axis}${chart.coordinates[i]}${chart.unit}`;
+  part.xLabel.replaceChildren(...svgLabel(words("preferred", 0)));
+  part.yLabel.replaceChildren(...svgLabel(words("dispreferred", 1)));
   const corners = (chart.excluded ?? []).map(([a, b]) => [frame.x(a), frame.y(b)]);
   part.excluded.setAttribute("d", corners.length ? `${polyline(corners)}Z` : "");
   part.excludedText.replaceChildren(...svgLabel(chart.excludedText ?? ""));
@@ -249,8 +142,9 @@ function drawArrows(part, chart, beta, frame) {
   const logs = found.map((f) => f[4]).filter(Number.isFinite);
   const strongest = Math.max(...logs);
   const weakest = Math.max(Math.min(...logs), strongest - 4);
+  const spread = strongest - weakest;
   const strength = (log) =>
-    strongest - weakest < 1e-9 ? 1 : Math.min(1, Math.max(0, (log - weakest) / (strongest - weakest)));
+    spread < 1e-9 ? 1 : Math.min(1, Math.max(0, (log - weakest) / spread));
   const paths = part.arrows.map(() => []);
   for (const [a, b, along, across, log] of found) {
     const s = strength(log);
@@ -286,7 +180,8 @@ function drawFlow(part, chart, a, b, line, frame, time) {
   const [x, y] = inPlot(line.points.at(-1));
   const shownEnd = line.stopped === "extinct" && frame.holds(...line.points.at(-1));
   part.end.setAttribute("d", shownEnd ? `M${x - 5} ${y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0` : "");
-  part.endText.textContent = shownEnd ? (time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time") : "";
+  const when = time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time";
+  part.endText.textContent = shownEnd ? when : "";
   const right = x > frame.left + frame.side * 0.6;
   part.endText.setAttribute("text-anchor", right ? "end" : "start");
   part.endText.setAttribute("x", short(x + (right ? -10 : 10)));
@@ -301,6 +196,16 @@ function drawReference(part, chart, frame, near) {
   part.referenceText.toggleAttribute("hidden", near(x, y));
 }
 
+// ---- words ------------------------------------------------------------------------------------
+
+function verdict({ factor }) {
+  if (Math.abs(factor - 1) < 1e-9) return "Here one small step moves both by the same amount.";
+  const [fast, slow, times] = factor < 1
+    ? ["dispreferred", "preferred", 1 / factor]
+    : ["preferred", "dispreferred", factor];
+  return `Here the ${fast} moves ${brief(times)} times as fast as the ${slow}.`;
+}
+
 function say(chart, beta, a, b, n) {
   const [first, second] = chart.coordinates.map(spoken);
   const time = Number.isNaN(n.extinction) ? "" : n.extinction < Infinity
@@ -313,92 +218,172 @@ function say(chart, beta, a, b, n) {
 
 // ---- the figure --------------------------------------------------------------------------------
 
-function render({ model, el }) {
-  const id = `dpf-${Math.random().toString(36).slice(2)}`;
-  const controls = buildControls(id);
-  const { node: plot, part } = buildPlot(id);
-  const readouts = buildReadouts();
-  const legend = buildLegend();
-  const sentence = html("p", { class: "dpf-sentence" });
-  const complaint = html("p", { class: "dpf-complaint", role: "alert" });
-  const live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
-  const begin = { chart: model.get("chart"), beta: model.get("beta"), a: model.get("a"), b: model.get("b") };
-  let frame = null;
-  let axes = "";
+class Explorer {
+  constructor(model, el) {
+    this.model = model;
+    this.id = `dpf-${Math.random().toString(36).slice(2)}`;
+    this.begin = Object.fromEntries(TRAITS.map((name) => [name, model.get(name)]));
+    this.redraw = atNextFrame(() => this.draw());
+    this.settle = whenQuiet(() => this.tell(), 400);
+    this.build();
+    el.append(this.root);
+    this.draw();
+    this.listen();
+  }
 
-  const state = () => ({
-    chart: CHARTS[model.get("chart")], beta: model.get("beta"), a: model.get("a"), b: model.get("b"),
-  });
-  const complain = (text) => { complaint.textContent = text; root.classList.toggle("dpf-refused", Boolean(text)); return text; };
+  get state() {
+    const [name, beta, a, b] = TRAITS.map((trait) => this.model.get(trait));
+    return { chart: CHARTS[name], beta, a, b };
+  }
 
-  // Every change goes through here: the traits are set together, and told to a kernel when quiet.
-  const change = (values, message = "") => {
-    complain(message);
-    model.set(values);
-    redraw();
-    settle();
-  };
-  const settle = whenQuiet(() => {
-    model.save_changes();
-    const { chart, beta, a, b } = state();
-    if (chart.exists(a, b)) live.textContent = say(chart, beta, a, b, numbers(chart, beta, a, b, flow(chart, beta, a, b, windowOf(chart, a, b))));
-  }, 400);
+  // Every change of ours goes through here: traits are set together, a kernel is told when quiet.
+  change(values, message = "") {
+    this.complain(message);
+    this.model.set(values);
+    this.redraw();
+    this.settle();
+  }
 
-  const takeBeta = (beta, text) => {
-    if (!(beta > 0 && Number.isFinite(beta))) return complain(`“${text.slice(0, 12)}” refused: beta is a positive number. Kept ${brief(state().beta)}.`);
-    change({ beta });
+  complain(text) {
+    this.complaint.textContent = text;
+    this.root.classList.toggle("dpf-refused", Boolean(text));
+    return text;
+  }
+
+  tell() {
+    this.model.save_changes();
+    const { chart, beta, a, b } = this.state;
+    if (!chart.exists(a, b)) return;
+    const line = flow(chart, beta, a, b, windowOf(chart, a, b));
+    this.live.textContent = say(chart, beta, a, b, numbers(chart, beta, a, b, line));
+  }
+
+  build() {
+    const { id } = this;
+    this.controls = buildControls(id);
+    this.plot = buildPlot(id);
+    this.readouts = buildReadouts();
+    this.legend = buildLegend();
+    this.sentence = html("p", { class: "dpf-sentence" });
+    this.complaint = html("p", { class: "dpf-complaint", role: "alert" });
+    this.live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
+    const field = (role, take) => numberField({ id: `${id}-${role}`, role, take });
+    this.fields = {
+      beta: field("beta", (value, text) => this.takeBeta(value, text)),
+      a: field("a", (value, text) => this.takeCoordinate("a", value, text)),
+      b: field("b", (value, text) => this.takeCoordinate("b", value, text)),
+    };
+    this.fields.beta.label.append(...htmlLabel("$beta$"));
+    this.root = this.arrange();
+    this.root.style.setProperty("--tall", `${this.model.get("_height")}px`);
+    this.root.style.setProperty("--tall-narrow", `${this.model.get("_height_narrow")}px`);
+  }
+
+  arrange() {
+    const { controls, fields } = this;
+    const box = (name, ...children) => html("div", { class: name }, ...children);
+    return box("dpf dpf-explorer",
+      controls.group,
+      box("dpf-beta", fields.beta.label, box("dpf-track", controls.slider, controls.scale),
+        fields.beta.input),
+      box("dpf-figure", this.plot.node, this.legend.node),
+      box("dpf-starts", box("dpf-field", fields.a.label, fields.a.input),
+        box("dpf-field", fields.b.label, fields.b.input), controls.reset),
+      this.readouts.node,
+      box("dpf-words", this.sentence, this.complaint),
+      this.live);
+  }
+
+  // -- what a reader does --
+
+  listen() {
+    const { controls, model } = this;
+    const { handle } = this.plot.part;
+    controls.charts.forEach((input) =>
+      input.addEventListener("change", () => this.takeChart(input.value)));
+    controls.slider.addEventListener("input", () =>
+      this.change({ beta: sliderBeta(controls.slider.value) }));
+    controls.reset.addEventListener("click", () => this.change(this.begin));
+    this.held = listenToPointer(this.plot.node, handle, () => this.frame, (a, b) => this.moveTo(a, b));
+    listenToKeys(handle, (...step) => this.step(...step), () => this.toReference());
+    for (const name of TRAITS) model.on(`change:${name}`, this.redraw);
+  }
+
+  remove() {
+    for (const name of TRAITS) this.model.off(`change:${name}`, this.redraw);
+    this.redraw.cancel();
+    this.settle.cancel();
+  }
+
+  takeBeta(beta, text) {
+    if (!(beta > 0 && Number.isFinite(beta))) {
+      return this.complain(
+        `“${cut(text)}” refused: beta is a positive number. Kept ${brief(this.state.beta)}.`);
+    }
+    this.change({ beta });
     return "";
-  };
-  const takeCoordinate = (which) => (value, text) => {
-    const { chart, a, b } = state();
-    const [p, q] = which === "a" ? [value, b] : [a, value];
-    const kept = `Kept ${brief(which === "a" ? a : b)}.`;
-    if (!Number.isFinite(value)) return complain(`“${text.slice(0, 12)}” is not a number. ${kept}`);
-    if (!chart.inside(value)) return complain(`${brief(value)} refused: ${chart.meaning}. ${kept}`);
-    if (!chart.exists(p, q)) return complain(`${brief(value)} refused: both probabilities together would exceed 1. ${kept}`);
-    change({ [which]: value });
+  }
+
+  takeCoordinate(which, value, text) {
+    const { chart, a, b } = this.state;
+    const point = which === "a" ? [value, b] : [a, value];
+    const why = !Number.isFinite(value) ? "it is not a number"
+      : !chart.inside(value) ? chart.meaning
+        : !chart.exists(...point) ? "both probabilities together would exceed 1" : "";
+    if (why) {
+      return this.complain(
+        `“${cut(text)}” refused: ${why}. Kept ${brief(which === "a" ? a : b)}.`);
+    }
+    this.change({ [which]: value });
     return "";
-  };
-  const fields = {
-    beta: numberField({ id: `${id}-beta`, role: "beta", take: takeBeta }),
-    a: numberField({ id: `${id}-a`, role: "a", take: takeCoordinate("a") }),
-    b: numberField({ id: `${id}-b`, role: "b", take: takeCoordinate("b") }),
-  };
-  fields.beta.label.append(...htmlLabel("$beta$"));
+  }
 
   // The start keeps its log-ratios, unless the new chart has no such point.
-  const takeChart = (name) => {
-    const { chart, a, b } = state();
+  takeChart(name) {
+    const { chart, a, b } = this.state;
     const to = CHARTS[name];
     const point = to.fromLogratios(...chart.toLogratios(a, b));
-    if (to.exists(...point)) return change({ chart: name, a: point[0], b: point[1] });
-    const [p, q] = to.fromLogratios(0, 0);
-    return change({ chart: name, a: p, b: q },
-      `That start has no ${to.title}: it would need more than all the probability. Moved to the reference.`);
-  };
+    const kept = to.exists(...point);
+    const [p, q] = kept ? point : to.fromLogratios(0, 0);
+    this.change({ chart: name, a: p, b: q }, kept ? "" :
+      `That start has no ${to.title}: it would need more than all the probability. ` +
+      "Moved to the reference.");
+  }
 
-  // A dragged or stepped start: on the snap of the chart, kept inside the window and the domain.
-  const moveTo = (p, q) => {
-    const { chart, a, b } = state();
-    const margin = chart.bounded ? chart.snap : 0;
+  // A dragged or stepped start: on the snap of the chart, inside the window and the domain.
+  moveTo(p, q) {
+    const { chart, a, b } = this.state;
+    const { low, high } = this.frame;
+    const lowest = chart.bounded ? low + chart.snap : low;
     const tidy = (c) => {
-      const within = Math.min(frame.high, Math.max(frame.low + margin, c));
+      const within = Math.min(high, Math.max(lowest, c));
       return Number((Math.round(within / chart.snap) * chart.snap).toPrecision(12));
     };
     const [na, nb] = [tidy(p), tidy(q)];
-    if (chart.exists(na, nb) && (na !== a || nb !== b)) change({ a: na, b: nb });
-  };
+    if (chart.exists(na, nb) && (na !== a || nb !== b)) this.change({ a: na, b: nb });
+  }
 
-  const draw = () => {
-    const { chart, beta, a, b } = state();
-    if (!chart.exists(a, b) || !(beta > 0)) return; // half of a change from a kernel: the rest follows
-    const range = windowOf(chart, a, b);
-    if (axes !== `${chart.name} ${range}`) {
-      axes = `${chart.name} ${range}`;
-      frame = square(PLOT, range);
-      drawAxes(part, chart, frame);
-      drawWords(chart);
-    }
+  step(right, up, fast) {
+    const { chart, a, b } = this.state;
+    const size = chart.snap * (fast ? 20 : 4);
+    this.moveTo(a + right * size, b + up * size);
+  }
+
+  toReference() {
+    const [a, b] = this.state.chart.fromLogratios(0, 0);
+    this.change({ a, b });
+  }
+
+  // -- what is shown --
+
+  draw() {
+    const { chart, beta, a, b } = this.state;
+    if (!chart.exists(a, b) || !(beta > 0)) return; // half of a kernel's change: the rest follows
+    const { part } = this.plot;
+    // The window stays under a held pointer, or the start would jump away from it.
+    const range = this.held?.() ? [this.frame.low, this.frame.high] : windowOf(chart, a, b);
+    this.drawFrame(chart, range);
+    const { frame } = this;
     const line = flow(chart, beta, a, b, range);
     const n = numbers(chart, beta, a, b, line);
     const [x, y] = [frame.x(a), frame.y(b)];
@@ -406,72 +391,63 @@ function render({ model, el }) {
     drawFlow(part, chart, a, b, line, frame, n.extinction);
     drawStep(part, x, y, n);
     drawReference(part, chart, frame, (rx, ry) => Math.hypot(rx - x, ry - y) < 60);
-    drawControls(chart, beta, a, b, x, y);
-    for (const { key, value } of readouts.cells) value.textContent = shown(n[key]);
-    legend.weak.textContent = brief(Number(scale.weakest.toPrecision(2)));
-    legend.strong.textContent = brief(Number(scale.strongest.toPrecision(2)));
-    legend.marker.style.left = `${100 * scale.strength(Math.log10(n.magnitude))}%`;
-    sentence.replaceChildren(html("strong", {}, verdict(n)), " ", ...htmlLabel(chart.law));
-  };
+    this.drawControls(beta, a, b);
+    this.drawHandle(chart, a, b, x, y);
+    this.drawNumbers(chart, n, scale);
+  }
 
-  const drawWords = (chart) => {
-    for (const input of controls.charts) input.checked = input.value === chart.name;
-    for (const { label, term } of readouts.cells) term.replaceChildren(...htmlLabel(label(chart)));
+  // Axes and words change only with the chart or its window.
+  drawFrame(chart, range) {
+    const key = `${chart.name} ${range}`;
+    if (this.key === key) return;
+    this.key = key;
+    this.frame = square(PLOT, range);
+    const { fields, plot: { part } } = this;
+    drawAxes(part, chart, this.frame);
+    for (const input of this.controls.charts) input.checked = input.value === chart.name;
+    for (const { label, term } of this.readouts.cells) term.replaceChildren(...htmlLabel(label(chart)));
     [fields.a, fields.b].forEach((field, i) => {
       field.label.replaceChildren("start ", ...htmlLabel(chart.coordinates[i]));
       // The decimal keypad of some phones has no minus.
       field.input.setAttribute("inputmode", chart.bounded ? "decimal" : "text");
     });
-    part.handle.setAttribute("aria-valuemin", frame.low);
-    part.handle.setAttribute("aria-valuemax", frame.high);
-  };
+    part.handle.setAttribute("aria-valuemin", this.frame.low);
+    part.handle.setAttribute("aria-valuemax", this.frame.high);
+  }
 
-  const drawControls = (chart, beta, a, b, x, y) => {
+  drawControls(beta, a, b) {
+    const { fields, controls } = this;
     fields.beta.show(beta);
     fields.a.show(a);
     fields.b.show(b);
     controls.slider.value = Math.round(sliderPlace(beta));
     controls.slider.setAttribute("aria-valuetext", brief(beta));
-    part.handle.setAttribute("transform", `translate(${short(x)} ${short(y)})`);
-    part.handle.setAttribute("aria-valuenow", a);
+  }
+
+  drawHandle(chart, a, b, x, y) {
+    const { handle } = this.plot.part;
     const [first, second] = chart.coordinates.map(spoken);
-    part.handle.setAttribute("aria-label", `Start: ${first} and ${second}`);
-    part.handle.setAttribute("aria-valuetext", `${first} ${brief(a)}, ${second} ${brief(b)}`);
-  };
+    handle.setAttribute("transform", `translate(${short(x)} ${short(y)})`);
+    handle.setAttribute("aria-label", `Start: ${first} and ${second}`);
+    handle.setAttribute("aria-valuenow", a);
+    handle.setAttribute("aria-valuetext", `${first} ${brief(a)}, ${second} ${brief(b)}`);
+  }
 
-  const redraw = atNextFrame(draw);
+  drawNumbers(chart, n, scale) {
+    for (const { key, value } of this.readouts.cells) {
+      value.textContent = n[key] === Infinity && key === "extinction" ? "never" : shown(n[key]);
+    }
+    const { weak, strong, marker } = this.legend;
+    weak.textContent = brief(scale.weakest, 2);
+    strong.textContent = brief(scale.strongest, 2);
+    marker.style.left = `${100 * scale.strength(Math.log10(n.magnitude))}%`;
+    this.sentence.replaceChildren(html("strong", {}, verdict(n)), " ", ...htmlLabel(chart.law));
+  }
+}
 
-  controls.charts.forEach((input) => input.addEventListener("change", () => takeChart(input.value)));
-  controls.slider.addEventListener("input", () => change({ beta: sliderBeta(controls.slider.value) }));
-  controls.reset.addEventListener("click", () => change(begin));
-  listenToPointer(plot, part.handle, () => frame, moveTo);
-  listenToKeys(part.handle, (right, up, fast) => {
-    const { chart, a, b } = state();
-    const step = chart.snap * (fast ? 20 : 4);
-    moveTo(a + right * step, b + up * step);
-  }, () => moveTo(...state().chart.fromLogratios(0, 0)));
-
-  const root = html("div", { class: "dpf dpf-explorer" },
-    controls.group,
-    html("div", { class: "dpf-beta" }, fields.beta.label, html("div", { class: "dpf-track" }, controls.slider, controls.scale), fields.beta.input),
-    html("div", { class: "dpf-figure" }, plot, legend.node),
-    html("div", { class: "dpf-starts" },
-      html("div", { class: "dpf-field" }, fields.a.label, fields.a.input),
-      html("div", { class: "dpf-field" }, fields.b.label, fields.b.input), controls.reset),
-    readouts.node,
-    html("div", { class: "dpf-words" }, sentence, complaint), live);
-  root.style.setProperty("--tall", `${model.get("_height")}px`);
-  root.style.setProperty("--tall-narrow", `${model.get("_height_narrow")}px`);
-  el.append(root);
-  draw();
-
-  const events = "change:chart change:beta change:a change:b";
-  model.on(events, redraw);
-  return () => {
-    for (const name of events.split(" ")) model.off(name, redraw);
-    redraw.cancel();
-    settle.cancel();
-  };
+function render({ model, el }) {
+  const explorer = new Explorer(model, el);
+  return () => explorer.remove();
 }
 
 // Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap a place; a finger
@@ -479,7 +455,8 @@ function render({ model, el }) {
 function listenToPointer(plot, handle, frame, moveTo) {
   let offset = null;
   const place = (event) => {
-    const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(plot.getScreenCTM().inverse());
+    const toPlot = plot.getScreenCTM().inverse();
+    const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(toPlot);
     return [x, y];
   };
   const inPlot = ([x, y]) => {
@@ -507,10 +484,13 @@ function listenToPointer(plot, handle, frame, moveTo) {
   const end = () => { offset = null; };
   plot.addEventListener("pointerup", end);
   plot.addEventListener("pointercancel", end);
+  plot.addEventListener("lostpointercapture", end);
   plot.addEventListener("click", (event) => {
-    if (event.pointerType !== "touch" || handle.contains(event.target) || !inPlot(place(event))) return;
+    const tapped = event.pointerType === "touch" && !handle.contains(event.target);
+    if (!tapped || !inPlot(place(event))) return;
     moveTo(...frame().data(...place(event)));
   });
+  return () => offset !== null;
 }
 
 function listenToKeys(handle, step, home) {

@@ -50,11 +50,13 @@ function shown(value) {
 }
 
 // Short, for a field that can be typed into and for reading aloud.
-const brief = (value) => String(Number(value.toPrecision(4))).replace("-", "−");
+const brief = (value, digits = 4) =>
+  String(Number(value.toPrecision(digits))).replaceAll("-", "−");
+const cut = (text) => (text.length > 12 ? `${text.slice(0, 11)}…` : text);
 
 // What a person types: a comma or a typographic minus is no error. NaN when it is no number.
 function typed(text) {
-  const tidy = text.trim().replace(",", ".").replace("−", "-");
+  const tidy = text.trim().replace(",", ".").replaceAll("−", "-");
   return tidy === "" ? NaN : Number(tidy);
 }
 
@@ -109,7 +111,8 @@ function whenQuiet(run, wait) {
   return ask;
 }
 
-// A labelled text field for a number. `take` gets what was typed and returns a complaint or "".
+// A labelled text field for a number. `take` gets what was typed and returns a complaint, or "" if
+// it is good; a refused text gives way to the last good value.
 function numberField({ id, role, take }) {
   const input = html("input", {
     id, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false",
@@ -117,11 +120,16 @@ function numberField({ id, role, take }) {
   });
   const label = html("label", { for: id, class: "dpf-label" });
   let last = "";
-  const show = (value) => { last = brief(value); if (document.activeElement !== input) input.value = last; };
+  let typing = false; // a redraw must not take the text from under the reader's fingers
+  const show = (value) => {
+    last = brief(value);
+    if (!typing) input.value = last;
+  };
+  input.addEventListener("input", () => { typing = true; });
+  input.addEventListener("blur", () => { typing = false; });
   input.addEventListener("change", () => {
-    const refused = take(typed(input.value), input.value);
-    input.toggleAttribute("aria-invalid", Boolean(refused));
-    input.value = last;
+    typing = false;
+    if (take(typed(input.value), input.value)) input.value = last;
   });
   return { input, label, show };
 }

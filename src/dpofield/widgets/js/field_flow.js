@@ -1,0 +1,111 @@
+// The mathematics of the field explorer: only calls to the printed functions, and integration.
+// Joined behind the printed formulas and VIEWS.
+
+const EXTINCT = 1e-9; // of the start: below this the rest of the time is a known tail
+
+function chartOf(name) {
+  const f = FORMULAS[name];
+  const { low, high, highOpen, params } = f.facts;
+  const above = (c) => low === null || c > low;
+  const below = (c) => high === null || c < high || (!highOpen && c === high);
+  const inside = (c) => Number.isFinite(c) && above(c) && below(c);
+  const toLogratios = (a, b) => f.toLogratios(a, b, ...params);
+  // In a chart that knows the references, two responses cannot hold more than all the mass.
+  const possible = (a, b) =>
+    params.length === 0 || bothProbabilities(...toLogratios(a, b), ...REFERENCES)[0] <= 1 + ROUNDING;
+  return {
+    name, ...f.facts, ...VIEWS[name], inside, toLogratios,
+    bounded: low !== null,
+    exists: (a, b) => inside(a) && inside(b) && possible(a, b),
+    loss: (a, b, beta) => f.loss(a, b, beta, ...params)[0],
+    gradient: (a, b, beta) => f.gradient(a, b, beta, ...params),
+    fromLogratios: (u, v) => f.fromLogratios(u, v, ...params),
+    invariant: f.invariant,
+  };
+}
+const CHARTS = Object.fromEntries(Object.keys(FORMULAS).map((name) => [name, chartOf(name)]));
+
+// One classical Runge-Kutta step of size h for y' = slope(y).
+function rungeKutta(slope, y, h) {
+  const moved = (k, s) => y.map((yi, i) => yi + s * k[i]);
+  const k1 = slope(y);
+  const k2 = slope(moved(k1, h / 2));
+  const k3 = slope(moved(k2, h / 2));
+  const k4 = slope(moved(k3, h));
+  return y.map((yi, i) => yi + (h / 6) * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]));
+}
+
+// Gradient flow from (a, b) by arc length, time carried along. Steps shrink towards an edge, where
+// the speed may go to infinity or to 0. Returns the points, the times, and why it stopped.
+function flow(chart, beta, a, b, [low, high]) {
+  const slope = ([p, q]) => {
+    const [along, across] = chart.gradient(p, q, beta);
+    const speed = Math.hypot(along, across);
+    return [-along / speed, -across / speed, 1 / speed];
+  };
+  const longest = (high - low) / 250;
+  const room = (p, q) => (chart.bounded ? Math.min(p, q) - chart.low : Infinity);
+  const edge = chart.bounded ? chart.low + EXTINCT * room(a, b) : -Infinity;
+  const line = { points: [[a, b]], times: [0], stopped: "long" };
+  let state = [a, b, 0];
+  for (let i = 0; i < 3000; i += 1) {
+    state = rungeKutta(slope, state, Math.min(longest, 0.1 * room(state[0], state[1])));
+    if (!state.every(Number.isFinite)) return line;
+    line.points.push(state.slice(0, 2));
+    line.times.push(state[2]);
+    const [p, q] = state;
+    if (!chart.exists(p, q)) return { ...line, stopped: "edge" };
+    if (q <= edge) return { ...line, stopped: "extinct" };
+    if (!chart.bounded && (Math.max(p, q) > high || Math.min(p, q) < low)) return line;
+  }
+  return line;
+}
+
+// When the dispreferred coordinate reaches its lower edge: the time so far and the tail that is
+// left, in which time per log-distance falls like a power of the distance. Infinite if it rises
+// or there is no edge; NaN if the flow ends before.
+function extinctionTime(chart, beta, line) {
+  if (!chart.bounded) return Infinity;
+  if (line.stopped !== "extinct") return NaN;
+  const [a, b] = line.points.at(-1);
+  const perLog = (d) => d / Math.abs(chart.gradient(a, chart.low + d, beta)[1]);
+  const distance = b - chart.low;
+  const power = Math.log(perLog(distance) / perLog(distance / 2)) / Math.LN2;
+  return power > 1e-9 ? line.times.at(-1) + perLog(distance) / power : Infinity;
+}
+
+// The curve on which the conserved quantity keeps its value: along it, both ways, to the window.
+function levelCurve(chart, a, b, frame) {
+  const along = (sign) => ([p, q]) => {
+    const [, first, second] = chart.invariant(p, q);
+    const size = Math.hypot(first, second) * sign;
+    return [second / size, -first / size];
+  };
+  const half = (sign) => {
+    const found = [];
+    let at = [a, b];
+    for (let i = 0; i < 300 && frame.holds(...at); i += 1) {
+      at = rungeKutta(along(sign), at, frame.side / frame.unit / 100);
+      found.push(at);
+    }
+    return found;
+  };
+  return [...half(-1).reverse(), [a, b], ...half(1)];
+}
+
+// Everything shown in numbers.
+function numbers(chart, beta, a, b, line) {
+  const [along, across] = chart.gradient(a, b, beta);
+  return {
+    along,
+    across,
+    factor: Math.abs(along) / Math.abs(across),
+    paper: corollaryOne(...chart.toLogratios(a, b))[0],
+    magnitude: Math.hypot(along, across),
+    loss: chart.loss(a, b, beta),
+    conserved: chart.invariant(a, b)[0],
+    extinction: extinctionTime(chart, beta, line),
+  };
+}
+
+export { CHARTS, extinctionTime, flow, numbers };
