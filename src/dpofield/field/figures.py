@@ -20,8 +20,8 @@ from dpofield.field.style import MAGNITUDE, colour
 from dpofield.formulas import latex
 
 HALO = withStroke(linewidth=3, foreground=colour("surface"))
-INK_ON_HEAT = "#10131a"
-"""Not in the palette on purpose: it must not turn light in dark mode, as heat maps do not."""
+INK_ON_HEAT, HALO_ON_HEAT = "#10131a", withStroke(linewidth=3, foreground="#f4f5f7")
+"""Not in the palette on purpose: they must not turn in dark mode, as heat maps do not."""
 
 ROLES = ("preferred", "dispreferred", "model", "reference", "accent")
 
@@ -87,7 +87,9 @@ def draw_start(
     >>> draw_start(plt.figure().gca()); plt.close("all")
     """
     ink = INK_ON_HEAT if on_heat else colour("text")
-    ax.plot(*at, "o", color=ink, markersize=7, zorder=5)
+    ax.plot(
+        *at, "o", color=ink, markersize=7, zorder=5, markeredgecolor="#f4f5f7" if on_heat else ink
+    )
     ax.annotate(
         label,
         at,
@@ -95,7 +97,7 @@ def draw_start(
         textcoords="offset points",
         color=ink,
         zorder=6,
-        path_effects=[] if on_heat else [HALO],
+        path_effects=[HALO_ON_HEAT if on_heat else HALO],
     )
 
 
@@ -226,3 +228,28 @@ def draw_time_course(ax: Axes, line: Flow, *, labels: tuple[str, str]) -> None:
             color=colour(role),
         )
     ax.set_xlabel("time (unit step size)")
+    ax.set_ylabel("coordinate")
+
+
+def draw_slices(left: Axes, right: Axes, *, betas: Sequence[float]) -> None:
+    """Theorem 1 along the two lines through the start: dL/dx1 at x2 = 1, dL/dx2 at x1 = 1.
+
+    >>> import matplotlib.pyplot as plt
+    >>> fig, (left, right) = plt.subplots(1, 2)
+    >>> draw_slices(left, right, betas=(0.1, 1.0)); plt.close("all")
+    """
+    x = np.linspace(0.02, 2.2, 300)
+    for beta, role in zip(betas, ROLES, strict=False):
+        along_1 = gradient("dpo", "ratio", x, 1.0, beta=beta)[0]
+        along_2 = gradient("dpo", "ratio", 1.0, x, beta=beta)[1]
+        for ax, along in ((left, along_1), (right, along_2)):
+            ax.plot(x, along, color=colour(role), label=rf"$\beta = {beta:g}$")
+    for ax, number, word, limits in (
+        (left, 1, "preferred", (-2.2, 0.15)),
+        (right, 2, "dispreferred", (-0.15, 2.2)),
+    ):
+        ax.axhline(0.0, color=colour("muted"), linewidth=1)
+        ax.set_ylim(*limits)
+        ax.set_xlabel(f"{word} ratio, $x_{number}$")
+        ax.set_ylabel(rf"$\partial L/\partial x_{number}$ (nats per unit)")
+    right.legend(loc="upper right")

@@ -526,13 +526,14 @@ def _extinction() -> Derivation:
                 name=r"\frac{dr}{dt}",
             ),
             Chain(
-                sp.Pow(speed, -1, evaluate=False),
+                1 / speed,
                 (
                     Step(
                         "Time per unit of $r$; $T(\\beta)$ is minus its integral from 0 to 1.",
                         -(2 / beta) * r ** (1 - beta) * (1 + r**beta) / (1 + r**2) ** 2,
                     ),
                 ),
+                name=r"\frac{dt}{dr}",
             ),
             Chain(
                 sp.Integral(r ** (p - 1), (r, 0, 1)),
