@@ -1,0 +1,163 @@
+"""The starting points of every experiment: GPT-2s fine-tuned on the world, made once, then cached.
+
+Weights are not shipped: the build makes them, under a minute each, so that the book's models come
+from the code the book shows. A folder is named by a hash of all that determines its content.
+
+    python -m dpofield.lab.checkpoint     makes every level the book needs
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import transformers
+
+from dpofield.lab.logprobs import encode_texts
+from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2
+from dpofield.lab.tokenizer import word_tokenizer
+from dpofield.lab.training import sft
+from dpofield.lab.world import World
+
+Level = Literal["weak", "strong"]
+LEVELS: dict[str, dict[str, Any]] = {
+    "weak": {"steps": 100, "batch": 16, "lr": 2e-3, "seed": 0},
+    "strong": {"steps": 600, "batch": 16, "lr": 2e-3, "seed": 0},
+}
+"""SFT settings of each level; the seed fixes initial weights, samples and their order."""
+
+# A change in any of these gives a different model, and so a different folder.
+_SOURCES = ("grammar", "world", "tokenizer", "model", "logprobs", "descent", "training")
+_CARD = "dpofield.json"
+
+
+def sft_checkpoint(
+    level: Level = "strong", *, root: str | os.PathLike[str] | None = None, progress: bool = True
+) -> tuple[CausalLM, Any]:
+    """(model, tokenizer) after SFT at this level; trained now if it is not in the cache.
+
+    An interrupted training goes on where it stopped. A damaged folder is reported by a
+    `RuntimeWarning` and made again. `root` defaults to `cache_root()`.
+    Raises `ValueError` for an unknown level.
+    """
+    if level not in LEVELS:
+        raise ValueError(f"no SFT level {level!r}; there are {', '.join(LEVELS)}")
+    base = Path(root) if root is not None else cache_root()
+    folder = base / f"{level}-{checkpoint_key(level)}"
+    flaw = _flaw(folder)
+    if folder.exists() and flaw:
+        warnings.warn(f"{folder} is damaged ({flaw}): making it again", RuntimeWarning, 2)
+        shutil.rmtree(folder)
+    if flaw:
+        _make(level, folder, progress)
+    with _quiet():
+        return load_causal_lm(folder)
+
+
+def checkpoint_key(level: Level) -> str:
+    """Hash of what determines the weights: lab sources, settings, torch and transformers."""
+    here = Path(__file__).parent
+    digest = hashlib.sha256(json.dumps(LEVELS[level], sort_keys=True).encode())
+    digest.update(f"{torch.__version__} {transformers.__version__}".encode())
+    for name in _SOURCES:
+        digest.update((here / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """`_build/checkpoints` of the checkout, or the user's cache folder outside of one."""
+    checkout = Path(__file__).resolve().parents[3]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "book").is_dir():
+        return checkout / "_build" / "checkpoints"
+    if sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        caches = Path.home() / "Library" / "Caches"
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return caches / "dpofield" / "checkpoints"
+
+
+def _make(level: Level, folder: Path, progress: bool) -> None:
+    settings = LEVELS[level]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    tokenizer, model = word_tokenizer(), small_gpt2(settings["seed"])
+    texts = World().examples(settings["steps"] * settings["batch"], settings["seed"])
+    state = folder.with_name(folder.name + ".state.safetensors")
+    # Sums depend on the number of threads in their last bits, so it is fixed; and two threads that
+    # must wait for each other are slower than one wherever another program runs.
+    with _threads(1):
+        losses = sft(
+            model, encode_texts(tokenizer, texts), **settings, state=state, progress=progress
+        )
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
+    try:
+        with _quiet():
+            model.save_pretrained(draft)
+        tokenizer.save_pretrained(draft)
+        files = {p.name: _sha256(p) for p in sorted(draft.iterdir())}
+        card = {"level": level, "sft": settings, "loss": np.round(losses, 4).tolist()}
+        (draft / _CARD).write_text(json.dumps(card | {"sha256": files}, indent=1) + "\n")
+        if not folder.exists():  # another process may have been faster
+            draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _flaw(folder: Path) -> str:
+    """What is wrong with a checkpoint folder, or nothing."""
+    try:
+        files = json.loads((folder / _CARD).read_text())["sha256"]
+    except FileNotFoundError:
+        return f"no {_CARD}"
+    except (json.JSONDecodeError, KeyError):
+        return f"{_CARD} is unreadable"
+    for name, expected in files.items():
+        if not (folder / name).is_file():
+            return f"no {name}"
+        if _sha256(folder / name) != expected:
+            return f"{name} has changed"
+    return ""
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@contextmanager
+def _threads(number: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No weight-loading bars of `transformers`: a page has no use for them."""
+    bars = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if bars:
+            transformers.utils.logging.enable_progress_bar()
+
+
+if __name__ == "__main__":
+    for name in LEVELS:
+        sft_checkpoint(name)  # type: ignore[arg-type]
+        print(f"{name}: ready in {cache_root()}")

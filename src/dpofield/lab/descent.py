@@ -1,0 +1,156 @@
+"""One descent loop for every objective: progress, interruption at a step's end, exact resume."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from dpofield.lab.files import replacing
+
+Records = dict[str, list[Any]]
+"""Name -> one value a record, in order of time; saved and resumed with the weights."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during training, after the step in hand was finished; nothing is lost.
+
+    `run` holds what was recorded so far (a `Run` for `dpo`, losses for `sft`).
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.run: Any = None
+
+
+def descend(
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    objective: Callable[[int], Tensor],
+    records: Records,
+    *,
+    steps: int,
+    config: Mapping[str, Any],
+    state: Path | None,
+    save_every: int,
+    progress: bool,
+    label: str,
+) -> None:
+    """Take `steps` optimizer steps on the scalar `objective(step)`.
+
+    The objective may append to `records`, which are saved and resumed with the weights. With a
+    `state` file the loop starts where that file ends, saves it every `save_every` steps and when
+    interrupted, and removes it at the end. Raises `Interrupted` on Ctrl-C, and `ValueError` for
+    a state file that is damaged or belongs to another run.
+    """
+    start = _load(state, model, optimizer, records, config) if state and state.exists() else 0
+
+    bar = tqdm(
+        total=steps, initial=start, desc=label, disable=not progress, leave=False, mininterval=1
+    )
+    with bar, _deferred_interrupt() as interrupted:
+        for step in range(start, steps):
+            optimizer.zero_grad(set_to_none=True)
+            objective(step).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            bar.update()
+            stop = interrupted()
+            if state and (stop or (step + 1) % save_every == 0):
+                _save(state, model, optimizer, records, config, step + 1)
+            if stop:
+                where = f"state in {state}: call again to go on" if state else "no state file given"
+                raise Interrupted(f"{label} stopped after step {step + 1} of {steps}; {where}")
+    if state:
+        state.unlink(missing_ok=True)
+
+
+@contextmanager
+def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Ctrl-C is noted and acted on between steps; a second Ctrl-C acts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    pressed = False
+
+    def handler(number: int, frame: FrameType | None) -> None:
+        nonlocal pressed
+        if pressed:
+            raise KeyboardInterrupt
+        pressed = True
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield lambda: pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _save(
+    path: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    records: Records,
+    config: Mapping[str, Any],
+    step: int,
+) -> None:
+    tensors: dict[str, Tensor] = {}
+    # named_parameters lists a tied weight once, which the file format asks for.
+    for name, parameter in model.named_parameters():
+        tensors[f"model/{name}"] = parameter.detach()
+        for key, value in optimizer.state.get(parameter, {}).items():
+            if value is not None:
+                tensors[f"optimizer/{name}/{key}"] = torch.as_tensor(value)
+    for name, values in records.items():
+        tensors[f"record/{name}"] = torch.as_tensor(np.stack(values))
+    meta = {"config": json.dumps(dict(config), sort_keys=True), "step": str(step)}
+    with replacing(path) as draft:
+        save_file({k: t.contiguous() for k, t in tensors.items()}, draft, metadata=meta)
+
+
+@torch.no_grad()
+def _load(
+    path: Path,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    records: Records,
+    config: Mapping[str, Any],
+) -> int:
+    remedy = "delete the file to start again from the beginning"
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
+    parameters = dict(model.named_parameters())
+    wanted = {f"model/{name}" for name in parameters}
+    missing = sorted(wanted - tensors.keys()) + sorted({"config", "step"} - meta.keys())
+    if missing:
+        raise ValueError(f"{path} lacks {', '.join(missing[:3])}; {remedy}")
+    theirs = json.loads(meta["config"])
+    changed = [k for k in {**theirs, **config} if theirs.get(k) != config.get(k)]
+    if changed:
+        was = ", ".join(f"{k} was {theirs.get(k)!r}, is {config.get(k)!r}" for k in changed)
+        raise ValueError(f"{path} belongs to another run: {was}; {remedy}, or give another file")
+    for name, parameter in parameters.items():
+        parameter.copy_(tensors[f"model/{name}"])
+        prefix = f"optimizer/{name}/"
+        held = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+        if held:
+            optimizer.state[parameter] = held
+    for key, tensor in tensors.items():
+        if key.startswith("record/"):
+            records[key.removeprefix("record/")] = list(tensor.numpy())
+    return int(meta["step"])

@@ -1,0 +1,153 @@
+"""log pi(response | prompt): the readable specification.
+
+A row is prompt + response + end of sequence. Its log-probability is the sum, in nats, of the
+log-probabilities of the response tokens and the end; the prompt is conditioned on, not scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from dpofield.lab.model import CausalLM
+from dpofield.lab.pairs import Pair
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Token rows of one length T: ids, which tokens are real, and which are scored.
+
+    `input_ids` (R, T) int64, `attention_mask` (R, T) bool, `response_mask` (R, T) bool. For N
+    pairs R = 2 N: the preferred responses first, then the dispreferred ones, as TRL stacks them.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    response_mask: Tensor
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+    def rows(self, index: Any) -> Batch:
+        """The rows chosen by a slice or an index tensor."""
+        return Batch(self.input_ids[index], self.attention_mask[index], self.response_mask[index])
+
+    def pairs(self, index: Tensor) -> Batch:
+        """The pairs chosen by an index tensor, of a batch that holds pairs."""
+        return self.rows(torch.cat([index, index + len(self) // 2]))
+
+    @property
+    def lengths(self) -> Tensor:
+        """Scored tokens of each row, the end included: (R,) int64."""
+        return self.response_mask.sum(dim=1)
+
+
+def encode(
+    tokenizer: Any, pairs: Sequence[Pair], *, padding_side: Literal["left", "right"] = "right"
+) -> Batch:
+    """Token rows of N pairs, as a `Batch` of 2 N rows.
+
+    Prompt and response are tokenised apart, so both responses follow the very same prompt tokens.
+    Raises `ValueError` for no pairs, and for a word that the tokenizer does not know.
+    """
+    if not pairs:
+        raise ValueError("no pairs to encode: give at least one Pair")
+    texts = [(p.prompt, p.preferred) for p in pairs] + [(p.prompt, p.dispreferred) for p in pairs]
+    return encode_texts(tokenizer, texts, padding_side=padding_side)
+
+
+def encode_texts(
+    tokenizer: Any,
+    texts: Sequence[tuple[str, str]],
+    *,
+    padding_side: Literal["left", "right"] = "right",
+) -> Batch:
+    """Token rows of (prompt, response) texts; errors as in `encode`.
+
+    >>> from dpofield.lab.tokenizer import word_tokenizer
+    >>> texts = [("soup :", "good ."), ("soup :", "very good .")]
+    >>> batch = encode_texts(word_tokenizer(), texts)
+    >>> batch.response_mask.int().tolist()
+    [[0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1]]
+    """
+    prompts = _ids(tokenizer, [prompt for prompt, _ in texts], special=True)
+    responses = _ids(tokenizer, [response for _, response in texts], special=False)
+    scored = [[*ids, tokenizer.eos_token_id] for ids in responses]
+    width = max(len(p) + len(r) for p, r in zip(prompts, scored, strict=True))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+    ids = torch.full((len(texts), width), pad)
+    attention, response = torch.zeros(ids.shape, dtype=torch.bool), torch.zeros_like(ids).bool()
+    for row, (p, r) in enumerate(zip(prompts, scored, strict=True)):
+        start = width - len(p) - len(r) if padding_side == "left" else 0
+        middle, end = start + len(p), start + len(p) + len(r)
+        ids[row, start:end] = torch.tensor(p + r)
+        attention[row, start:end] = True
+        response[row, middle:end] = True
+    return Batch(ids, attention, response)
+
+
+def _ids(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[list[int]]:
+    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special).input_ids
+    for text, row in zip(texts, ids, strict=True):
+        if not row:
+            raise ValueError(f"{text!r} has no tokens; every prompt and response needs one")
+        if tokenizer.unk_token_id in row and tokenizer.unk_token_id != tokenizer.eos_token_id:
+            known = tokenizer.get_vocab()
+            unknown = [word for word in text.split() if word not in known]
+            raise ValueError(
+                f"unknown to this tokenizer: {', '.join(map(repr, unknown)) or 'a character'} "
+                f"in {text!r}; use its vocabulary, or a model with a subword tokenizer"
+            )
+    return ids
+
+
+def sequence_logprobs(
+    model: CausalLM, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
+) -> Tensor:
+    """log pi(response | prompt) of each row, in nats, summed over its response tokens: (R,).
+
+    Arguments are the fields of a `Batch`; differentiable in the model's parameters. Padding may
+    stand on either side: positions count real tokens only.
+    """
+    first = int(response_mask.any(dim=0).to(torch.int8).argmax())
+    if bool((response_mask[:, 0]).any()):
+        raise ValueError(
+            "a response token stands first in its row: nothing predicts it; give a prompt"
+        )
+    outputs = model(
+        input_ids=input_ids,
+        attention_mask=attention_mask.long(),
+        position_ids=(attention_mask.long().cumsum(dim=1) - 1).clamp(min=0),
+        # The token at t is predicted at t - 1; earlier columns never reach the vocabulary.
+        logits_to_keep=input_ids.shape[1] - first + 1,
+        use_cache=False,
+    )
+    logprobs = outputs.logits[:, :-1].log_softmax(dim=-1)
+    chosen = logprobs.gather(-1, input_ids[:, first:, None]).squeeze(-1)
+    return torch.where(response_mask[:, first:], chosen, 0.0).sum(dim=1)
+
+
+def pair_logprobs(model: CausalLM, pairs: Batch) -> tuple[Tensor, Tensor]:
+    """(log pi(yw | x), log pi(yl | x)) of N encoded pairs, in nats: two tensors (N,)."""
+    logprobs = sequence_logprobs(model, pairs.input_ids, pairs.attention_mask, pairs.response_mask)
+    lw, ll = logprobs.chunk(2)
+    return lw, ll
+
+
+@torch.no_grad()
+def reference_logprobs(model: CausalLM, batch: Batch, *, chunk: int = 256) -> Tensor:
+    """`sequence_logprobs` of every row without a graph, `chunk` rows at a time: (R,)."""
+    parts = [
+        sequence_logprobs(model, part.input_ids, part.attention_mask, part.response_mask)
+        for part in _chunks(batch, chunk)
+    ]
+    return torch.cat(parts)
+
+
+def _chunks(batch: Batch, size: int) -> Iterator[Batch]:
+    for start in range(0, len(batch), size):
+        yield batch.rows(slice(start, start + size))

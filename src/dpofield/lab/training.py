@@ -1,0 +1,223 @@
+"""Supervised fine-tuning and preference training, with every pair on record."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dpofield.formulas import LOSSES
+from dpofield.lab.descent import Interrupted, Records, descend
+from dpofield.lab.logprobs import Batch, pair_logprobs, reference_logprobs, sequence_logprobs
+from dpofield.lab.model import CausalLM
+from dpofield.lab.runs import Run
+
+_WARMUP = 20
+
+
+def sft(
+    model: CausalLM,
+    examples: Batch,
+    *,
+    steps: int,
+    batch: int,
+    lr: float,
+    seed: int,
+    state: str | os.PathLike[str] | None = None,
+    save_every: int = 100,
+    progress: bool = True,
+) -> NDArray[np.float64]:
+    """Fine-tune `model` in place on encoded (prompt, response) rows; loss per response, in nats.
+
+    Minimises the mean negative log-probability of the response tokens with AdamW (no weight
+    decay), `_WARMUP` steps of warm-up, linear decay over the second half, gradient norm clipped
+    to 1. Returns the batch mean of -log pi(response | prompt) before each update, shape (steps,).
+    `state` names a file to resume from, see `descend`; errors as in `dpo`.
+    """
+    _check(len(examples), "examples", steps=steps, batch=batch, lr=lr)
+    config = {"steps": steps, "batch": batch, "lr": lr, "seed": seed, "data": _digest(examples)}
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    # Clipping sits between backward and step, so it rides on the optimizer.
+    optimizer.register_step_pre_hook(lambda *_: _clip(model))
+    records: Records = {"loss": []}
+
+    def objective(step: int) -> Tensor:
+        decay = min(1.0, 2 * (1 - step / steps))
+        for group in optimizer.param_groups:
+            group["lr"] = lr * decay * min(1.0, (step + 1) / _WARMUP)
+        index = batch_index(len(examples), batch, step, seed)
+        rows = examples.rows(index)
+        logprob = sequence_logprobs(model, rows.input_ids, rows.attention_mask, rows.response_mask)
+        _require_finite(step, index, {"example": logprob})
+        records["loss"].append(-logprob.detach().double().mean().numpy())
+        return -logprob.sum() / rows.lengths.sum()
+
+    try:
+        descend(
+            model, optimizer, objective, records, steps=steps, config=config,
+            state=Path(state) if state else None, save_every=save_every, progress=progress,
+            label="SFT",
+        )  # fmt: skip
+    except Interrupted as stop:
+        stop.run = np.array(records["loss"])
+        raise
+    return np.array(records["loss"])
+
+
+def dpo(
+    model: CausalLM,
+    reference: Tensor,
+    pairs: Batch,
+    *,
+    beta: float = 0.1,
+    steps: int,
+    batch: int,
+    lr: float,
+    optimizer: Literal["adamw", "sgd"] = "adamw",
+    seed: int,
+    loss: str = "dpo",
+    record_every: int = 1,
+    recorded: Sequence[int] | None = None,
+    state: str | os.PathLike[str] | None = None,
+    save_every: int = 100,
+    progress: bool = True,
+) -> Run:
+    """Train `model` in place on N encoded pairs with a loss of `dpofield.formulas.LOSSES`.
+
+    `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats. Each step descends the
+    mean loss of `batch` pairs at a constant learning rate: AdamW without weight decay, or plain
+    SGD. Every `record_every` steps, and after the last, log-probs, loss and autograd's ratio
+    gradients of the `recorded` pairs (all by default) are taken before the update.
+
+    Raises `ValueError` for no pairs, beta <= 0, a bad number or a reference of another size;
+    `FloatingPointError`, naming step and pair, when a log-probability is not finite;
+    `Interrupted`, carrying the `Run` so far, on Ctrl-C. `state`: a file to resume from.
+    """
+    n = len(pairs) // 2
+    _check(n, "pairs", steps=steps, batch=batch, lr=lr, record_every=record_every)
+    if loss not in LOSSES:
+        raise ValueError(f"no loss {loss!r}; LOSSES has {', '.join(LOSSES)}")
+    if not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}: it scales the KL penalty")
+    if reference.shape != (2 * n,):
+        raise ValueError(
+            f"reference has shape {tuple(reference.shape)}, the {n} pairs need ({2 * n},): "
+            "use reference_logprobs(model, pairs)"
+        )
+    kinds = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    if optimizer not in kinds:
+        raise ValueError(f"no optimizer {optimizer!r}; there are {', '.join(kinds)}")
+    config = {
+        "loss": loss, "beta": beta, "steps": steps, "batch": batch, "lr": lr, "seed": seed,
+        "optimizer": optimizer, "record_every": record_every, "data": _digest(pairs, reference),
+        "recorded": None if recorded is None else [int(i) for i in recorded],
+    }  # fmt: skip
+    chosen = torch.arange(n) if recorded is None else torch.tensor(config["recorded"])
+    seen, seen_reference = pairs.pairs(chosen), reference[torch.cat([chosen, chosen + n])].double()
+    ref_w, ref_l = seen_reference.chunk(2)
+    records: Records = {}
+
+    def record(step: int) -> None:
+        lw, ll = reference_logprobs(model, seen).double().chunk(2)
+        _require_finite(step, chosen, {"preferred": lw, "dispreferred": ll})
+        values = ratio_gradients(loss, lw - ref_w, ll - ref_l, beta=beta)
+        row = zip(("loss", "dx1", "dx2"), values, strict=True)
+        for name, value in [("step", torch.tensor(step)), ("lw", lw), ("ll", ll), *row]:
+            records.setdefault(name, []).append(value.numpy())
+
+    def objective(step: int) -> Tensor:
+        if step % record_every == 0:
+            record(step)
+        index = batch_index(n, batch, step, seed)
+        lw, ll = pair_logprobs(model, pairs.pairs(index))
+        _require_finite(step, index, {"preferred": lw, "dispreferred": ll})
+        u, v = lw - reference[index], ll - reference[index + n]
+        per_pair: Tensor = LOSSES[loss].torch(u, v, beta=beta)
+        return per_pair.mean()
+
+    def run() -> Run:
+        arrays = {name: np.stack(values) for name, values in records.items()}
+        return Run(config=config, ref_w=ref_w.numpy(), ref_l=ref_l.numpy(), **arrays)
+
+    descent = kinds[optimizer](model.parameters(), lr=lr, weight_decay=0.0)
+    try:
+        descend(
+            model, descent, objective, records, steps=steps, config=config,
+            state=Path(state) if state else None, save_every=save_every, progress=progress,
+            label=f"{loss} beta={beta:g}",
+        )  # fmt: skip
+    except Interrupted as stop:
+        stop.run = run()
+        raise
+    record(steps)
+    return run()
+
+
+def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: float) -> tuple[Tensor, ...]:
+    """Per-pair loss, dL/dx1 and dL/dx2 by autograd, at log-ratios u, v: three float64 tensors.
+
+    The leaves are the ratios x1 = exp(u), x2 = exp(v) themselves, so no formula of ours stands
+    between the loss and its derivatives. nan where a ratio leaves the range of float64.
+
+    >>> zero = torch.zeros(1)
+    >>> [round(float(t), 4) for t in ratio_gradients("dpo", zero, zero, beta=0.1)]
+    [0.6931, -0.05, 0.05]
+    """
+    u, v = u.detach().double(), v.detach().double()
+    x1, x2 = u.exp().requires_grad_(), v.exp().requires_grad_()
+    through = LOSSES[loss].torch(x1.log(), x2.log(), **params).sum()
+    dx1, dx2 = torch.autograd.grad(through, (x1, x2))
+    return LOSSES[loss].torch(u, v, **params), dx1, dx2
+
+
+def batch_index(n: int, batch: int, step: int, seed: int) -> Tensor:
+    """Which of n items step `step` takes: every epoch a fresh order, fixed by seed and epoch.
+
+    >>> first, second = batch_index(4, 2, 0, seed=0), batch_index(4, 2, 1, seed=0)
+    >>> sorted([*first.tolist(), *second.tolist()])
+    [0, 1, 2, 3]
+    """
+    places = range(step * batch, (step + 1) * batch)
+    orders = {e: np.random.default_rng([seed, e]).permutation(n) for e in {p // n for p in places}}
+    return torch.tensor([int(orders[p // n][p % n]) for p in places])
+
+
+def _clip(model: CausalLM) -> None:
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+
+
+def _check(n: int, what: str, **positive: float) -> None:
+    if n == 0:
+        raise ValueError(f"no {what} to train on: give at least one")
+    for name, value in positive.items():
+        if not value > 0:
+            raise ValueError(f"{name} must be positive, got {value}")
+    if positive["batch"] > n:
+        raise ValueError(f"batch is {positive['batch']} but there are {n} {what}; make it smaller")
+
+
+def _require_finite(step: int, index: Tensor, logprobs: Mapping[str, Tensor]) -> None:
+    for which, values in logprobs.items():
+        bad = ~torch.isfinite(values)
+        if bool(bad.any()):
+            i = int(bad.nonzero()[0])
+            raise FloatingPointError(
+                f"log-probability of {which} {int(index[i])} is {float(values[i])} at step {step}; "
+                "lower the learning rate, or check the weights the run started from"
+            )
+
+
+def _digest(rows: Batch, *more: Tensor) -> str:
+    """Fingerprint of the data, so that a state file is not resumed on other data."""
+    tensors = (rows.input_ids, rows.attention_mask, rows.response_mask, *more)
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(str(tuple(tensor.shape)).encode() + tensor.numpy().tobytes())
+    return digest.hexdigest()[:16]
