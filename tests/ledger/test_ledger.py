@@ -1,0 +1,110 @@
+"""The ledger is complete and true: every check exists, runs and passes; every theorem is listed."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from dpofield.formulas import THEOREMS
+from dpofield.ledger import Claim, load, run, table
+from dpofield.ledger.checks import CHECKS
+
+BOOK = Path(__file__).parents[2] / "book"
+BLOCK = re.compile(r"\{prf:(?:theorem|proposition|lemma|corollary)\}[^\n]*\n:label: (\S+)")
+CLAIMS = {claim.id: claim for claim in load()}
+
+
+def blocks() -> dict[str, str]:
+    """Label -> page of every theorem-like block in the book."""
+    return {
+        label: page.stem
+        for page in sorted(BOOK.glob("*.md"))
+        for label in BLOCK.findall(page.read_text(encoding="utf-8"))
+    }
+
+
+@pytest.mark.parametrize("name", CLAIMS)
+def test_check_passes(name):
+    """The promise of the ledger: each claim's check ran just now and found its claim true."""
+    (entry,) = run([CLAIMS[name]])
+    assert entry.evidence
+
+
+def test_every_theorem_block_is_a_claim_on_that_page():
+    """No theorem stands in the book without an entry, and no entry without its theorem."""
+    theorems = {c.id: c.page for c in CLAIMS.values() if c.kind == "theorem"}
+    assert blocks() == theorems
+
+
+def test_every_theorem_block_has_a_label():
+    """An unlabelled theorem could not be listed, and would slip through the test above."""
+    for page in BOOK.glob("*.md"):
+        text = page.read_text(encoding="utf-8")
+        opened = re.findall(r"^[`:]{3,}\{prf:(?:theorem|proposition|lemma|corollary)\}", text, re.M)
+        assert len(opened) == len(BLOCK.findall(text)), page.name
+
+
+def test_every_derivation_is_claimed_and_every_check_used():
+    """Nothing proved in the library is missing from the book, and no check lies idle."""
+    assert {c.check for c in CLAIMS.values()} == set(CHECKS)
+    assert all(f"derivation {name}" in CHECKS for name in THEOREMS)
+
+
+def test_theorems_carry_the_source_of_their_derivation():
+    """Two places name a source; they must not drift apart."""
+    for name, theorem in THEOREMS.items():
+        number = re.search(r"(Theorem|Corollary) \d", theorem.source)
+        if number:
+            assert number.group() in CLAIMS[name].source
+
+
+def test_pages_exist():
+    """A claim's link must lead somewhere."""
+    for claim in CLAIMS.values():
+        assert (BOOK / f"{claim.page}.md").is_file(), claim.id
+
+
+def test_a_false_claim_is_named(monkeypatch):
+    """Protects `run`: a failing check is not swallowed, and the message names the claim."""
+
+    def fails() -> str:
+        raise AssertionError("the moon is not cheese")
+
+    monkeypatch.setitem(CHECKS, "derivation circles", fails)
+    with pytest.raises(AssertionError, match=r"'circles' does not hold: the moon"):
+        list(run([CLAIMS["circles"]]))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"status": "certain"}, "status 'certain'"),
+        ({"check": "hope"}, "check 'hope'"),
+        ({"kind": "rumour"}, "kind 'rumour'"),
+        ({"extra": 1}, "fields must be"),
+    ],
+)
+def test_bad_entries_are_refused_by_place(tmp_path, change, says):
+    """A typing slip in the list is answered with the file, the entry and the field."""
+    entry = dataclasses.asdict(CLAIMS["circles"]) | change
+    path = tmp_path / "claims.yml"
+    path.write_text(yaml.safe_dump([entry]))
+    with pytest.raises(ValueError, match=rf"entry 1 \(circles\): {says}"):
+        load(path)
+    path.write_text(yaml.safe_dump([dataclasses.asdict(CLAIMS["circles"])] * 2))
+    with pytest.raises(ValueError, match="used twice"):
+        load(path)
+
+
+def test_table_escapes_bars():
+    """|dL/dx1| must not split a table cell."""
+    claim = dataclasses.replace(CLAIMS["corollary-1"], statement="|a| and |b|")
+    assert isinstance(claim, Claim)
+    from dpofield.ledger import Entry
+
+    row = table([Entry(claim, "|c|")], kind="theorem").splitlines()[-1]
+    assert len(re.findall(r"(?<!\\)\|", row)) == 5
