@@ -80,7 +80,9 @@ def installed_extras(key: str) -> list[str]:
 
 def pip_install(*arguments: str) -> None:
     """Run pip in the environment; its own words are shown, and its failure ends the program."""
-    command = [str(VENV_PYTHON), "-m", "pip", "install", "--no-input", *arguments]
+    # Compiled at the first import instead: most of what is installed is never imported.
+    options = ["--no-input", "--no-compile"]
+    command = [str(VENV_PYTHON), "-m", "pip", "install", *options, *arguments]
     print("+ pip install", shlex.join(arguments), flush=True)
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     with subprocess.Popen(

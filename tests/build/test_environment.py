@@ -1,0 +1,93 @@
+"""The lists of dependencies agree: pyproject.toml, constraints.txt, environment.yml."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import subprocess
+from pathlib import Path
+
+import yaml
+from fingerprint import ROOT, declared_dependencies
+
+# Where conda-forge has another name for what pip calls so.
+CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
+# What an environment has besides: Python itself, and pip to put the project in.
+CONDA_ONLY = {"python", "pip"}
+
+
+def parts(requirement: str) -> tuple[str, str]:
+    """Name, in one spelling, and version range of a requirement.
+
+    >>> parts("PyYAML>=6.0")
+    ('pyyaml', '>=6.0')
+    """
+    found = re.fullmatch(r"([A-Za-z0-9._-]+)(?:\[[^]]*\])?(.*)", requirement)
+    assert found, requirement
+    return re.sub(r"[._-]+", "-", found[1]).lower(), found[2].strip()
+
+
+def conda_dependencies() -> tuple[dict[str, str], list[str]]:
+    """What environment.yml asks of conda, by name, and what it asks of pip."""
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    conda = dict(parts(entry) for entry in listed if isinstance(entry, str))
+    pip = [line for entry in listed if isinstance(entry, dict) for line in entry["pip"]]
+    return conda, pip
+
+
+def constraints() -> dict[str, str]:
+    """Versions by name in constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pinned = [line.split("==") for line in lines if line and not line.startswith("#")]
+    return {name: version for name, version in pinned}
+
+
+def test_conda_and_pip_name_the_same_dependencies() -> None:
+    """Protects: Binder has what the package and a notebook need, in the same ranges, no more."""
+    declared = declared_dependencies()
+    wanted = dict(parts(line) for line in [*declared[""], *declared["notebook"]])
+    expected = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
+    conda, pip = conda_dependencies()
+    assert {n: v for n, v in conda.items() if n not in CONDA_ONLY} == expected
+    assert pip == ["--editable ."], "pip is to add the project, and nothing that conda has not"
+
+
+def test_every_dependency_has_a_proven_version() -> None:
+    """Protects: no name of pyproject.toml is left to the day's newest release."""
+    proven = constraints()
+    for extra, requirements in declared_dependencies().items():
+        for requirement in requirements:
+            name, _ = parts(requirement)
+            assert name == "dpofield" or name in proven, f"{name} ({extra or 'package'})"
+
+
+def test_constraints_hold_here() -> None:
+    """Protects: the versions that the tests run under are the ones that are promised."""
+    for name, version in constraints().items():
+        try:
+            installed = importlib.metadata.version(name).split("+")[0]
+        except importlib.metadata.PackageNotFoundError:
+            continue  # needed by another extra or another Python
+        assert installed == version, f"{name}: {installed} is installed, {version} is promised"
+
+
+def test_constraints_name_versions_only() -> None:
+    """Protects: no host, path or build label gets into the list."""
+    for name, version in constraints().items():
+        assert re.fullmatch(r"[a-z0-9-]+", name), name
+        assert re.fullmatch(r"[0-9][0-9a-z.]*", version), f"{name}=={version}"
+
+
+def test_torch_is_pinned_alike() -> None:
+    """Protects: the install line takes the proven torch, so a CPU build of it can be found."""
+    torch = f"torch=={constraints()['torch']}"
+    assert f"TORCH ?= {torch}\n" in (ROOT / "Makefile").read_text()
+    assert f'"{torch}"' in (ROOT / "tools" / "bootstrap.py").read_text()
+
+
+def test_binder_opens_chapters_as_notebooks(tmp_path: Path) -> None:
+    """Protects: postBuild is valid and calls only what the notebook extra installs."""
+    script = (ROOT / "postBuild").read_text()
+    assert subprocess.run(["bash", "-n", ROOT / "postBuild"]).returncode == 0
+    assert "jupytext-config set-default-viewer markdown" in script
+    assert "python -m dpofield.lab.checkpoint" in script
