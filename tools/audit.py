@@ -59,7 +59,7 @@ def lighthouse(url: str, form: str) -> dict[str, float]:
 
 
 def scores(url: str, runs: int) -> dict[str, float]:
-    """Medians over `runs` of both forms; accessibility, shift and bytes are the worse of the two."""
+    """Medians over `runs`; accessibility, shift and bytes are the worse of the two forms."""
     forms = {f: [lighthouse(url, f) for _ in range(runs)] for f in ("mobile", "desktop")}
 
     def median(form: str, key: str) -> float:

@@ -1,16 +1,16 @@
-// Runs the anywidgets of a page without a kernel: over http and from file://, no other script.
-// MyST-NB puts their state in one script and a view script in each box (tools/ext/widgets.py).
+// Runs a page's anywidgets without a kernel. MyST-NB puts their state in one script and a view
+// script in each box (tools/ext/widgets.py).
 (() => {
   const read = (script) => JSON.parse(script.textContent);
   const scripts = (kind) =>
     document.querySelectorAll(`script[type="application/vnd.jupyter.widget-${kind}+json"]`);
 
-  // Binary traits are stored beside the state, as base64 with the path where they belong.
+  // Binary traits are stored beside the state, as base64.
   const withBuffers = ({ state, buffers = [] }) => {
     for (const { path, data } of buffers) {
       const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-      const last = path.at(-1);
-      path.slice(0, -1).reduce((value, key) => value[key], state)[last] = new DataView(bytes.buffer);
+      const holder = path.slice(0, -1).reduce((value, key) => value[key], state);
+      holder[path.at(-1)] = new DataView(bytes.buffer);
     }
     return state;
   };
@@ -46,7 +46,7 @@
     }
   }
 
-  // One import for one source, however many figures share it. A blob URL works from file:// too.
+  // One import for one source. A blob URL works from file:// too.
   const modules = new Map();
   const load = (source) => {
     if (!modules.has(source)) {
@@ -95,17 +95,14 @@
     }
   };
 
-  const begin = () => {
-    const records = Object.assign({}, ...[...scripts("state")].map((s) => read(s).state));
-    const boxes = new Map([...scripts("view")].map((s) => [s.parentElement, read(s).model_id]));
-    const show = (box) => mount(box, boxes.get(box), records);
-    const near = new IntersectionObserver(
-      (entries) => entries.forEach((e) => e.isIntersecting && show(e.target)),
-      { rootMargin: "400px" },
-    );
-    boxes.forEach((_, box) => near.observe(box));
-    addEventListener("beforeprint", () => boxes.forEach((_, box) => show(box)));
-  };
-  if (document.readyState === "loading") addEventListener("DOMContentLoaded", begin);
-  else begin();
+  // The page is whole here, because this script is deferred.
+  const records = Object.assign({}, ...[...scripts("state")].map((s) => read(s).state));
+  const boxes = new Map([...scripts("view")].map((s) => [s.parentElement, read(s).model_id]));
+  const show = (box) => mount(box, boxes.get(box), records);
+  const near = new IntersectionObserver(
+    (entries) => entries.forEach((e) => e.isIntersecting && show(e.target)),
+    { rootMargin: "400px" },
+  );
+  boxes.forEach((_, box) => near.observe(box));
+  addEventListener("beforeprint", () => boxes.forEach((_, box) => show(box)));
 })();

@@ -18,6 +18,14 @@ def mend(body: str) -> str:
     """
     # docutils: a list whose children are no list items, entries outside a bibliography
     body = re.sub(r'\srole="(?:list|doc-biblioentry|doc-backlink|doc-noteref)"', "", body)
+    # its name is the text that is seen: "Show code cell source"
+    body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
+    # pandas: the corner above an index heads nothing
+    body = re.sub(r"<th>\s*</th>", "<td></td>", body)
+    # wide tables scroll inside their output
+    body = body.replace(
+        '<div class="output text_html">', '<div class="output text_html" tabindex="0">'
+    )
     # a code block wider than the page must be reachable by keyboard
     return body.replace("<pre>", '<pre tabindex="0">')
 

@@ -1,4 +1,4 @@
-"""Fonts and icon rules cut down to what the pages of this build use.
+"""Fonts cut down to what the pages of this build use.
 
 STIX Two Math is 400 KB and Font Awesome 250 KB; a book needs a tenth of the one and twenty glyphs
 of the other. Runs last, over the finished pages, and remembers each cut beside the doctrees.
@@ -17,10 +17,11 @@ import node as nodejs
 from fontTools import subset
 from sphinx.application import Sphinx
 
+from .styles import SHEET
+
 logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table
 
 MATH_FONT = "@fontsource/stix-two-math/files/stix-two-math-latin-400-normal.woff2"
-MATH_CSS = "temml/dist/Temml-STIX2.css"
 TEXT_FONTS = {"": "400-normal", "-italic": "400-italic", "-bold": "600-normal"}
 
 
@@ -61,38 +62,11 @@ def cut(font: bytes, codes: Iterable[int], cache: Path) -> bytes:
     return done.read_bytes()
 
 
-def math_css(temml: str) -> str:
-    """Temml's style sheet without its font (book.css names ours), comments and blank space.
-
-    >>> math_css("@font-face { src: local('X'); } math { line-height: normal; } /* why */")
-    'math{line-height: normal;}'
-    """
-    css = re.sub(r"/\*.*?\*/", "", temml, flags=re.DOTALL)
-    css = re.sub(r"@font-face\s*\{.*?\}", "", css, flags=re.DOTALL)
-    return re.sub(r"\s*([{};])\s*", r"\1", re.sub(r"\s+", " ", css)).strip()
-
-
 def math_characters(html: str) -> set[int]:
     """Code points inside the `math` elements of a page."""
     text = "".join(re.findall(r"<math\b.*?</math>", html, flags=re.DOTALL))
     text = re.sub(r"<[^>]*>", "", text)
     return {ord(c) for c in text}
-
-
-def trim_icon_rules(css: str, used: set[str]) -> str:
-    """Drop the rules of icons that no page names; keep the others silent to screen readers.
-
-    >>> trim_icon_rules('.fa-bars:before{content:"b"}.fa-bus:before,.fa-van:before{content:"v"}',
-    ...                 {"fa-bars"})
-    '.fa-bars:before{content:"b";content:"b"/""}'
-    """
-
-    def keep(rule: re.Match[str]) -> str:
-        if not used & set(re.findall(r"\.(fa-[\w-]+)", rule[1])):
-            return ""
-        return f'{rule[1]}{{content:{rule[2]};content:{rule[2]}/""}}'
-
-    return re.sub(r'((?:\.fa-[\w-]+:before,?)+)\{content:("[^"]*")\}', keep, css)
 
 
 def _finish(app: Sphinx, error: Exception | None) -> None:
@@ -108,20 +82,21 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
     for name, style in TEXT_FONTS.items():  # small enough as they come
         text = modules / f"@fontsource/stix-two-text/files/stix-two-text-latin-{style}.woff2"
         (static / f"stix-text{name}.woff2").write_bytes(text.read_bytes())
-    (static / "math.css").write_text(math_css((modules / MATH_CSS).read_text("utf8")), "utf8")
 
-    scripts = [script.read_text("utf8") for script in (static / "scripts").glob("*theme.js")]
-    used = set(re.findall(r"\bfa-[\w-]+", " ".join(pages + scripts)))
-    sheet = static / "styles" / "pydata-sphinx-theme.css"
-    sheet.write_text(trim_icon_rules(sheet.read_text("utf8"), used), "utf8")
-    sheets = " ".join(s.read_text("utf8") for s in static.rglob("*.css"))
-    icons = {ord(c) for c in sheets if "\ue000" <= c <= "\uf8ff"}
-    icons |= {int(code, 16) for code in re.findall(r"\\([ef][0-9a-f]{3})\b", sheets)}
+    sheet = (static / SHEET).read_text("utf8")
+    icons = {ord(c) for c in sheet if "\ue000" <= c <= "\uf8ff"}
+    icons |= {int(code, 16) for code in re.findall(r"\\([ef][0-9a-f]{3})\b", sheet)}
     for path in static.glob("vendor/fontawesome/webfonts/*.woff2"):
         path.write_bytes(cut(path.read_bytes(), icons, cache))
 
     # What no page asks for any more
-    for name in ("scripts/fontawesome.js*", "vendor/fontawesome/webfonts/*.ttf", "**/*.map"):
+    for name in (
+        "scripts/fontawesome.js*",
+        "vendor/fontawesome/webfonts/*.ttf",
+        "**/*.map",
+        "*macros.html",
+        "sphinx-thebe.*",
+    ):
         for path in static.glob(name):
             path.unlink()
 

@@ -70,10 +70,6 @@ def _page(
         )
         metatags += f'\n<meta name="description" content="{escape(text)}" />'
     context["metatags"] = metatags
-    # sphinx-proof's colours clash with each other and with the dark theme; book.css has ours
-    context["css_files"] = [
-        css for css in context.get("css_files", []) if "proof.css" not in str(css.filename)
-    ]
     context["has_math"] = "<math" in context.get("body", "")
 
 
@@ -85,5 +81,4 @@ def _templates(app: Sphinx, config: Any) -> None:
 def setup(app: Sphinx) -> None:
     """Put our templates before the theme's and mend the context of each page."""
     app.connect("config-inited", _templates)
-    app.add_css_file("math.css")
     app.connect("html-page-context", _page, priority=900)

@@ -1,0 +1,81 @@
+"""The built site over http and from file://, and a Chromium that tells on every request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import browser
+import pytest
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Any]:
+    """One Chromium for the session."""
+    with browser.browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """Address of the built site on loopback."""
+    with browser.serve() as address:
+        yield address
+
+
+@dataclass
+class Visit:
+    """An open page and what it did: requests off the host, failures, console errors."""
+
+    page: Any
+    outside: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def visit(chrome: Any) -> Iterator[Any]:
+    """Open a page with every request off its own host blocked and written down."""
+    contexts = []
+
+    def go(url: str, *, width: int = 1280, scheme: str = "light", **options: Any) -> Visit:
+        context = chrome.new_context(
+            viewport={"width": width, "height": 900}, color_scheme=scheme, **options
+        )
+        contexts.append(context)
+        seen = Visit(context.new_page())
+        home = url.split("/", 3)[:3]
+
+        def watch(route: Any) -> None:
+            address = route.request.url
+            if address.split("/", 3)[:3] == home or address.startswith(("data:", "blob:")):
+                route.continue_()
+            else:
+                seen.outside.append(address)
+                route.abort()
+
+        context.route("**/*", watch)
+        seen.page.on("requestfailed", lambda request: seen.failed.append(request.url))
+        seen.page.on(
+            "response",
+            lambda answer: seen.failed.append(answer.url) if answer.status >= 400 else None,
+        )
+        seen.page.on(
+            "console",
+            lambda said: seen.errors.append(said.text) if said.type == "error" else None,
+        )
+        seen.page.on("pageerror", lambda error: seen.errors.append(str(error)))
+        seen.page.goto(url, wait_until="load")
+        return seen
+
+    yield go
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def built() -> Path:
+    """Folder of the built site."""
+    return browser.HTML

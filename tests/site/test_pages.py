@@ -1,0 +1,86 @@
+"""Every built page in Chromium, over http and from file://, with the network cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import browser
+import pytest
+
+pytestmark = [pytest.mark.built, pytest.mark.browser]
+
+PAGES = [name for name in browser.pages() if name != "index.html"]
+
+
+def address(site: str, name: str, scheme: str) -> str:
+    """Where a page is, by either way to it."""
+    return f"{site}/{name}" if scheme == "http" else (browser.HTML / name).as_uri()
+
+
+def scroll_through(page: Any) -> None:
+    """Bring every figure near the viewport, as a reader does."""
+    page.evaluate(
+        """async () => {
+          for (let y = 0; y < document.documentElement.scrollHeight; y += 600) {
+            scrollTo(0, y);
+            await new Promise((done) => setTimeout(done, 30));
+          }
+        }"""
+    )
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_whole_without_a_network(visit: Any, site: str, name: str, scheme: str) -> None:
+    """No request leaves the host, nothing fails, the console is silent, every widget runs."""
+    seen = visit(address(site, name, scheme))
+    scroll_through(seen.page)
+    widgets = seen.page.locator(".dpofield-widget")
+    for index in range(widgets.count()):
+        widget = widgets.nth(index)
+        widget.scroll_into_view_if_needed()
+        seen.page.wait_for_function(
+            "box => box.dataset.mounted && box.dataset.mounted !== ''",
+            arg=widget.element_handle(),
+            timeout=20_000,
+        )
+        assert widget.get_attribute("data-mounted") == "1", widget.inner_text()
+    assert not seen.outside, seen.outside
+    assert not seen.failed, seen.failed
+    assert not seen.errors, seen.errors
+    assert seen.page.evaluate("typeof MathJax") == "undefined"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_fits_a_phone(visit: Any, site: str, name: str) -> None:
+    """At 390 pixels nothing sticks out sideways: wide formulas and tables scroll in themselves."""
+    page = visit(address(site, name, "http"), width=390).page
+    scroll_through(page)
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    stuck = page.evaluate(
+        """() => [...document.querySelectorAll(".math-scroll")].filter((box) =>
+          box.scrollWidth > box.clientWidth + 1 && box.tabIndex !== 0).length"""
+    )
+    assert stuck == 0, "a formula wider than the page cannot be scrolled by keyboard"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing(visit: Any, site: str, name: str, scheme: str, width: int) -> None:
+    """No accessibility rule is broken, in either theme, on a desk or a phone."""
+    page = visit(address(site, name, "http"), width=width, scheme=scheme).page
+    scroll_through(page)
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    found = [f"{f['id']} ({f['impact']}): {f['nodes'][:3]}" for f in browser.axe(page)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_one_side_of_a_figure_is_seen(visit: Any, site: str, scheme: str) -> None:
+    """In either theme exactly one of a figure's two images is shown, and its caption too."""
+    for name in PAGES:
+        page = visit(address(site, name, "http"), scheme=scheme).page
+        for figure in page.locator("figure:has(img.figure)").all():
+            assert [image.is_visible() for image in figure.locator("img").all()].count(True) == 1
+            assert figure.locator("figcaption").is_visible()

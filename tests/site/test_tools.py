@@ -1,0 +1,170 @@
+"""Node without Node on the machine, cut fonts, one style sheet, and the examples in `tools`."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import io
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import node
+import pytest
+from ext import fonts, styles, theme
+from fontTools.ttLib import TTFont
+
+TOOLS = Path(node.__file__).parent
+
+
+@pytest.mark.parametrize("name", ["accessibility", "figures", "mathml", "styles", "theme"])
+def test_examples_in_docstrings(name: str) -> None:
+    """The examples of the extension's modules are true (pytest collects only src and tests)."""
+    result = doctest.testmod(importlib.import_module(f"ext.{name}"))
+    assert result.attempted
+    assert not result.failed
+
+
+def test_node_runs() -> None:
+    """The wheel's Node starts and is new enough for the packages."""
+    told = subprocess.run([node.node(), "--version"], capture_output=True, text=True, check=True)
+    assert int(re.match(r"v(\d+)", told.stdout)[1]) >= 22
+
+
+def scratch_tools(folder: Path) -> Path:
+    """A folder with a lock of no packages."""
+    (folder / "package.json").write_text('{"name": "x", "version": "1.0.0"}')
+    lock = {"name": "x", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
+            "packages": {"": {"name": "x", "version": "1.0.0"}}}  # fmt: skip
+    (folder / "package-lock.json").write_text(json.dumps(lock))
+    (folder / "node_modules").mkdir()  # npm makes none when there is nothing to put in
+    return folder
+
+
+def test_npm_runs_only_when_the_lock_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second call is free; a changed lock, a wish for more, or an interruption is not."""
+    calls: list[list[str]] = []
+
+    def npm(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        calls.append(command)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(node.subprocess, "run", npm)
+    tools = scratch_tools(tmp_path)
+    node.node_modules(tools=tools)
+    node.node_modules(tools=tools)
+    assert len(calls) == 1
+    assert "--omit=dev" in calls[0]
+    node.node_modules(tools=tools, dev=True)
+    node.node_modules(tools=tools)  # what the tests need serves the book too
+    assert len(calls) == 2
+    assert "--omit=dev" not in calls[1]
+    (tools / "package-lock.json").write_text("{}")
+    node.node_modules(tools=tools)
+    assert len(calls) == 3
+    (tools / "node_modules" / node.STAMP).unlink()
+    node.node_modules(tools=tools)
+    assert len(calls) == 4
+
+
+def test_npm_failure_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When npm fails the reader learns its words and what to do, and no success is remembered."""
+
+    def npm(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 1, "", "npm error code ENOTFOUND")
+
+    monkeypatch.setattr(node.subprocess, "run", npm)
+    with pytest.raises(node.NodeError, match=r"(?s)ENOTFOUND.*Remedy"):
+        node.node_modules(tools=scratch_tools(tmp_path))
+    assert not (tmp_path / "node_modules" / node.STAMP).exists()
+
+
+def test_lock_names_no_registry_and_matches() -> None:
+    """The lock holds pinned versions and hashes, and no host of a package index."""
+    text = (TOOLS / "package-lock.json").read_text("utf8")
+    assert '"resolved"' not in text
+    wanted = json.loads((TOOLS / "package.json").read_text("utf8"))
+    locked = json.loads(text)["packages"]
+    for group in ("dependencies", "devDependencies"):
+        assert locked[""][group] == wanted[group]
+        for name, version in wanted[group].items():
+            assert locked[f"node_modules/{name}"]["version"] == version, name
+            assert locked[f"node_modules/{name}"]["integrity"]
+
+
+def test_cut_font_keeps_what_mathematics_needs(tmp_path: Path) -> None:
+    """The subset has the letters asked for, the MATH table and its stretched parts, in 100 KB."""
+    font = (node.node_modules() / fonts.MATH_FONT).read_bytes()
+    cut = fonts.cut(font, fonts.BASICS | {ord("≪")}, tmp_path)
+    assert len(cut) < 100_000
+    with TTFont(io.BytesIO(cut)) as small, TTFont(io.BytesIO(font)) as whole:
+        there = set(small.getBestCmap())
+        assert (fonts.BASICS & set(whole.getBestCmap())) <= there
+        variants = small["MATH"].table.MathVariants
+        for sign in "()[]√{|":
+            assert small.getBestCmap()[ord(sign)] in variants.VertGlyphCoverage.glyphs, sign
+
+
+def test_cut_font_is_remembered(tmp_path: Path) -> None:
+    """A prose edit does not cut the font again; another letter does."""
+    font = (node.node_modules() / fonts.MATH_FONT).read_bytes()
+    fonts.cut(font, {65, 66}, tmp_path)
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(b"from the cache")
+    assert fonts.cut(font, {66, 65}, tmp_path) == b"from the cache"
+    fonts.cut(font, {65, 66, 67}, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_italic_letters_of_single_identifiers_are_kept() -> None:
+    """A browser draws <mi>x</mi> with U+1D465, which no page contains."""
+    for letter in "𝑎𝑥ℎ𝛽𝜎𝜋𝐿𝛥":
+        assert ord(letter) in fonts.BASICS, letter
+
+
+def test_purge_keeps_what_can_match() -> None:
+    """Only rules that name an absent class go; elements, attributes and at-rules stay."""
+    css = """
+      p { a: b } [hidden] { a: b } .in:hover > a { a: b } .out { a: b } .in.out { a: b }
+      .in:not(.out) { a: b } .out, .in { a: b } #gone { a: b }
+      @font-face { font-family: x; src: url("a;b{c}.woff2") } @keyframes k { from { a: b } }
+      @media print { .out { a: b } }
+    """
+    kept = styles.purge(css, {"in"})
+    heads = [head for head, _ in styles.rules(kept)]
+    assert heads == [
+        "p", "[hidden]", ".in:hover > a", ".in:not(.out)", ".in", "@font-face", "@keyframes k",
+    ]  # fmt: skip
+    assert 'url("a;b{c}.woff2")' in kept
+
+
+def test_imports_and_addresses_move_with_the_bundle(tmp_path: Path) -> None:
+    """A sheet from a subfolder still finds its fonts when it is part of the bundle above."""
+    (tmp_path / "styles").mkdir()
+    (tmp_path / "basic.css").write_text("p{c:d}")
+    sheet = tmp_path / "styles" / "a.css"
+    sheet.write_text('@import url("../basic.css");b{src:url(../f/x.woff2)}i{src:url("data:,x")}')
+    css = styles.read(sheet, tmp_path)
+    assert css == 'p{c:d}b{src:url(f/x.woff2)}i{src:url("data:,x")}'
+
+
+def test_description_has_whole_words() -> None:
+    """A description is cut between words and says that it was cut."""
+    words = theme.description("gradient field " * 40)
+    assert len(words) <= theme.DESCRIPTION_LENGTH
+    assert re.fullmatch(r"(gradient field ?)+(gradient)?…", words)
+
+
+def test_nothing_built_is_committed() -> None:
+    """Fonts and scripts of others come from pinned packages; git holds none of them."""
+    git = shutil.which("git")
+    if git is None or not (TOOLS.parent / ".git").exists():
+        pytest.skip("not a git checkout")
+    listed = subprocess.run(
+        [git, "ls-files"], cwd=TOOLS.parent, capture_output=True, text=True, check=True
+    ).stdout.split()
+    assert not [name for name in listed if name.endswith((".woff", ".woff2", ".ttf", ".min.js"))]
