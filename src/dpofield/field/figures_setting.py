@@ -47,7 +47,8 @@ def draw_likelihood(ax: Axes, counts: Sequence[tuple[int, int]], *, span: float 
             top = float(win_log_likelihood(best, wins, losses))
             ax.plot(best, 0.0, "o", color=colour(role), zorder=5)
         ax.plot(gap, value - top, color=colour(role), label=f"{wins} wins, {losses} losses")
-    ax.set_ylim(-4, 0.9)
+    ax.set_ylim(-4, 1.5)
+    ax.set_yticks(range(-4, 1))
     ax.set_xlabel(r"reward gap $r_w - r_l$ (nats)")
     ax.set_ylabel("log-likelihood below its best (nats)")
     ax.set_xlim(-span, span)
@@ -65,7 +66,13 @@ def draw_ridge(ax: Axes, wins: int, losses: int, *, span: float = 3.0) -> None:
     best = float(np.log(wins / losses))
     drop = win_log_likelihood(r_w - r_l, wins, losses) - win_log_likelihood(best, wins, losses)
     lines = ax.contour(
-        r_w, r_l, drop, levels=[-8, -4, -2, -1], colors=colour("muted"), linestyles="solid"
+        r_w,
+        r_l,
+        drop,
+        levels=[-8, -4, -2, -1],
+        colors=colour("muted"),
+        linestyles="solid",
+        linewidths=1.3,
     )
     ax.clabel(lines, fmt="%g", fontsize=9)
     ax.plot(axis, axis - best, color=colour("preferred"), label="equally likely")
@@ -197,5 +204,5 @@ def draw_reachable(ax: Axes, ref_w: float, ref_l: float, x1: ArrayLike, x2: Arra
         line(bound, color=colour("muted"), linestyle="--", linewidth=1.2)
     ax.set_xlim(0, 1.08 / ref_w)
     ax.set_ylim(0, 1.08 / ref_l)
-    ax.legend(loc="upper right", bbox_to_anchor=(0.99, 0.9))
+    ax.legend(loc="upper right", bbox_to_anchor=(0.92, 0.92))
     axis_labels(ax, "ratio")
