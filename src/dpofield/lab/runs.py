@@ -84,7 +84,8 @@ class Run:
     def load(cls, path: str | os.PathLike[str]) -> Run:
         """Read what `save` wrote; `ValueError` for a file that is damaged or not a run."""
         try:
-            with np.load(Path(path), allow_pickle=False) as file:
+            # Opened here: NumPy leaves a damaged file open.
+            with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (BadZipFile, EOFError, ValueError) as error:
             raise ValueError(f"{path} is no run, or damaged ({error}); record it again") from error

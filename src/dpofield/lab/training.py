@@ -174,6 +174,8 @@ def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: float) -> tuple[T
     x1, x2 = u.exp().requires_grad_(), v.exp().requires_grad_()
     through = LOSSES[loss].torch(x1.log(), x2.log(), **params).sum()
     dx1, dx2 = torch.autograd.grad(through, (x1, x2))
+    lost = ~((x1 > 0) & (x2 > 0) & torch.isfinite(x1) & torch.isfinite(x2))
+    dx1, dx2 = dx1.masked_fill(lost, torch.nan), dx2.masked_fill(lost, torch.nan)
     return LOSSES[loss].torch(u, v, **params), dx1, dx2
 
 
@@ -204,7 +206,8 @@ def _check(n: int, what: str, **positive: float) -> None:
 
 
 def _require_finite(step: int, index: Tensor, logprobs: Mapping[str, Tensor]) -> None:
-    for which, values in logprobs.items():
+    for which, value in logprobs.items():
+        values = value.detach()
         bad = ~torch.isfinite(values)
         if bool(bad.any()):
             i = int(bad.nonzero()[0])

@@ -1,0 +1,169 @@
+"""The starting checkpoints: they know the grammar, are made once, and never half."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dpofield.lab import checkpoint, training
+from dpofield.lab.checkpoint import cache_root, checkpoint_key, sft_checkpoint
+from dpofield.lab.descent import Interrupted
+from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
+from dpofield.lab.training import dpo
+from dpofield.lab.world import World
+
+QUICK = {"steps": 3, "batch": 4, "lr": 1e-3, "seed": 0}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A level that trains in a moment."""
+    monkeypatch.setitem(checkpoint.LEVELS, "weak", QUICK)
+
+
+def no_training(*_: Any, **__: Any) -> Any:
+    raise AssertionError("trained although the checkpoint is there")
+
+
+def only_folder(root: Path) -> Path:
+    (folder,) = (p for p in root.iterdir() if p.is_dir())
+    return folder
+
+
+def excess(level: Any, world: World) -> tuple[float, float]:
+    """Estimated KL(grammar || model) in nats a response, with its standard error."""
+    model, tokenizer = sft_checkpoint(level, progress=False)
+    held_out = world.examples(1024, seed=12345)
+    known = np.array([world.logprob(*text) for text in held_out])
+    gap = known - reference_logprobs(model, encode_texts(tokenizer, held_out)).double().numpy()
+    return float(gap.mean()), float(gap.std() / np.sqrt(len(gap)))
+
+
+def test_sft_learns_the_grammar(world: World) -> None:
+    """The grammar is the oracle: strong SFT is within 0.15 nats of its 7.5, weak SFT is not.
+
+    No model can be below 0: that would mean held-out text leaked or probabilities are wrong.
+    """
+    strong, error = excess("strong", world)
+    weak, _ = excess("weak", world)
+    assert -3 * error < strong < 0.15
+    assert 0.5 < weak < 3
+
+
+def test_probability_stays_on_the_grammar(world: World) -> None:
+    """All 7296 responses to a prompt together get most of the mass, and never more than 1."""
+    model, tokenizer = sft_checkpoint("strong", progress=False)
+    prompt = world.prompts[7]
+    batch = encode_texts(tokenizer, [(prompt, text) for text in world.responses(prompt)])
+    mass = float(reference_logprobs(model, batch).double().exp().sum())
+    assert 0.9 < mass < 1
+
+
+def test_dpo_from_the_checkpoint_raises_every_recorded_mean_margin(world: World) -> None:
+    """A short run on the real starting point: margin up, loss down, start at log 2."""
+    model, tokenizer = sft_checkpoint("strong", progress=False)
+    pairs = encode(tokenizer, world.pairs(8, seed=0))
+    reference = reference_logprobs(model, pairs)
+    run = dpo(model, reference, pairs, steps=6, batch=8, lr=1e-4, seed=0, progress=False)
+    assert run.loss[0] == pytest.approx(np.log(2))
+    assert (np.diff(run.margin.mean(axis=1)) > 0).all()
+
+
+def test_a_checkpoint_is_made_once(quick: None, tmp_path: Path, monkeypatch: Any) -> None:
+    """The second call reads; nothing is left beside the folder."""
+    first, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
+    monkeypatch.setattr(checkpoint, "sft", no_training)
+    second, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
+    for p, q in zip(first.parameters(), second.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert [p.name for p in tmp_path.iterdir()] == [f"weak-{checkpoint_key('weak')}"]
+
+
+def test_making_it_again_gives_the_same_bytes(quick: None, tmp_path: Path) -> None:
+    """Two makings, whatever the number of threads set outside."""
+    before = torch.get_num_threads()
+    sft_checkpoint("weak", root=tmp_path / "a", progress=False)
+    torch.set_num_threads(2)
+    try:
+        sft_checkpoint("weak", root=tmp_path / "b", progress=False)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    a, b = (only_folder(tmp_path / name) / "model.safetensors" for name in "ab")
+    assert a.read_bytes() == b.read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "no card", "bad card"])
+def test_damage_is_said_and_mended(quick: None, tmp_path: Path, damage: str) -> None:
+    """A truncated or missing file is noticed, reported and made again as it was."""
+    sft_checkpoint("weak", root=tmp_path, progress=False)
+    folder = only_folder(tmp_path)
+    weights, card = folder / "model.safetensors", folder / "dpofield.json"
+    good = weights.read_bytes()
+    if damage == "truncated":
+        weights.write_bytes(good[:-1])
+    elif damage == "missing":
+        (folder / "config.json").unlink()
+    elif damage == "no card":
+        card.unlink()
+    else:
+        card.write_text("{")
+    with pytest.warns(RuntimeWarning, match=r"is damaged \(.*\): making it again"):
+        sft_checkpoint("weak", root=tmp_path, progress=False)
+    assert weights.read_bytes() == good
+    assert json.loads(card.read_text())["sft"] == QUICK
+
+
+def test_an_interrupted_making_goes_on(quick: None, tmp_path: Path, monkeypatch: Any) -> None:
+    """Ctrl-C leaves a state and no folder; the next call ends where one go would have."""
+    sft_checkpoint("weak", root=tmp_path / "whole", progress=False)
+    real, calls = training.sequence_logprobs, iter(range(99))
+
+    def pressed(*arguments: Any) -> Any:
+        if next(calls) == 1:
+            signal.raise_signal(signal.SIGINT)
+        return real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "sequence_logprobs", pressed)
+        with pytest.raises(Interrupted, match="after step 2 of 3"):
+            sft_checkpoint("weak", root=tmp_path / "torn", progress=False)
+    assert not [p for p in (tmp_path / "torn").iterdir() if p.is_dir()]
+    sft_checkpoint("weak", root=tmp_path / "torn", progress=False)
+    torn, whole = (only_folder(tmp_path / name) for name in ("torn", "whole"))
+    assert (torn / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert [p.name for p in (tmp_path / "torn").iterdir()] == [torn.name]
+
+
+def test_other_settings_are_another_checkpoint(monkeypatch: Any) -> None:
+    """The name is a fingerprint: a changed step count or library version changes it."""
+    key = checkpoint_key("weak")
+    with monkeypatch.context() as patch:
+        patch.setitem(checkpoint.LEVELS, "weak", checkpoint.LEVELS["weak"] | {"steps": 101})
+        assert checkpoint_key("weak") != key
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.transformers, "__version__", "0")
+        assert checkpoint_key("weak") != key
+    assert checkpoint_key("weak") == key
+
+
+def test_where_the_cache_is(monkeypatch: Any, tmp_path: Path) -> None:
+    """In the checkout's _build; for an installed package in the user's cache folder."""
+    assert cache_root().parts[-2:] == ("_build", "checkpoints")
+    elsewhere = tmp_path / "lib" / "site-packages" / "dpofield" / "lab" / "checkpoint.py"
+    monkeypatch.setattr(checkpoint, "__file__", str(elsewhere))
+    monkeypatch.setattr(checkpoint.sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert cache_root() == tmp_path / "cache" / "dpofield" / "checkpoints"
+
+
+def test_unknown_level() -> None:
+    """The levels there are get named."""
+    with pytest.raises(ValueError, match="no SFT level 'medium'; there are weak, strong"):
+        sft_checkpoint("medium")  # type: ignore[arg-type]

@@ -1,0 +1,299 @@
+"""The loops: what they record is true, what stops them loses nothing, what is wrong is said."""
+
+from __future__ import annotations
+
+import copy
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
+
+from dpofield.formulas import LOSSES
+from dpofield.lab import training
+from dpofield.lab.descent import Interrupted
+from dpofield.lab.kernel import gram
+from dpofield.lab.logprobs import Batch, encode, encode_texts, pair_logprobs, reference_logprobs
+from dpofield.lab.runs import Run
+from dpofield.lab.training import batch_index, dpo, ratio_gradients, sft
+from dpofield.lab.world import World
+
+N = 6
+
+
+@pytest.fixture
+def pairs(tokenizer: Any, world: World) -> Batch:
+    return encode(tokenizer, world.pairs(N, seed=0))
+
+
+def train(model: Any, pairs: Batch, **changes: Any) -> Run:
+    settings = {"steps": 4, "batch": 4, "lr": 1e-3, "seed": 0, "progress": False} | changes
+    return dpo(
+        model, settings.pop("reference", reference_logprobs(model, pairs)), pairs, **settings
+    )
+
+
+def weights(model: Any) -> list[np.ndarray]:
+    return [p.detach().numpy().copy() for p in model.parameters()]
+
+
+def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
+    """Ctrl-C arrives in the middle of the forward pass number `call`."""
+    calls = iter(range(10**6))
+    real = training.pair_logprobs
+
+    def pressed(*arguments: Any) -> Any:
+        if next(calls) == call:
+            signal.raise_signal(signal.SIGINT)
+        return real(*arguments)
+
+    monkeypatch.setattr(training, "pair_logprobs", pressed)
+
+
+def test_the_record_is_what_the_model_says(tiny_gpt2: Any, pairs: Batch) -> None:
+    """First row: the start, so every ratio is 1. Last row: the trained model, asked again."""
+    reference = reference_logprobs(tiny_gpt2, pairs)
+    run = train(tiny_gpt2, pairs, record_every=3)
+    assert run.step.tolist() == [0, 3, 4]
+    assert run.complete
+    assert run.seed == 0
+    np.testing.assert_array_equal(run.u[0], 0)
+    np.testing.assert_array_equal(run.v[0], 0)
+    lw, ll = reference_logprobs(tiny_gpt2, pairs).double().chunk(2)
+    np.testing.assert_array_equal(run.lw[-1], lw)
+    np.testing.assert_array_equal(run.ll[-1], ll)
+    np.testing.assert_array_equal(np.r_[run.ref_w, run.ref_l], reference.double())
+
+
+def test_recorded_gradients_are_those_of_the_training_loss(tiny_gpt2: Any, pairs: Batch) -> None:
+    """dL/dx1 and dL/dx2, carried to the parameters by the chain rule, give the loss's gradient."""
+    model = tiny_gpt2.double()
+    reference = reference_logprobs(model, pairs)
+    run = train(model, pairs, steps=3, reference=reference)
+    lw, ll = pair_logprobs(model, pairs)
+    u, v = lw - reference[:N], ll - reference[N:]
+    parameters = list(model.parameters())
+    loss = LOSSES["dpo"].torch(u, v, beta=0.1).mean()
+    direct = torch.autograd.grad(loss, parameters, retain_graph=True)
+    dx1, dx2 = torch.tensor(run.dx1[-1]), torch.tensor(run.dx2[-1])
+    by_ratios = torch.autograd.grad((dx1 * u.exp() + dx2 * v.exp()).mean(), parameters)
+    for ours, theirs in zip(by_ratios, direct, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-15)
+
+
+@given(st.floats(-300, 300), st.floats(-300, 300), st.floats(0.01, 2))
+def test_ratio_gradients_against_differences(u: float, v: float, beta: float) -> None:
+    """Autograd through x = exp(u) against central differences in x, and the loss itself."""
+    at = torch.tensor([u], dtype=torch.float64), torch.tensor([v], dtype=torch.float64)
+    loss, dx1, dx2 = ratio_gradients("dpo", *at, beta=beta)
+    assert float(loss[0]) == pytest.approx(np.logaddexp(0, -beta * (u - v)), rel=1e-12, abs=1e-300)
+    h = 1e-5
+    moves = torch.tensor([np.log1p(h), np.log1p(-h), 0.0, 0.0], dtype=torch.float64)
+    values = LOSSES["dpo"].torch(at[0] + moves, at[1] + moves.flip(0), beta=beta)
+    floor = 1e-16 * float(loss[0]) / h
+    assert float(dx1[0]) * np.exp(u) == pytest.approx(
+        float(values[0] - values[1]) / (2 * h), rel=1e-6, abs=10 * floor
+    )
+    assert float(dx2[0]) * np.exp(v) == pytest.approx(
+        float(values[3] - values[2]) / (2 * h), rel=1e-6, abs=10 * floor
+    )
+
+
+def test_out_of_range_ratios_do_not_stop_a_run() -> None:
+    """Beyond float64 the ratio gradient is nan, as documented, and the loss is still right."""
+    loss, dx1, _ = ratio_gradients(
+        "dpo", torch.tensor([0.0, 800.0]), torch.tensor([0.0, -800.0]), beta=0.1
+    )
+    assert torch.isfinite(loss).all()
+    assert torch.isfinite(dx1).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_dpo_raises_the_margin(tiny_gpt2: Any, pairs: Batch, optimizer: str) -> None:
+    """Descent on the loss: the mean margin grows, the mean loss falls."""
+    lr = {"adamw": 1e-3, "sgd": 1e-2}[optimizer]
+    run = train(tiny_gpt2, pairs, steps=10, batch=N, optimizer=optimizer, lr=lr)
+    assert (np.diff(run.margin.mean(axis=1)) > 0).all()
+    assert (np.diff(run.loss.mean(axis=1)) < 0).all()
+
+
+def test_one_sgd_step_follows_the_law_of_motion(tiny_gpt2: Any, pairs: Batch) -> None:
+    """One pair, one small step: d lw and d ll from inner products of log-prob gradients."""
+    model, lr, beta = tiny_gpt2.double(), 1e-6, 0.1
+    one = pairs.pairs(torch.tensor([2]))
+    k = gram(model, one)
+    run = train(model, one, steps=1, batch=1, optimizer="sgd", lr=lr, beta=beta)
+    weight = lr * beta / 2  # s(-beta m) = 1/2 at the start
+    assert run.u[1, 0] == pytest.approx(weight * float(k.ww[0] - k.wl[0]), rel=1e-3)
+    assert run.v[1, 0] == pytest.approx(weight * float(k.wl[0] - k.ll[0]), rel=1e-3)
+
+
+def test_recording_some_pairs_is_a_view_of_recording_all(tiny_gpt2: Any, pairs: Batch) -> None:
+    """What is recorded does not change what is trained."""
+    every = train(copy.deepcopy(tiny_gpt2), pairs)
+    some = train(tiny_gpt2, pairs, recorded=[4, 1])
+    np.testing.assert_allclose(some.lw, every.lw[:, [4, 1]], rtol=1e-5)
+    np.testing.assert_allclose(some.dx2, every.dx2[:, [4, 1]], rtol=1e-4)
+    np.testing.assert_array_equal(some.ref_l, every.ref_l[[4, 1]])
+
+
+@given(st.integers(1, 20), st.data())
+def test_every_epoch_takes_every_item_once(n: int, data: st.DataObject) -> None:
+    """Also where the batch does not divide the number of items."""
+    batch = data.draw(st.integers(1, n))
+    taken = torch.cat([batch_index(n, batch, step, seed=3) for step in range(n)]).tolist()
+    for epoch in range(batch):
+        assert sorted(taken[epoch * n : (epoch + 1) * n]) == list(range(n))
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_interrupted_and_resumed_is_uninterrupted(
+    tiny_gpt2: Any, pairs: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    """Ctrl-C in the middle of a step: weights and record end bit for bit as without it."""
+    reference, whole = reference_logprobs(tiny_gpt2, pairs), copy.deepcopy(tiny_gpt2)
+    expected = train(whole, pairs, reference=reference, optimizer=optimizer)
+    again, state = copy.deepcopy(tiny_gpt2), tmp_path / "run.safetensors"
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 2)
+        with pytest.raises(Interrupted, match="after step 3 of 4") as stop:
+            train(tiny_gpt2, pairs, reference=reference, optimizer=optimizer, state=state)
+    partial = stop.value.run
+    assert partial.step.tolist() == [0, 1, 2]
+    assert not partial.complete
+    np.testing.assert_array_equal(partial.lw, expected.lw[:3])
+    run = train(again, pairs, reference=reference, optimizer=optimizer, state=state)
+    for name in ("step", "lw", "ll", "loss", "dx1", "dx2"):
+        np.testing.assert_array_equal(getattr(run, name), getattr(expected, name))
+    for ours, theirs in zip(weights(again), weights(whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert not state.exists()
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_sft_resumes_exactly_and_learns(
+    tiny_gpt2: Any, tokenizer: Any, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for SFT, killed without warning after a saved step; and its loss falls."""
+    examples = encode_texts(tokenizer, world.examples(64, seed=0))
+    settings: Any = {"steps": 40, "batch": 8, "lr": 1e-2, "seed": 1, "progress": False}
+    whole, state = copy.deepcopy(tiny_gpt2), tmp_path / "sft.safetensors"
+    expected = sft(whole, examples, **settings)
+    assert expected[-5:].mean() < expected[:5].mean() - 10
+    calls, real = iter(range(100)), training.sequence_logprobs
+
+    def killed(*arguments: Any) -> Any:
+        if next(calls) == 25:
+            raise MemoryError
+        return real(*arguments)
+
+    start = copy.deepcopy(tiny_gpt2)
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "sequence_logprobs", killed)
+        with pytest.raises(MemoryError):
+            sft(start, examples, **settings, state=state, save_every=10)
+    losses = sft(tiny_gpt2, examples, **settings, state=state, save_every=10)
+    np.testing.assert_array_equal(losses, expected)
+    for ours, theirs in zip(weights(tiny_gpt2), weights(whole), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def saved_state(model: Any, pairs: Batch, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, 0)
+        with pytest.raises(Interrupted):
+            train(model, pairs, state=path)
+
+
+def test_a_state_file_of_another_run_is_refused(
+    tiny_gpt2: Any, pairs: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resuming with another beta would mix two runs: refused, and the file is kept."""
+    state, start = tmp_path / "run.safetensors", copy.deepcopy(tiny_gpt2)
+    saved_state(tiny_gpt2, pairs, state, monkeypatch)
+    with pytest.raises(ValueError, match=r"another run: beta was 0.1, is 0.5.*delete the file"):
+        train(start, pairs, state=state, beta=0.5)
+    assert state.exists()
+
+
+def test_a_state_file_with_missing_keys_is_refused(
+    tiny_gpt2: Any, pairs: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A missing weight is named; a file that is no state at all is called damaged."""
+    state, start = tmp_path / "run.safetensors", copy.deepcopy(tiny_gpt2)
+    saved_state(tiny_gpt2, pairs, state, monkeypatch)
+    tensors = load_file(state)
+    del tensors["model/transformer.wpe.weight"]
+    save_file(tensors, state)
+    with pytest.raises(ValueError, match=r"run.safetensors lacks model/transformer.wpe.weight"):
+        train(start, pairs, state=state)
+    state.write_bytes(state.read_bytes()[:100])
+    with pytest.raises(ValueError, match="damaged"):
+        train(start, pairs, state=state)
+
+
+def test_a_run_survives_its_file(tiny_gpt2: Any, pairs: Batch, tmp_path: Path) -> None:
+    """Arrays, config and seed come back as they were; a damaged file says so."""
+    run, path = train(tiny_gpt2, pairs), tmp_path / "run.npz"
+    run.save(path)
+    loaded = Run.load(path)
+    assert loaded.config == run.config
+    for name in ("step", "lw", "ll", "ref_w", "ref_l", "loss", "dx1", "dx2"):
+        np.testing.assert_array_equal(getattr(loaded, name), getattr(run, name))
+    with np.load(path) as file:
+        np.savez(tmp_path / "less.npz", **{k: file[k] for k in file.files if k != "dx2"})
+    with pytest.raises(ValueError, match="lacks dx2"):
+        Run.load(tmp_path / "less.npz")
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(ValueError, match="damaged"):
+        Run.load(path)
+
+
+def test_nan_is_named(tiny_gpt2: Any, pairs: Batch) -> None:
+    """A run that blows up says at which step and pair, before it spoils anything more."""
+    reference = reference_logprobs(tiny_gpt2, pairs)
+    # A position that only the longest rows reach gets an impossible embedding.
+    lengths = pairs.attention_mask.sum(dim=1)
+    place = int(lengths.max()) - 2
+    hit = (lengths > place).nonzero().flatten().tolist()
+    assert len(hit) < 2 * N
+    with torch.no_grad():
+        tiny_gpt2.transformer.wpe.weight[place] = float("nan")
+    which = "preferred" if min(hit) < N else "dispreferred"
+    words = rf"of {which} {min(hit) % N} is nan at step 0.*lower"
+    with pytest.raises(FloatingPointError, match=words):
+        train(tiny_gpt2, pairs, reference=reference)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"beta": 0.0}, "beta must be positive, got 0"),
+        ({"beta": float("nan")}, "beta must be positive"),
+        ({"lr": -1.0}, "lr must be positive"),
+        ({"batch": 7}, "batch is 7 but there are 6 pairs"),
+        ({"loss": "dpoo"}, "no loss 'dpoo'; LOSSES has"),
+        ({"optimizer": "lion"}, "no optimizer 'lion'"),
+        ({"reference": torch.zeros(3)}, r"reference has shape \(3,\)"),
+    ],
+)
+def test_bad_settings_are_refused(
+    tiny_gpt2: Any, pairs: Batch, changes: dict[str, Any], words: str
+) -> None:
+    """Each bad setting is named with its remedy, and the model is not touched."""
+    before = weights(tiny_gpt2)
+    with pytest.raises(ValueError, match=words):
+        train(tiny_gpt2, pairs, **changes)
+    for now, then in zip(weights(tiny_gpt2), before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
+def test_no_pairs(tiny_gpt2: Any, pairs: Batch) -> None:
+    """Training on nothing is an error."""
+    with pytest.raises(ValueError, match="no pairs to train on"):
+        dpo(tiny_gpt2, torch.zeros(0), pairs.rows(slice(0, 0)), steps=1, batch=1, lr=1.0, seed=0)
