@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from dpofield.lab import checkpoint, training
-from dpofield.lab.checkpoint import cache_root, checkpoint_key, sft_checkpoint
+from dpofield.lab.checkpoint import cache_root, checkpoint_key, sft_checkpoint, sft_history
 from dpofield.lab.descent import Interrupted
 from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
 from dpofield.lab.training import dpo
@@ -80,6 +80,7 @@ def test_a_checkpoint_is_made_once(quick: None, tmp_path: Path, monkeypatch: Any
     first, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
     monkeypatch.setattr(checkpoint, "sft", no_training)
     second, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
+    assert sft_history("weak", root=tmp_path).shape == (QUICK["steps"],)
     for p, q in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(p, q)
     assert [p.name for p in tmp_path.iterdir()] == [f"weak-{checkpoint_key('weak')}"]

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
 
 from dpofield.lab.logprobs import encode_texts
 from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2
@@ -53,8 +54,7 @@ def sft_checkpoint(
     """
     if level not in LEVELS:
         raise ValueError(f"no SFT level {level!r}; there are {', '.join(LEVELS)}")
-    base = Path(root) if root is not None else cache_root()
-    folder = base / f"{level}-{checkpoint_key(level)}"
+    folder = _folder(level, root)
     flaw = _flaw(folder)
     if folder.exists() and flaw:
         warnings.warn(f"{folder} is damaged ({flaw}): making it again", RuntimeWarning, 2)
@@ -63,6 +63,19 @@ def sft_checkpoint(
         _make(level, folder, progress)
     with _quiet():
         return load_causal_lm(folder)
+
+
+def sft_history(
+    level: Level = "strong", *, root: str | os.PathLike[str] | None = None
+) -> NDArray[np.float64]:
+    """The loss of every SFT step of a checkpoint that was made: nats a response, (steps,)."""
+    card = json.loads((_folder(level, root) / _CARD).read_text())
+    return np.array(card["loss"])
+
+
+def _folder(level: Level, root: str | os.PathLike[str] | None) -> Path:
+    base = Path(root) if root is not None else cache_root()
+    return base / f"{level}-{checkpoint_key(level)}"
 
 
 def checkpoint_key(level: Level) -> str:
