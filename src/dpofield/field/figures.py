@@ -23,7 +23,8 @@ HALO = withStroke(linewidth=3, foreground=colour("surface"))
 INK_ON_HEAT, HALO_ON_HEAT = "#10131a", withStroke(linewidth=3, foreground="#f4f5f7")
 """Not in the palette on purpose: they must not turn in dark mode, as heat maps do not."""
 
-ROLES = ("preferred", "dispreferred", "model", "reference", "accent")
+ROLES = ("model", "reference", "accent", "muted")
+"""For lines told apart by beta: the colours of the two responses are kept for the responses."""
 
 
 def axis_labels(ax: Axes, chart: str) -> None:
