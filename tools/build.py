@@ -71,7 +71,10 @@ def longest_first(stale: list[Chapter]) -> list[Chapter]:
 
 def execute(jobs: int, fresh: bool) -> list[Chapter]:
     """Bring the cache up to date; end the program with the tracebacks if a chapter fails."""
-    chapters = read_chapters(ROOT)
+    try:
+        chapters = read_chapters(ROOT)
+    except FileNotFoundError as error:
+        raise SystemExit(str(error)) from None
     fingerprint = execution_fingerprint()
     if fresh:
         disown(CACHE)

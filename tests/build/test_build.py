@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -44,6 +46,7 @@ def test_a_repeated_build_executes_nothing_and_says_what_it_has(tiny: Tree) -> N
 
 def test_prose_is_new_without_execution(tiny: Tree) -> None:
     """Protects: the cheap path, and that all pages follow a page's new title."""
+    tiny.build()  # a folder that has moved is read anew as a whole, which would prove nothing
     tiny.edit("book/one.md", "# Chapter one", "# Chapter renamed")
     code, output = tiny.build()
     assert code == 0, output
@@ -136,3 +139,33 @@ def test_a_page_that_is_not_there_is_named(tiny: Tree) -> None:
     code, output = tiny.build()
     assert code != 0
     assert "_toc.yml lists book/three" in output
+    assert "Traceback" not in output
+
+
+def test_serve_answers_on_loopback_and_knows_an_old_site(tiny: Tree) -> None:
+    """Protects: make serve shows the site, says when it is old, and explains a port in use."""
+    tiny.edit("book/one.md", "Some prose", "Other prose")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    server = tiny.start(sys.executable, "-u", "tools/serve.py", "--port", port)
+    address = f"http://127.0.0.1:{port}/"
+
+    def answers() -> bool:
+        try:
+            with urllib.request.urlopen(address + "book/one.html", timeout=5) as page:
+                return b"Some prose" in page.read()
+        except OSError:
+            return False
+
+    try:
+        assert wait_until(answers, 30)
+        code, output = tiny.run(sys.executable, "tools/serve.py", "--port", port)
+        assert code != 0
+        assert f"Port {port} cannot be used" in output
+        server.send_signal(signal.SIGINT)
+        output, _ = server.communicate(timeout=30)
+    finally:
+        server.kill()
+    assert address in output
+    assert "before a change (pages)" in output

@@ -1,0 +1,100 @@
+"""Finding a Chromium, and getting one: the order of the attempts, and what is said at the end."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import chromium
+import pytest
+
+
+class Machine:
+    """A pretended machine: what is on it, what can be installed, and what was tried."""
+
+    def __init__(self) -> None:
+        self.programs: dict[str, str] = {}
+        self.working: set[str] = set()
+        self.downloaded = ""
+        self.offers: dict[str, str] = {}  # word of an install command -> program that appears
+        self.tried: list[str] = []
+
+    def attempt(self, reason: str, *command: str, timeout: int) -> bool:
+        step = " ".join(command)
+        self.tried.append(step)
+        for word, program in self.offers.items():
+            if word in step:
+                self.programs[Path(program).name] = program
+                self.working.add(program)
+                return True
+        return False
+
+
+@pytest.fixture
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """A machine with nothing on it but apt-get, used as root."""
+    pretended = Machine()
+    pretended.programs["apt-get"] = "/bin/apt-get"
+    monkeypatch.delenv("CHROMIUM", raising=False)
+    monkeypatch.setattr(shutil, "which", lambda name: pretended.programs.get(name))
+    monkeypatch.setattr(chromium, "starts", lambda path: path in pretended.working)
+    monkeypatch.setattr(chromium, "playwright_path", lambda: pretended.downloaded)
+    monkeypatch.setattr(chromium, "attempt", pretended.attempt)
+    monkeypatch.setattr(chromium.os, "geteuid", lambda: 0)
+    return pretended
+
+
+def test_what_is_on_the_path_is_taken(machine: Machine) -> None:
+    """Protects: nothing is installed where a browser is."""
+    machine.programs["google-chrome"] = "/opt/google-chrome"
+    machine.working.add("/opt/google-chrome")
+    assert chromium.ensure() == "/opt/google-chrome"
+    assert machine.tried == []
+
+
+def test_a_stub_is_passed_over(machine: Machine) -> None:
+    """Protects: a program of the right name that does not start (Ubuntu has one) is no browser."""
+    machine.programs["chromium-browser"] = "/usr/bin/chromium-browser"
+    with pytest.raises(chromium.NoChromiumError):
+        chromium.find()
+
+
+def test_playwright_comes_before_the_system(machine: Machine) -> None:
+    """Protects: the order, in which what needs no root comes first."""
+    machine.offers = {"apt-get install": "/usr/bin/chromium"}
+    assert chromium.ensure() == "/usr/bin/chromium"
+    assert "playwright install chromium" in machine.tried[0]
+    assert "apt-get install" in machine.tried[1]
+    assert len(machine.tried) == 2
+
+
+def test_in_vain(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects: after everything has failed the message says what a person can do."""
+    with pytest.raises(chromium.NoChromiumError, match="apt install chromium"):
+        chromium.ensure()
+    assert sum("apt-get update" in step for step in machine.tried) == 1
+    machine.tried.clear()
+    monkeypatch.setattr(chromium.os, "geteuid", lambda: 1000)
+    with pytest.raises(chromium.NoChromiumError):
+        chromium.ensure()
+    assert not any("apt-get" in step for step in machine.tried)
+    assert "not root" in capsys.readouterr().out
+
+
+def test_a_named_browser_is_not_replaced(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects: a wrong CHROMIUM is an error that names it, not a reason to install another."""
+    monkeypatch.setenv("CHROMIUM", "/opt/mine")
+    with pytest.raises(chromium.NoChromiumError, match="CHROMIUM=/opt/mine"):
+        chromium.ensure()
+    assert machine.tried == []
+    machine.working.add("/opt/mine")
+    assert chromium.ensure() == "/opt/mine"
+
+
+def test_the_one_that_is_found_here_runs() -> None:
+    """Protects: ``starts`` itself, on the browser that the other tests use, and on no browser."""
+    assert chromium.starts(chromium.find())
+    assert not chromium.starts("/no/such/program")
+    assert not chromium.starts(shutil.which("false") or "")
