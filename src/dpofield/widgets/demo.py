@@ -13,7 +13,7 @@ from pathlib import Path
 from string import Template
 from typing import Any
 
-from ipywidgets.embed import embed_data  # type: ignore[import-untyped]
+from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
 from dpofield.widgets.field_explorer import FieldExplorer
 
@@ -50,7 +50,8 @@ def demo_page(name: str, loader: Path = LOADER) -> str:
             "the book, or name the file with loader="
         )
     widget = figure()
-    data = embed_data(views=[widget], drop_defaults=False)
+    state = dependency_state([widget], drop_defaults=False)  # not every widget of this process
+    data = embed_data(views=[widget], state=state)
     (view,) = data["view_specs"]
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
         title=escape(title),

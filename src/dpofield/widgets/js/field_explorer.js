@@ -199,6 +199,7 @@ function drawReference(part, chart, frame, near) {
 // ---- words ------------------------------------------------------------------------------------
 
 function verdict({ factor }) {
+  if (Number.isNaN(factor)) return "Here the step is too small for a computer's numbers.";
   if (Math.abs(factor - 1) < 1e-9) return "Here one small step moves both by the same amount.";
   const [fast, slow, times] = factor < 1
     ? ["dispreferred", "preferred", 1 / factor]
@@ -480,6 +481,8 @@ function listenToPointer(plot, handle, frame, moveTo) {
     event.preventDefault();
     go(event);
   });
+  // A drag of the dot must not scroll the page; touch-action is not honoured inside an SVG.
+  handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
   plot.addEventListener("pointermove", (event) => { if (offset) go(event); });
   const end = () => { offset = null; };
   plot.addEventListener("pointerup", end);

@@ -1,0 +1,153 @@
+"""A Chromium with the network cut, and the field explorer's own page in it."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+
+import browser as tools
+import pytest
+
+from dpofield.field import extinction_time, gradient, invariant, potential
+from dpofield.widgets.demo import write_demos
+
+
+class Explorer:
+    """The figure as a reader meets it: by labels, roles and what is written."""
+
+    def __init__(self, page, within="body"):
+        self.page = page
+        self.root = page.locator(f"{within} .dpf-explorer")
+        self.handle = self.root.get_by_role("slider", name="Start")
+        self.slider = self.root.get_by_role("slider", name="beta")
+        self.reset = self.root.get_by_role("button", name="Reset")
+        self.complaint = self.root.get_by_role("alert")
+
+    def field(self, name):
+        """The text field of beta, a or b."""
+        return self.root.locator(f"[data-field={name}]")
+
+    def type(self, name, text):
+        """Replace the text of a field and press Enter."""
+        self.field(name).fill(text)
+        self.field(name).press("Enter")
+
+    def radio(self, chart):
+        """The radio button of a chart."""
+        return self.root.locator(f"input[type=radio][value={chart}]")
+
+    @property
+    def chart(self):
+        return self.root.locator("input[type=radio]:checked").get_attribute("value")
+
+    def frame(self):
+        """Wait until what was asked for is drawn."""
+        self.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
+
+    def numbers(self):
+        """The readouts as floats by name; "never" is infinite."""
+        self.frame()
+        texts = self.root.locator("[data-value]").evaluate_all(
+            "(cells) => cells.map((c) => [c.dataset.value, c.textContent])"
+        )
+        words = {"never": "inf", "∞": "inf", "–": "nan"}
+        return {key: float(words.get(t, t.replace("−", "-"))) for key, t in texts}
+
+    def start(self):
+        """The start as the fields show it (four digits)."""
+        self.frame()
+        return tuple(float(self.field(n).input_value().replace("−", "-")) for n in ("a", "b"))
+
+    def beta(self):
+        """Beta as its field shows it."""
+        self.frame()
+        return float(self.field("beta").input_value())
+
+    def centre(self, locator):
+        """The middle of an element in CSS pixels of the window."""
+        box = locator.bounding_box()
+        return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def place(self, fraction_x, fraction_y):
+        """A point of the plot area in CSS pixels, from its lower left corner."""
+        box = self.root.locator(".dpf-frame").evaluate(
+            "(path) => { const b = path.getBoundingClientRect();"
+            " return [b.x, b.y, b.width, b.height]; }"
+        )
+        return box[0] + fraction_x * box[2], box[1] + (1 - fraction_y) * box[3]
+
+    def agrees(self, chart, beta, a, b):
+        """Assert that every number shown is `dpofield.field`'s, to 1e-6."""
+        along, across = (float(g) for g in gradient("dpo", chart, a, b, beta=beta))
+        found = self.numbers()
+        expected = {
+            "along": along,
+            "across": across,
+            "factor": abs(along) / abs(across),
+            "magnitude": (along**2 + across**2) ** 0.5,
+            "loss": float(potential("dpo", chart, a, b, beta=beta)),
+            "conserved": float(invariant(chart, a, b)),
+        }
+        if chart in ("log-ratio", "logit"):
+            expected["extinction"] = float("inf")
+        elif a == b:  # scaled from the theorem's start (1, 1): time goes with the square
+            expected["extinction"] = a**2 * extinction_time(beta)
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-12), name
+
+
+@pytest.fixture(scope="session")
+def demos(tmp_path_factory):
+    """The folder with the stand-alone pages."""
+    folder = tmp_path_factory.mktemp("demos")
+    write_demos(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def chrome():
+    """One Chromium for all tests."""
+    with tools.browser() as found:
+        yield found
+
+
+@pytest.fixture
+def opened(chrome, demos):
+    """Open the page in a fresh context with no network; fails on any console error."""
+    contexts, problems = [], []
+
+    def visit(width=1280, height=900, **options):
+        context = chrome.new_context(viewport={"width": width, "height": height}, **options)
+        contexts.append(context)
+        context.set_offline(True)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("request", lambda r: r.url.startswith("http") and problems.append(r.url))
+        page.on("console", lambda m: m.type in ("error", "warning") and problems.append(m.text))
+        page.on("pageerror", lambda e: problems.append(str(e)))
+        page.goto((demos / "field-explorer.html").as_uri())
+        page.wait_for_selector('[data-mounted="1"]')
+        return Explorer(page)
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert not problems
+
+
+@pytest.fixture
+def explorer(opened):
+    """The figure at 1280 pixels."""
+    return opened()
+
+
+@contextmanager
+def finger(page):
+    """Touch events as a phone sends them."""
+    session = page.context.new_cdp_session(page)
+
+    def touch(kind, *point):
+        points = [{"x": point[0], "y": point[1]}] if point else []
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    yield touch
+    session.detach()

@@ -1,0 +1,44 @@
+"""The stand-alone page: one file, nothing outside it, the same state and loader as the book."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from dpofield.widgets.demo import DEMOS, LOADER, demo_page, write_demos
+
+
+@pytest.mark.parametrize("name", DEMOS)
+def test_one_file_with_everything_inside(name, tmp_path):
+    """No reference leaves the file; its loader is the book's; its state is whole."""
+    (path,) = [p for p in write_demos(tmp_path / "new" / "demos") if p.stem == name]
+    page = path.read_text(encoding="utf-8")
+    assert LOADER.read_text(encoding="utf-8") in page
+    # the name of the SVG language is an address that nothing asks for
+    addresses = set(re.findall(r"https?://[^\s\"'<>\\]+", page)) - {"http://www.w3.org/2000/svg"}
+    assert not addresses
+    assert not re.search(r"(?:src|href)=\"(?!data:,)", page)
+    scripts = re.findall(r'<script type="application/vnd[^"]*">(.*?)</script>', page, re.DOTALL)
+    view, state = (json.loads(s) for s in scripts)
+    figure = state["state"][view["model_id"]]["state"]
+    assert figure["_esm"] == DEMOS[name][0]._esm
+    assert f"--wide:{figure['_height']}px;--narrow:{figure['_height_narrow']}px" in page
+
+
+def test_without_a_checkout_it_says_so(tmp_path):
+    """The error names the file and the way out, and nothing is written."""
+    out = tmp_path / "out"
+    with pytest.raises(FileNotFoundError, match=r"loader\.js is not in .* name the file"):
+        write_demos(out, loader=tmp_path / "loader.js")
+    assert not out.exists()
+
+
+def test_text_cannot_end_a_script(tmp_path):
+    """A "</script>" in the loader stays inside its element."""
+    loader = tmp_path / "loader.js"
+    loader.write_text('const s = "</script><b>";', encoding="utf-8")
+    page = demo_page("field-explorer", Path(loader))
+    assert "</script><b>" not in page

@@ -1,0 +1,450 @@
+"""The field explorer in Chromium: no kernel, no network, every control, the numbers of `field`."""
+
+from __future__ import annotations
+
+import math
+
+import browser as tools
+import pytest
+
+from dpofield.field.style import PALETTE
+from dpofield.formulas import CHARTS
+from dpofield.widgets.field_explorer import coordinates
+from tests.widgets.conftest import Explorer, finger
+
+pytestmark = pytest.mark.browser
+
+PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
+
+
+def rgb(colour):
+    return f"rgb({', '.join(str(int(colour[i : i + 2], 16)) for i in (1, 3, 5))})"
+
+
+def test_opens_at_the_reference(explorer):
+    """What a first-time reader sees: ratios, beta 0.1, (1, 1), both rates equal."""
+    assert (explorer.chart, explorer.start(), explorer.beta()) == ("ratio", (1.0, 1.0), 0.1)
+    explorer.agrees("ratio", 0.1, 1.0, 1.0)
+    assert explorer.numbers()["paper"] == 1
+    assert "moves both by the same amount" in explorer.root.inner_text()
+
+
+def test_typed_values(explorer):
+    """Typed numbers count exactly, a comma and a typographic minus too."""
+    explorer.type("beta", "0.37")
+    explorer.type("a", "1,25")
+    explorer.type("b", "0.4")
+    assert explorer.start() == (1.25, 0.4)
+    explorer.agrees("ratio", 0.37, 1.25, 0.4)
+    assert "The dispreferred".lower() in explorer.root.inner_text()
+    assert "3.125 times as fast" in explorer.root.inner_text()
+    explorer.radio("log-ratio").check()
+    explorer.type("a", "−1.5")
+    explorer.agrees("log-ratio", 0.37, -1.5, math.log(0.4))
+
+
+@pytest.mark.parametrize("beta", ["0.01", "0.1", "1", "1.9", "2", "3"])
+def test_extinction_by_beta(explorer, beta):
+    """The clock of the theorem from (1, 1), and "never" from beta = 2 on."""
+    explorer.type("beta", beta)
+    explorer.agrees("ratio", float(beta), 1.0, 1.0)
+
+
+def test_chart_by_mouse_keeps_the_pair(explorer):
+    """Every chart shows the same pair: its numbers are the field's at the mapped point."""
+    explorer.type("a", "0.5")
+    explorer.type("b", "1.2")
+    for chart in ("log-ratio", "logit", "probability", "ratio"):
+        explorer.radio(chart).click()
+        a, b = coordinates(chart, math.log(0.5), math.log(1.2))
+        assert explorer.start() == pytest.approx((a, b), rel=1e-3)
+        explorer.agrees(chart, 0.1, a, b)
+        assert explorer.numbers()["paper"] == pytest.approx(2.4, rel=1e-6)
+
+
+def test_keyboard_alone(explorer):
+    """Tab reaches every control in a sensible order with a visible focus; keys do all."""
+    page = explorer.page
+    seen = []
+    for _ in range(9):
+        page.keyboard.press("Tab")
+        seen.append(
+            page.evaluate("""() => {
+              const e = document.activeElement;
+              const shown = [e, e.parentElement, e.querySelector(".dpf-ring")].filter(Boolean);
+              const style = shown.map((s) => getComputedStyle(s));
+              const focus = style.some((s) => s.outlineStyle === "solid") ||
+                (e.matches("g") && style[2].stroke !== "rgba(0, 0, 0, 0)");
+              const name = e.type === "radio" ? "chart" : e.dataset.field ??
+                (e.matches("g") ? "start" : e.matches("button") ? "reset" : e.type);
+              return [name, focus];
+            }""")
+        )
+        if seen[-1][0] == "reset":
+            break
+    assert [name for name, _ in seen] == ["chart", "range", "beta", "start", "a", "b", "reset"]
+    assert all(focus for _, focus in seen), seen
+
+    explorer.radio("ratio").focus()
+    page.keyboard.press("ArrowRight")
+    explorer.frame()
+    assert explorer.chart == "probability"
+    explorer.agrees("probability", 0.1, 0.25, 0.25)
+    page.keyboard.press("ArrowLeft")
+    explorer.slider.focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    beta = explorer.beta()
+    assert beta > 0.14
+    explorer.agrees("ratio", beta, 1.0, 1.0)
+    page.keyboard.press("End")
+    assert explorer.beta() == 3
+    page.keyboard.press("Home")
+    assert explorer.beta() == 0.01
+    explorer.handle.focus()
+    before = page.evaluate("scrollY")
+    for key in ("ArrowRight", "ArrowUp", "ArrowUp", "Shift+ArrowDown", "ArrowLeft", "ArrowLeft"):
+        page.keyboard.press(key)
+    assert explorer.start() == pytest.approx((0.98, 0.94))
+    explorer.agrees("ratio", 0.01, 0.98, 0.94)
+    assert page.evaluate("scrollY") == before
+    page.keyboard.press("Home")
+    assert explorer.start() == (1, 1)
+    explorer.type("a", "0.3")
+    explorer.reset.focus()
+    page.keyboard.press("Enter")
+    assert (explorer.start(), explorer.beta()) == ((1, 1), 0.1)
+
+
+def test_mouse(explorer):
+    """The dot is dragged, a place in the plot is pressed, the slider is pulled, reset is clicked."""
+    mouse = explorer.page.mouse
+    mouse.move(*explorer.centre(explorer.handle))
+    mouse.down()
+    mouse.move(*explorer.place(0.25, 0.75), steps=6)
+    explorer.frame()
+    mouse.up()
+    a, b = explorer.start()
+    assert (a, b) == pytest.approx((0.55, 1.65), abs=0.02)
+    explorer.agrees("ratio", 0.1, a, b)
+
+    mouse.click(*explorer.place(0.5, 0.1))
+    a, b = explorer.start()
+    assert (a, b) == pytest.approx((1.1, 0.22), abs=0.011)
+    explorer.agrees("ratio", 0.1, a, b)
+    assert explorer.numbers()["factor"] == pytest.approx(b / a, rel=1e-6)
+
+    box = explorer.slider.bounding_box()
+    mouse.click(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
+    beta = explorer.beta()
+    assert 0.5 < beta < 1
+    explorer.agrees("ratio", beta, a, b)
+    explorer.reset.click()
+    explorer.agrees("ratio", 0.1, 1.0, 1.0)
+
+
+def test_drag_stays_in_the_domain(explorer):
+    """Beyond the axes the start waits at the edge; it never becomes 0, negative or impossible."""
+    mouse = explorer.page.mouse
+    for chart in CHARTS:
+        explorer.radio(chart).click()
+        mouse.move(*explorer.centre(explorer.handle))
+        mouse.down()
+        for corner in ((-0.3, -0.2), (1.2, 1.3), (-0.2, 0.8)):
+            mouse.move(*explorer.place(*corner), steps=4)
+            found = explorer.numbers()
+            assert all(math.isfinite(found[name]) for name in ("along", "across", "loss"))
+        mouse.up()
+        a, b = explorer.start()
+        assert chart in ("log-ratio", "logit") or (a > 0 and b > 0)
+        assert chart != "probability" or a + b <= 1
+        explorer.reset.click()
+
+
+def test_touch(opened):
+    """On a phone: drag the dot by its 44 px target, tap a place, tap a chart; elsewhere scroll."""
+    explorer = opened(**PHONE)
+    page = explorer.page
+    explorer.handle.scroll_into_view_if_needed()
+    x, y = explorer.centre(explorer.handle)
+    with finger(page) as touch:
+        # 20 px off the dot is still the target, and the dot keeps that distance
+        touch("touchStart", x + 14, y - 14)
+        for i in range(1, 6):
+            touch("touchMove", x + 14 + 8 * i, y - 14 + 12 * i)
+        touch("touchEnd")
+    a, b = explorer.start()
+    unit = 2.2 / (explorer.place(1, 0)[0] - explorer.place(0, 0)[0])
+    assert (a, b) == pytest.approx((1 + 40 * unit, 1 - 60 * unit), abs=0.02)
+    explorer.agrees("ratio", 0.1, a, b)
+    page.touchscreen.tap(*explorer.place(0.25, 0.5))
+    assert explorer.start() == pytest.approx((0.55, 1.1), abs=0.02)
+    explorer.radio("log-ratio").tap()
+    assert explorer.chart == "log-ratio"
+    explorer.reset.tap()
+    assert (explorer.chart, explorer.start()) == ("ratio", (1, 1))
+    explorer.slider.scroll_into_view_if_needed()
+    box = explorer.slider.bounding_box()
+    page.touchscreen.tap(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
+    assert 0.5 < explorer.beta() < 1
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "why", "kept"),
+    [
+        ("a", "abc", "not a number", "1"),
+        ("a", "", "not a number", "1"),
+        ("b", "-2", "positive and finite", "1"),
+        ("a", "0", "positive and finite", "1"),
+        ("beta", "0", "positive", "0.1"),
+        ("beta", "1e999", "positive", "0.1"),
+        ("beta", "<b>x</b>", "positive", "0.1"),
+    ],
+)
+def test_bad_typing_is_refused(explorer, field, text, why, kept):
+    """A message that says why, the last good value back in its field, the figure unmoved."""
+    explorer.type(field, text)
+    assert why in explorer.complaint.inner_text()
+    assert f"Kept {kept}." in explorer.complaint.inner_text()
+    assert explorer.field(field).input_value() == kept
+    explorer.agrees("ratio", 0.1, 1.0, 1.0)
+    assert explorer.root.locator("b").count() == 0
+    explorer.type("a", "0.9")
+    assert explorer.complaint.inner_text() == ""
+
+
+def test_impossible_pairs(explorer):
+    """More than all the mass is refused, and a pair that has no probabilities says so."""
+    explorer.radio("probability").check()
+    explorer.type("a", "0.9")
+    assert "exceed 1" in explorer.complaint.inner_text()
+    explorer.agrees("probability", 0.1, 0.25, 0.25)
+    explorer.radio("log-ratio").check()
+    explorer.type("a", "3")
+    explorer.radio("logit").check()
+    assert "no logits" in explorer.complaint.inner_text()
+    explorer.agrees("logit", 0.1, *coordinates("logit", 0.0, 0.0))
+
+
+def test_steps_below_the_smallest_number(explorer):
+    """Where both derivatives are 0 in float64 the figure says so and stays whole."""
+    explorer.radio("log-ratio").check()
+    explorer.type("beta", "3")
+    explorer.type("a", "900")
+    assert explorer.numbers()["along"] == 0
+    assert "too small for a computer" in explorer.root.inner_text()
+    explorer.type("a", "0")
+    explorer.agrees("log-ratio", 3.0, 0.0, 0.0)
+
+
+def test_large_start_widens_the_window(explorer):
+    """A typed start outside the picture is shown all the same."""
+    explorer.type("a", "7")
+    explorer.type("b", "3")
+    explorer.agrees("ratio", 0.1, 7.0, 3.0)
+    x, y = explorer.centre(explorer.root.locator(".dpf-dot"))
+    left, bottom = explorer.place(0, 0)
+    right, top = explorer.place(1, 1)
+    assert left < x < right
+    assert top < y < bottom
+
+
+def test_live_region_speaks_once_things_are_quiet(explorer):
+    """Not during the change; then the numbers in words."""
+    live = explorer.root.locator("[aria-live=polite]")
+    assert live.inner_text() == ""
+    explorer.type("b", "0.5")
+    assert live.inner_text() == ""
+    explorer.page.wait_for_function(
+        "() => document.querySelector('[aria-live=polite]').textContent.includes('ratio')"
+    )
+    text = live.inner_text()
+    assert "x 1 1, x 2 0.5" in text
+    assert "ratio of sizes 0.5" in text
+
+
+@pytest.mark.parametrize("width", [1280, 620, 390, 320])
+@pytest.mark.parametrize("chart", CHARTS)
+def test_reserved_height_is_the_height(opened, width, chart):
+    """The box is as tall as the page reserved, nothing inside is cut, nothing scrolls sideways."""
+    explorer = opened(width=width)
+    explorer.radio(chart).check()
+    explorer.type("a", "bad input that is quite long")
+    explorer.frame()
+    found = explorer.page.evaluate("""() => {
+      const box = document.querySelector(".dpofield-widget");
+      const root = document.querySelector(".dpf-explorer");
+      const inside = root.getBoundingClientRect();
+      // boxes of what is drawn; the hidden live region and wide touch targets are no ink
+      const parts = [...root.querySelectorAll("label, input, button, dt, dd, p, svg text, .dpf-legend")]
+        .filter((e) => !e.matches(".dpf-unseen, [type=radio], [hidden]"));
+      const out = parts.filter((e) => {
+        const r = e.getBoundingClientRect();
+        return r.width > 0 && (r.bottom > inside.bottom + 0.5 || r.right > inside.right + 0.5 ||
+          r.left < inside.left - 0.5);
+      });
+      const blocks = [...root.children].filter((e) => !e.matches(".dpf-unseen"))
+        .map((e) => [e.className, e.clientHeight, e.scrollHeight])
+        .filter(([, has, needs]) => needs > has + 1);
+      const lowest = Math.max(...parts.map((e) => e.getBoundingClientRect().bottom));
+      return {
+        box: box.offsetHeight, root: root.offsetHeight, out: out.map((e) => e.outerHTML),
+        wide: parseInt(box.style.getPropertyValue("--wide")),
+        narrow: parseInt(box.style.getPropertyValue("--narrow")),
+        blocks, spare: inside.bottom - lowest, page: document.documentElement.scrollWidth,
+      };
+    }""")
+    reserved = found["narrow"] if width < 600 else found["wide"]
+    assert found["box"] == found["root"] == reserved
+    assert found["out"] == []
+    assert found["blocks"] == []
+    assert found["page"] == width
+    assert width == 320 or found["spare"] < 60
+
+
+def test_touch_targets(opened):
+    """44 px and more, on a phone."""
+    explorer = opened(**PHONE)
+    sizes = explorer.root.locator("input, button, .dpf-target").evaluate_all(
+        "(all) => all.map((e) => { const r = e.getBoundingClientRect();"
+        " return [e.outerHTML, r.width, r.height]; })"
+    )
+    assert len(sizes) == 10
+    assert all(width >= 44 and height >= 43.9 for _, width, height in sizes), sizes
+
+
+def test_values_that_change_move_nothing(explorer):
+    """Numbers of other lengths leave every box where it was."""
+    where = "(all) => all.map((e) => { const r = e.getBoundingClientRect(); return [r.x, r.y]; })"
+    boxes = explorer.root.locator("dt, input, button, .dpf-plot, .dpf-sentence")
+    before = boxes.evaluate_all(where)
+    explorer.type("beta", "2.75")
+    explorer.type("a", "1.987")
+    explorer.type("b", "0.0000123")
+    explorer.frame()
+    assert boxes.evaluate_all(where) == before
+
+
+def colours(explorer):
+    return explorer.page.evaluate("""() => {
+      const of = (q, what) => getComputedStyle(document.querySelector(q))[what];
+      return { text: of(".dpf", "color"), preferred: of(".dpf-stepAlong", "stroke"),
+        dispreferred: of(".dpf-stepAcross", "stroke"), model: of(".dpf-flow", "stroke"),
+        muted: of(".dpf-level", "stroke"), grid: of(".dpf-gridlines", "stroke") };
+    }""")
+
+
+def test_theme_recolours(explorer):
+    """The book's switch, JupyterLab's, and the system's, in that order of weight."""
+    page = explorer.page
+    light, dark = ({r: rgb(p[i]) for r, p in PALETTE.items()} for i in (0, 1))
+
+    def expect(palette):
+        found = colours(explorer)
+        assert found == {role: palette[role] for role in found}
+
+    expect(light)
+    page.emulate_media(color_scheme="dark")
+    expect(dark)
+    page.evaluate("document.documentElement.dataset.theme = 'light'")
+    expect(light)
+    page.emulate_media(color_scheme="light")
+    page.evaluate("document.documentElement.dataset.theme = 'dark'")
+    expect(dark)
+    page.evaluate("delete document.documentElement.dataset.theme")
+    page.evaluate("document.body.dataset.jpThemeLight = 'false'")
+    expect(dark)
+    page.emulate_media(color_scheme="dark")
+    page.evaluate("document.body.dataset.jpThemeLight = 'true'")
+    expect(light)
+
+
+def test_nothing_moves_by_itself(opened):
+    """Reduced motion has nothing to reduce: there is no animation and no transition."""
+    explorer = opened(reduced_motion="no-preference")
+    explorer.type("b", "0.3")
+    moving = explorer.page.evaluate(
+        """() => [document.getAnimations().length, ...[...document.querySelectorAll(".dpf, .dpf *")]
+          .filter((e) => getComputedStyle(e).transitionDuration !== "0s").map((e) => e.outerHTML)]"""
+    )
+    assert moving == [0]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_axe_finds_nothing(opened, scheme, width):
+    """All rules of axe-core, best practices too, in every chart."""
+    explorer = opened(width=width, color_scheme=scheme)
+    for chart in CHARTS:
+        explorer.radio(chart).check()
+        explorer.frame()
+        assert tools.axe(explorer.page) == []
+    explorer.type("a", "wrong")
+    assert tools.axe(explorer.page) == []
+
+
+def test_traits_are_the_truth(explorer):
+    """As in JupyterLab: two views of one model agree, a change from the kernel is drawn, half of
+    one is waited for, ours are saved once they are quiet, and a removed view listens no more."""
+    page = explorer.page
+    page.evaluate("""async () => {
+      const script = [...document.scripts].find((s) => s.type.includes("widget-state"));
+      const { state } = Object.values(JSON.parse(script.text).state).find((r) => r.state._esm);
+      const blob = new Blob([state._esm], { type: "text/javascript" });
+      const { default: figure } = await import(URL.createObjectURL(blob));
+      const heard = [];
+      const model = {
+        saved: 0,
+        get: (name) => state[name],
+        set: (values) => Object.entries(values).forEach(([k, v]) => model.kernel(k, v)),
+        kernel: (k, v) => { state[k] = v; heard.filter((h) => h[0] === `change:${k}`).forEach((h) => h[1]()); },
+        on: (name, call) => heard.push([name, call]),
+        off: (name, call) => heard.splice(heard.findIndex((h) => h[0] === name && h[1] === call), 1),
+        save_changes: () => { model.saved += 1; },
+      };
+      document.querySelector("main").replaceChildren();
+      window.ends = ["one", "two"].map((id) => {
+        const el = document.createElement("div");
+        el.id = id;
+        document.querySelector("main").append(el);
+        return figure.render({ model, el });
+      });
+      window.kernel = model.kernel;
+      window.saved = () => model.saved;
+      window.listeners = () => heard.length;
+    }""")
+    one, two = Explorer(page, "#one"), Explorer(page, "#two")
+    one.type("a", "0.5")
+    two.agrees("ratio", 0.1, 0.5, 1.0)
+    two.radio("log-ratio").check()
+    one.agrees("log-ratio", 0.1, math.log(0.5), 0.0)
+    assert one.chart == two.chart == "log-ratio"
+    page.wait_for_function("() => saved() === 2")  # each view saved what it changed
+    page.evaluate("kernel('chart', 'ratio')")  # a = -0.69 is no ratio: the rest is on its way
+    assert one.numbers()["along"] == pytest.approx(-0.05, rel=0.1)
+    page.evaluate("kernel('a', 0.5); kernel('b', 0.25); kernel('beta', 0.7)")
+    one.agrees("ratio", 0.7, 0.5, 0.25)
+    two.agrees("ratio", 0.7, 0.5, 0.25)
+    assert page.evaluate("saved()") == 2
+    page.evaluate("ends.forEach((end) => end())")
+    assert page.evaluate("listeners()") == 0
+
+
+def test_event_to_redraw(explorer):
+    """A redraw changes attributes and texts of the nodes it has: none is added or removed."""
+    page = explorer.page
+    page.evaluate("""() => {
+      window.changed = 0;
+      const count = (records) => { window.changed += records.filter((r) =>
+        [...r.addedNodes, ...r.removedNodes].some((n) => n.namespaceURI?.includes("svg"))).length; };
+      new MutationObserver(count).observe(
+        document.querySelector(".dpf-plot"), { childList: true, subtree: true });
+    }""")
+    explorer.type("beta", "0.8")
+    mouse = page.mouse
+    mouse.move(*explorer.centre(explorer.handle))
+    mouse.down()
+    mouse.move(*explorer.place(0.25, 0.75), steps=5)
+    mouse.up()
+    explorer.frame()
+    assert page.evaluate("changed") == 0
