@@ -57,7 +57,12 @@ def _page(
         # only the version switcher reads it, and it would run before the deferred options
         if body.startswith("DOCUMENTATION_OPTIONS."):
             continue
-        if name and not {"defer", "async"} & set(script.attributes):
+        # the search page and the indices have scripts of their own that wait for nothing
+        if (
+            name
+            and pagename in app.env.all_docs
+            and not {"defer", "async"} & set(script.attributes)
+        ):
             script.attributes["defer"] = "defer"
         scripts.append(script)
     context["script_files"] = scripts
