@@ -49,6 +49,19 @@ def test_counts_that_are_none_are_refused(wins: int, losses: int) -> None:
         fs.win_log_likelihood(0.0, wins, losses)
 
 
+def test_a_ridge_needs_both_outcomes(ax: Axes) -> None:
+    """Without a loss the best gap is infinite: an error says so, and nothing is drawn."""
+    with pytest.raises(ValueError, match="at least one of each"):
+        fs.draw_ridge(ax, 3, 0)
+    assert not ax.lines
+
+
+def test_five_responses_have_five_colours(ax: Axes) -> None:
+    """Each of five lines is told apart by its colour."""
+    fs.draw_recovery(ax, [0, 1], np.zeros((2, 5)), range(5), list("ABCDE"))
+    assert len({line.get_color() for line in ax.lines}) == 5
+
+
 def test_likelihood_lines_have_their_maximum_at_zero(ax: Axes) -> None:
     """Each curve is drawn relative to its own best, so none rises above 0."""
     fs.draw_likelihood(ax, [(7, 3), (70, 30), (3, 0)])

@@ -6,14 +6,18 @@ Every function draws plain arrays or numbers on the `Axes` it is given and retur
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 from scipy.special import log_expit
 
-from dpofield.field.figures import HALO, ROLES, axis_labels
+from dpofield.field.figures import HALO, axis_labels
 from dpofield.field.style import colour
+
+LINES = ("model", "reference", "accent", "muted", "text")
+"""Colours of lines that are neither the preferred nor the dispreferred response."""
 
 
 def win_log_likelihood(gap: ArrayLike, wins: int, losses: int) -> np.ndarray:
@@ -39,7 +43,7 @@ def draw_likelihood(ax: Axes, counts: Sequence[tuple[int, int]], *, span: float 
     >>> draw_likelihood(plt.figure().gca(), [(7, 3), (3, 0)]); plt.close("all")
     """
     gap = np.linspace(-span, span, 301)
-    for (wins, losses), role in zip(counts, ROLES, strict=False):
+    for (wins, losses), role in zip(counts, cycle(LINES), strict=False):
         value = win_log_likelihood(gap, wins, losses)
         top = 0.0  # the supremum when all judgements agree: never reached
         if wins and losses:
@@ -49,7 +53,7 @@ def draw_likelihood(ax: Axes, counts: Sequence[tuple[int, int]], *, span: float 
         ax.plot(gap, value - top, color=colour(role), label=f"{wins} wins, {losses} losses")
     ax.set_ylim(-4, 1.5)
     ax.set_yticks(range(-4, 1))
-    ax.set_xlabel(r"reward gap $r_w - r_l$ (nats)")
+    ax.set_xlabel(r"reward gap $r_w - r_l$ (log-odds)")
     ax.set_ylabel("log-likelihood below its best (nats)")
     ax.set_xlim(-span, span)
     ax.legend(loc="upper left", bbox_to_anchor=(-0.02, 1.03))
@@ -61,6 +65,8 @@ def draw_ridge(ax: Axes, wins: int, losses: int, *, span: float = 3.0) -> None:
     >>> import matplotlib.pyplot as plt
     >>> draw_ridge(plt.figure().gca(), 7, 3); plt.close("all")
     """
+    if not (wins > 0 and losses > 0):
+        raise ValueError(f"wins = {wins}, losses = {losses}: a ridge needs at least one of each")
     axis = np.linspace(-span, span, 121)
     r_w, r_l = np.meshgrid(axis, axis)
     best = float(np.log(wins / losses))
@@ -79,8 +85,8 @@ def draw_ridge(ax: Axes, wins: int, losses: int, *, span: float = 3.0) -> None:
     ax.set_xlim(-span, span)
     ax.set_ylim(-span, span)
     ax.set_aspect("equal")
-    ax.set_xlabel("reward $r_w$ (nats)")
-    ax.set_ylabel("reward $r_l$ (nats)")
+    ax.set_xlabel("reward $r_w$ (log-odds)")
+    ax.set_ylabel("reward $r_l$ (log-odds)")
     ax.legend(loc="upper left")  # the corner that no contour reaches
 
 
@@ -92,7 +98,7 @@ def draw_optimum(ax: Axes, betas: ArrayLike, policies: ArrayLike, labels: Sequen
     >>> plt.close("all")
     """
     betas, policies = np.asarray(betas, dtype=float), np.asarray(policies, dtype=float)
-    for column, label, role in zip(policies.T, labels, (*ROLES, "muted"), strict=False):
+    for column, label, role in zip(policies.T, labels, cycle(LINES), strict=False):
         ax.semilogx(betas, column, color=colour(role))
         ax.annotate(
             label,
@@ -119,7 +125,7 @@ def draw_recovery(
     """
     steps, logratios = np.asarray(steps, dtype=float), np.asarray(logratios, dtype=float)
     goals = np.asarray(target, dtype=float)
-    for path, goal, label, role in zip(logratios.T, goals, labels, (*ROLES, "muted"), strict=False):
+    for path, goal, label, role in zip(logratios.T, goals, labels, cycle(LINES), strict=False):
         ax.plot(steps, np.full_like(steps, goal), "--", color=colour(role), linewidth=1.2)
         ax.plot(steps, path, color=colour(role))
         ax.annotate(
@@ -142,7 +148,7 @@ def draw_loss_curves(ax: Axes, curves: Mapping[str, ArrayLike]) -> None:
     >>> import matplotlib.pyplot as plt
     >>> draw_loss_curves(plt.figure().gca(), {"A": [0.7, 0.6], "B": [0.7, 0.6]}); plt.close("all")
     """
-    for i, ((name, loss), role) in enumerate(zip(curves.items(), ROLES, strict=False)):
+    for i, ((name, loss), role) in enumerate(zip(curves.items(), cycle(LINES), strict=False)):
         ax.plot(
             np.asarray(loss),
             color=colour(role),
@@ -161,7 +167,7 @@ def draw_paths(ax: Axes, paths: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> No
     >>> import matplotlib.pyplot as plt
     >>> draw_paths(plt.figure().gca(), {"A": ([1, 1.1, 1.2], [1, 0.9, 0.8])}); plt.close("all")
     """
-    for (name, (first, second)), role in zip(paths.items(), ROLES, strict=False):
+    for (name, (first, second)), role in zip(paths.items(), cycle(LINES), strict=False):
         x1, x2 = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
         ax.plot(x1, x2, color=colour(role), zorder=4)
         ax.annotate(
