@@ -22,19 +22,23 @@ def sample_responses(
     if not prompts:
         raise ValueError("no prompts: give at least one")
     rows = tokenizer(list(prompts), padding=True, padding_side="left", return_tensors="pt")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        ids = model.generate(  # type: ignore[operator]
-            input_ids=rows.input_ids,
-            attention_mask=rows.attention_mask,
-            do_sample=True,
-            temperature=1.0,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=longest,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
+    fresh, mask, cache = rows.input_ids, rows.attention_mask, None
+    chance = torch.Generator().manual_seed(seed)
+    done = torch.zeros(len(prompts), 1, dtype=torch.bool)
+    drawn = []
+    for _ in range(longest):
+        outputs = model(
+            input_ids=fresh,
+            attention_mask=mask,
+            position_ids=(mask.cumsum(dim=1) - 1).clamp(min=0)[:, -fresh.shape[1] :],
+            past_key_values=cache,
+            use_cache=True,
         )
-    fresh = ids[:, rows.input_ids.shape[1] :]
-    texts: list[str] = tokenizer.batch_decode(fresh, skip_special_tokens=True)
+        fresh = torch.multinomial(outputs.logits[:, -1].softmax(dim=-1), 1, generator=chance)
+        done = done | (fresh == tokenizer.eos_token_id)
+        drawn.append(fresh.masked_fill(done, tokenizer.eos_token_id))
+        if bool(done.all()):
+            break
+        mask, cache = torch.cat([mask, torch.ones_like(fresh)], dim=1), outputs.past_key_values
+    texts: list[str] = tokenizer.batch_decode(torch.cat(drawn, dim=1), skip_special_tokens=True)
     return texts
