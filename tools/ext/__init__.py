@@ -9,12 +9,12 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import accessibility, figures, fonts, freshness, mathml, styles, theme, widgets
+from . import accessibility, demos, figures, fonts, freshness, mathml, styles, theme, widgets
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Load every part; the order of the page handlers is set by their priorities."""
-    for part in (freshness, mathml, theme, widgets, figures, accessibility, styles, fonts):
+    for part in (freshness, mathml, theme, widgets, demos, figures, accessibility, styles, fonts):
         part.setup(app)
     # One Node process serves the writer, so pages are written by one process.
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

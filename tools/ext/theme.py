@@ -63,7 +63,9 @@ def _page(
             and pagename in app.env.all_docs
             and not {"defer", "async"} & set(script.attributes)
         ):
-            script.attributes["defer"] = "defer"
+            # a copy: the same object is in every page's list
+            words = {**script.attributes, "defer": "defer"}
+            script = type(script)(script.filename, priority=script.priority, **words)
         scripts.append(script)
     context["script_files"] = scripts
 
