@@ -15,7 +15,9 @@ os.environ.update(
 )
 
 import random
+from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,3 +49,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail, and do not skip, a test of the built site when there is none or an old one."""
     if item.get_closest_marker("built") and _why_not_built():
         pytest.fail(f"{_why_not_built()}: run make book first", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def chrome() -> Iterator[Any]:
+    """One Chromium for the whole session: Playwright cannot be started twice in a thread."""
+    import browser
+
+    with browser.browser() as found:
+        yield found

@@ -12,13 +12,6 @@ import pytest
 
 
 @pytest.fixture(scope="session")
-def chrome() -> Iterator[Any]:
-    """One Chromium for the session."""
-    with browser.browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="session")
 def site() -> Iterator[str]:
     """Address of the built site on loopback."""
     with browser.serve() as address:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 
-import browser as tools
 import pytest
 
 from dpofield.field import extinction_time, gradient, invariant, potential
@@ -101,13 +100,6 @@ def demos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demos")
     write_demos(folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def chrome():
-    """One Chromium for all tests."""
-    with tools.browser() as found:
-        yield found
 
 
 @pytest.fixture

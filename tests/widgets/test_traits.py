@@ -1,4 +1,4 @@
-"""The Python side of the field explorer: what it accepts, and how a chart change moves the start."""
+"""The field explorer in Python: what it accepts, and how a chart change moves the start."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from traitlets import TraitError
 from dpofield.formulas import CHARTS
 from dpofield.widgets import FieldExplorer
 from dpofield.widgets.field_explorer import VIEWS, coordinates, logratios
+
+
+def together(explorer, values):
+    with explorer.hold_trait_notifications():
+        for name, value in values.items():
+            setattr(explorer, name, value)
 
 
 def test_every_chart_has_a_view():
@@ -49,9 +55,8 @@ def test_bad_values_are_refused_by_name(values, says):
     with pytest.raises(TraitError, match=says):
         FieldExplorer(**values)
     explorer = FieldExplorer(a=0.5, b=1.5)
-    with pytest.raises(TraitError, match=says), explorer.hold_trait_notifications():
-        for name, value in values.items():
-            setattr(explorer, name, value)
+    with pytest.raises(TraitError, match=says):
+        together(explorer, values)
     assert (explorer.chart, explorer.beta, explorer.a, explorer.b) == ("ratio", 0.1, 0.5, 1.5)
 
 

@@ -15,20 +15,23 @@ from typing import Any
 
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
+from dpofield.field.style import PALETTE
 from dpofield.widgets.field_explorer import FieldExplorer
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
 LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
-DEMOS: dict[str, tuple[type[Any], str, str]] = {
+DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
     "field-explorer": (
         FieldExplorer,
         "The field of DPO, under your hand",
+        "Drag a start through the gradient field of DPO in four coordinate systems and read both "
+        "partial derivatives: a stand-alone page.",
         "Drag the dot: its blue and orange arrows are one small training step, split into what the "
         "preferred and the dispreferred response do. Then change the coordinates: what stays was "
         "about DPO, what changes was about the coordinates.",
     ),
 }
-"""Figure class, title and what to try, by the name of the page."""
+"""Figure class, title, summary and what to try, by the name of the page."""
 
 
 def _script(kind: str, data: Any) -> str:
@@ -43,7 +46,7 @@ def demo_page(name: str, loader: Path = LOADER) -> str:
     Raises `FileNotFoundError` naming the loader when it is not there: it belongs to the book's
     checkout, not to the installed package.
     """
-    figure, title, words = DEMOS[name]
+    figure, title, summary, words = DEMOS[name]
     if not loader.exists():
         raise FileNotFoundError(
             f"{loader.name} is not in {loader.parent}: demo pages are written from a checkout of "
@@ -55,7 +58,13 @@ def demo_page(name: str, loader: Path = LOADER) -> str:
     (view,) = data["view_specs"]
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
         title=escape(title),
+        summary=escape(summary),
         words=escape(words),
+        **{
+            f"{side}_{role}": PALETTE[role][dark]
+            for dark, side in enumerate(("light", "dark"))
+            for role in ("surface", "text")
+        },
         wide=widget._height,
         narrow=widget._height_narrow,
         state=_script("state", data["manager_state"]),

@@ -163,8 +163,12 @@ function drawStep(part, x, y, { along, across }) {
   const longest = Math.max(Math.abs(along), Math.abs(across)) || 1;
   const length = (partial) => (-partial / longest) * 66;
   const [right, up] = [length(along), length(across)];
-  part.stepAlong.setAttribute("d", Math.abs(right) > 3 ? arrow(x, y, right, 0, 8) : "");
-  part.stepAcross.setAttribute("d", Math.abs(up) > 3 ? arrow(x, y, 0, -up, 8) : "");
+  const path = (dx, dy) => {
+    const size = Math.hypot(dx, dy);
+    return size > 3 ? arrow(x, y, dx, dy, Math.min(8, size / 3)) : "";
+  };
+  part.stepAlong.setAttribute("d", path(right, 0));
+  part.stepAcross.setAttribute("d", path(0, -up));
 }
 
 function drawFlow(part, chart, a, b, line, frame, time) {
@@ -213,8 +217,8 @@ function say(chart, beta, a, b, n) {
     ? ` The dispreferred reaches 0 at time ${brief(n.extinction)}.`
     : " The dispreferred never reaches 0.";
   return `${chart.title}, beta ${brief(beta)}, ${first} ${brief(a)}, ${second} ${brief(b)}. ` +
-    `Partial derivatives ${brief(n.along)} and ${brief(n.across)}, ratio of sizes ${brief(n.factor)}. ` +
-    `Loss ${brief(n.loss)}.${time}`;
+    `Partial derivatives ${brief(n.along)} and ${brief(n.across)}, ` +
+    `ratio of sizes ${brief(n.factor)}. Loss ${brief(n.loss)}.${time}`;
 }
 
 // ---- the figure --------------------------------------------------------------------------------

@@ -94,7 +94,8 @@ function arrow(x, y, dx, dy, head) {
   const [tx, ty] = [x + dx, y + dy];
   const left = `${short(tx - ux - uy * 0.6)} ${short(ty - uy + ux * 0.6)}`;
   const right = `${short(tx - ux + uy * 0.6)} ${short(ty - uy - ux * 0.6)}`;
-  return `M${short(x)} ${short(y)}L${short(tx)} ${short(ty)}M${left}L${short(tx)} ${short(ty)}L${right}`;
+  const tip = `${short(tx)} ${short(ty)}`;
+  return `M${short(x)} ${short(y)}L${tip}M${left}L${tip}L${right}`;
 }
 
 // Many calls, one run: at the next frame, and once things have been quiet for a while.
