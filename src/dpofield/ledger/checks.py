@@ -22,6 +22,7 @@ from dpofield.formulas.symbols import beta as beta_symbol
 from dpofield.formulas.symbols import x1 as x1_symbol
 from dpofield.formulas.symbols import x2 as x2_symbol
 from dpofield.lab.checkpoint import sft_checkpoint
+from dpofield.lab.kernel import gram
 from dpofield.lab.logprobs import encode, reference_logprobs
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.runs import Run
@@ -155,6 +156,26 @@ def rates_of_change_in_a_run() -> str:
     return f"after 3 steps: preferred {du:+.2f} nats, dispreferred {dv:+.2f} nats (mean of 32)"
 
 
+def one_small_step() -> str:
+    """Predicted and observed change of both log-probabilities; the miss shrinks with the step."""
+    model, tokenizer = sft_checkpoint("weak", progress=False)
+    model = copy.deepcopy(model).double()
+    pair = encode(tokenizer, World().pairs(1, seed=1, edit_distance=1))
+    start, K, beta = reference_logprobs(model, pair), gram(model, pair), 0.1
+    misses = []
+    for eta in (1e-4, 1e-5):
+        predicted = eta * beta / 2 * np.array([K.ww - K.wl, K.wl - K.ll]).ravel()
+        step = dpo(
+            copy.deepcopy(model), start, pair,
+            beta=beta, steps=1, batch=1, lr=eta, optimizer="sgd", seed=0, progress=False,
+        )  # fmt: skip
+        observed = np.array([step.u[1, 0], step.v[1, 0]])
+        misses.append(float(np.abs(observed - predicted).max() / np.abs(predicted).max()))
+    assert misses[1] < 0.02, f"the prediction misses by {misses[1]:.1%} at a step of 1e-5"
+    assert misses[1] < misses[0] / 5, f"the miss does not shrink with the step: {misses}"
+    return f"misses by {misses[0]:.1%} at a step of 1e-4 and {misses[1]:.2%} at 1e-5 (one pair)"
+
+
 CHECKS: dict[str, Check] = {
     **{f"derivation {name}": partial(_derivation, name) for name in THEOREMS},
     "theorem 1 against autograd": theorem_1_against_autograd,
@@ -164,5 +185,6 @@ CHECKS: dict[str, Check] = {
     "start at one": start_at_one,
     "theorem 1 in a run": theorem_1_in_a_run,
     "rates of change in a run": rates_of_change_in_a_run,
+    "one small step": one_small_step,
 }
 """Every check by the name that claims use."""
