@@ -115,13 +115,17 @@ def write_pages() -> None:
 
 
 def table(chapters: list[Chapter]) -> str:
-    """What each chapter cost: seconds, peak memory of its kernel, and whether it ran just now."""
+    """What each chapter cost: time, processor time and peak memory of its kernel.
+
+    The processor time is what it takes on a machine that has nothing else to do.
+    """
     width = max(len(chapter.name) for chapter in chapters)
-    rows = [f"{'chapter':<{width}}  seconds  peak MB"]
+    rows = [f"{'chapter':<{width}}  seconds  processor s  peak MB"]
     for chapter in chapters:
-        memory = "-" if chapter.peak_mb is None else f"{chapter.peak_mb:.0f}"
-        note = "" if chapter.executed else "  (from the cache)"
-        rows.append(f"{chapter.name:<{width}}  {chapter.seconds:7.1f}  {memory:>7}{note}")
+        cost = [(chapter.seconds, 7, 1), (chapter.cpu_seconds, 11, 1), (chapter.peak_mb, 7, 0)]
+        cells = ["-".rjust(w) if value is None else f"{value:{w}.{d}f}" for value, w, d in cost]
+        note = "" if chapter.executed else "(from the cache)"
+        rows.append("  ".join([chapter.name.ljust(width), *cells, note]).rstrip())
     return "\n".join(rows)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 import traceback
@@ -30,6 +31,7 @@ class Chapter:
     path: Path
     notebook: nbformat.NotebookNode
     seconds: float | None = None
+    cpu_seconds: float | None = None
     peak_mb: float | None = None
     executed: bool = False
 
@@ -61,14 +63,19 @@ def read_chapters(root: Path) -> list[Chapter]:
     return found
 
 
-def peak_memory_mb(pid: int) -> float | None:
-    """Largest resident size that a process has had, in MB; None where the system does not tell."""
+def process_cost(pid: int) -> tuple[float | None, float | None]:
+    """Processor seconds that a process has used and the most memory (MB) that it has had.
+
+    Both are None where the system has no /proc.
+    """
     try:
         status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+        times = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     except OSError:
-        return None
-    lines = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-    return float(lines[0].split()[1]) / 1000 if lines else None
+        return None, None
+    (peak,) = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
+    user, system = times[11:13]
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), float(peak) / 1000
 
 
 def kernel_process(client: NotebookClient) -> subprocess.Popen[bytes] | None:
@@ -104,15 +111,17 @@ class Executor:
                 stale.append(chapter)
             else:
                 chapter.seconds = record.data.get("execution_seconds")
+                chapter.cpu_seconds = record.data.get("cpu_seconds")
                 chapter.peak_mb = record.data.get("peak_mb")
         return stale
 
     def execute(self, chapter: Chapter) -> Chapter:
         """Run one chapter; raises ChapterError with its traceback if a cell fails."""
 
-        def note_memory(**_: object) -> None:
+        def note_cost(**_: object) -> None:
             process = kernel_process(client)
-            chapter.peak_mb = peak_memory_mb(process.pid) if process else None
+            if process is not None:
+                chapter.cpu_seconds, chapter.peak_mb = process_cost(process.pid)
 
         client = NotebookClient(
             chapter.notebook,
@@ -120,7 +129,7 @@ class Executor:
             # Times in the cells' metadata would change the key under which the cache looks.
             record_timing=False,
             resources={"metadata": {"path": str(chapter.path.parent)}},
-            on_cell_executed=note_memory,
+            on_cell_executed=note_cost,
             extra_arguments=["--log-level=ERROR"],  # not its warning that a local port is open
         )
         self.running.append(client)
@@ -141,7 +150,11 @@ class Executor:
         """Put an executed chapter into the cache, unless its sources have changed since."""
         if not self.still_fresh():
             raise SourcesChangedError
-        data = {"execution_seconds": chapter.seconds, "peak_mb": chapter.peak_mb}
+        data = {
+            "execution_seconds": chapter.seconds,  # the name that MyST-NB reads
+            "cpu_seconds": chapter.cpu_seconds,
+            "peak_mb": chapter.peak_mb,
+        }
         bundle = CacheBundleIn(chapter.notebook, str(chapter.path), data=data)
         self.cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
