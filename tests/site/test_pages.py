@@ -86,3 +86,26 @@ def test_one_side_of_a_figure_is_seen(visit: Any, site: str, scheme: str) -> Non
         for caption in page.locator("figcaption").all():
             assert caption.is_visible() or caption.locator("xpath=ancestor::details").count()
     assert figures
+
+
+def test_search_finds_a_word_of_the_book(visit: Any, site: str) -> None:
+    """The search page works although no other page loads its index."""
+    seen = visit(f"{site}/book/index.html")
+    seen.page.locator("button.search-button__button:visible").first.click()
+    field = seen.page.locator("dialog input[name=q]")
+    field.fill("corollary")
+    field.press("Enter")
+    seen.page.locator("#search-results li").first.wait_for(timeout=20_000)
+    assert "corollary" in seen.page.locator("#search-results").inner_text().lower()
+    assert not seen.errors, seen.errors
+
+
+def test_launch_and_download(visit: Any, site: str) -> None:
+    """The rocket opens this page on Binder in JupyterLab; the source can be downloaded."""
+    name = next(name for name in PAGES if name.startswith("book/theorem"))
+    page = visit(f"{site}/{name}").page
+    rocket = page.locator("a[href*='mybinder.org']").get_attribute("href")
+    assert "urlpath=lab/tree/" in rocket
+    assert rocket.endswith(name.replace(".html", ".md"))
+    source = page.locator("a.btn-download-source-button").get_attribute("href")
+    assert (browser.HTML / name).parent.joinpath(source).is_file()

@@ -45,8 +45,7 @@ def cut(font: bytes, codes: Iterable[int], cache: Path) -> bytes:
     key = hashlib.sha256(font + repr(codes).encode()).hexdigest()[:24]
     done = cache / f"{key}.woff2"
     if not done.exists():
-        options = subset.Options(  # ssty, ss04: script forms and primes; ss01: script capitals
-            layout_features=["ssty", "ss01", "ss04", "kern"],
+        options = subset.Options(
             flavor="woff2",
             hinting=False,
             name_IDs=[0, 1, 2, 13, 14],  # names and licence
