@@ -346,6 +346,7 @@ def test_theme_recolours(explorer):
 
     expect(light)
     page.emulate_media(color_scheme="dark")  # the page follows by its attribute
+    page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
     expect(dark)
     page.evaluate("document.documentElement.dataset.theme = 'light'")  # the book's switch
     expect(light)
@@ -354,6 +355,7 @@ def test_theme_recolours(explorer):
     page.evaluate("document.body.dataset.jpThemeLight = 'true'")  # JupyterLab
     expect(light)
     page.emulate_media(color_scheme="light")
+    page.wait_for_function("() => document.documentElement.dataset.theme === 'light'")
     page.evaluate("delete document.documentElement.dataset.theme")
     page.evaluate("document.body.dataset.jpThemeLight = 'false'")
     expect(dark)

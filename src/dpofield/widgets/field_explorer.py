@@ -132,6 +132,7 @@ penalty is positive
             f"const ROUNDING = {ROUNDING};",
             read("figure.js"),
             read("field_flow.js"),
+            read("field_picture.js"),
             read("field_explorer.js"),
         )
     )

@@ -134,3 +134,61 @@ function numberField({ id, role, take }) {
   });
   return { input, label, show };
 }
+
+// A point that is moved in a plane.
+// Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap a place; a finger
+// that moves elsewhere scrolls the page.
+function listenToPointer(plot, handle, frame, moveTo) {
+  let offset = null;
+  const place = (event) => {
+    const toPlot = plot.getScreenCTM().inverse();
+    const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(toPlot);
+    return [x, y];
+  };
+  const inPlot = ([x, y]) => {
+    const { left, top, side } = frame();
+    return x >= left && x <= left + side && y >= top && y <= top + side;
+  };
+  const go = (event) => {
+    const [x, y] = place(event);
+    moveTo(...frame().data(x + offset[0], y + offset[1]));
+  };
+  plot.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    const onHandle = handle.contains(event.target);
+    if (!onHandle && (event.pointerType === "touch" || !inPlot(place(event)))) return;
+    // The target is larger than the dot: what was grabbed stays under the finger.
+    const [x, y] = place(event);
+    const at = handle.transform.baseVal.getItem(0).matrix;
+    offset = onHandle ? [at.e - x, at.f - y] : [0, 0];
+    handle.setPointerCapture(event.pointerId);
+    handle.focus({ preventScroll: true });
+    event.preventDefault();
+    go(event);
+  });
+  // A drag of the dot must not scroll the page; touch-action is not honoured inside an SVG.
+  handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
+  plot.addEventListener("pointermove", (event) => { if (offset) go(event); });
+  const end = () => { offset = null; };
+  plot.addEventListener("pointerup", end);
+  plot.addEventListener("pointercancel", end);
+  plot.addEventListener("lostpointercapture", end);
+  plot.addEventListener("click", (event) => {
+    const tapped = event.pointerType === "touch" && !handle.contains(event.target);
+    if (!tapped || !inPlot(place(event))) return;
+    moveTo(...frame().data(...place(event)));
+  });
+  return () => offset !== null;
+}
+
+function listenToKeys(handle, step, home) {
+  const directions = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  handle.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const direction = directions[event.key];
+    if (direction) step(...direction, event.shiftKey);
+    else if (event.key === "Home") home();
+    else return;
+    event.preventDefault();
+  });
+}
