@@ -86,6 +86,19 @@ def test_a_failing_chapter_shows_its_traceback(tiny: Tree) -> None:
     assert "before a change (pages)" in output
 
 
+def test_a_warning_stays_an_error_when_the_build_is_repeated(tiny: Tree) -> None:
+    """Protects: Sphinx warns about a page when it reads it, and would be content the next time."""
+    tiny.edit("book/one.md", "Some prose", "See {doc}`nowhere`")
+    for _ in range(2):
+        code, output = tiny.build()
+        assert code != 0, output
+        assert "nowhere" in output
+        assert not tiny.mark().exists()
+    tiny.edit("book/one.md", "See {doc}`nowhere`", "Some prose")
+    code, output = tiny.build()
+    assert code == 0, output
+
+
 def test_an_interruption_ends_the_kernels_and_harms_nothing(tiny: Tree) -> None:
     """Protects: Ctrl-C while a chapter runs; no orphan, no half result, the next build goes on."""
     tiny.write("ORDER", "wait")

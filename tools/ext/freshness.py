@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 import fingerprint as fp
-from sphinx.application import Sphinx
+from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
 
@@ -26,15 +26,14 @@ class Freshness:
         self.read: set[str] = set()
 
     def prepare(self, app: Sphinx, config: Config) -> None:
-        """Tell Sphinx the fingerprints, and drop the pages of a build that was not finished."""
+        """Tell Sphinx the fingerprints, and let it forget a build that was not whole."""
         os.environ.update(fp.kernel_environment())
         config["dpofield_fingerprint"] = [self.state["execution"], self.state["site"]]
-        # Sphinx saves its view of the pages before it writes them: after an interruption it would
-        # take an old page for a new one.
+        # Sphinx saves its view of the pages before it writes them. After an interruption it would
+        # take an old page for a new one; after warnings it would not repeat them, and be content.
         mark = fp.mark_of(Path(app.outdir))
         if not mark.exists():
-            for page in Path(app.outdir).rglob("*.html"):
-                page.unlink()
+            (Path(app.doctreedir) / ENV_PICKLE_FILENAME).unlink(missing_ok=True)
         mark.unlink(missing_ok=True)
 
     def claim_cache(self, app: Sphinx) -> None:
