@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import scipy.special
 import sympy as sp
-import torch
 from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.numpy import NumPyPrinter
@@ -98,10 +97,13 @@ def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
 
     >>> from dpofield.formulas.stable import logsigmoid
     >>> x = sp.Symbol("x")
+    >>> import torch
     >>> t = torch.tensor(-200.0, requires_grad=True)
     >>> torch_function((x,), (logsigmoid(x),))(t)[0].backward(); t.grad
     tensor(1.)
     """
+    import torch  # here, because it takes seconds and most chapters never need it
+
     printer = _Torch({"fully_qualified_modules": False, "allow_unknown_functions": True})
     function: Callable[..., Any] = sp.lambdify(
         arguments, [fuse(e) for e in exprs], modules=[{"torch": torch}, "torch"], printer=printer
