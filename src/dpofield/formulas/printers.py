@@ -18,7 +18,6 @@ import sympy as sp
 from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.numpy import NumPyPrinter
-from sympy.printing.pytorch import TorchPrinter
 
 from dpofield.formulas.stable import fuse
 
@@ -38,17 +37,6 @@ class _NumPy(NumPyPrinter):
         return f"{self._spelling[type(expr).__name__]}({arguments})"
 
     _print_sigmoid = _print_logsigmoid = _print_logaddexp = _print_fusedexp = _stable
-
-
-class _Torch(TorchPrinter):
-    _spelling: Mapping[str, str] = {
-        "sigmoid": "torch.sigmoid",
-        "logsigmoid": "torch.nn.functional.logsigmoid",
-        "logaddexp": "torch.logaddexp",
-        "fusedexp": "torch.exp",
-    }
-    _print_sigmoid = _print_logsigmoid = _print_logaddexp = _NumPy._stable
-    _print_fusedexp = _NumPy._stable
 
 
 class _JavaScript(JavascriptCodePrinter):
@@ -92,6 +80,25 @@ def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
 
 
 @cache
+def _torch() -> tuple[Any, Any]:
+    """torch and its printer; imported here, as it takes seconds and most chapters never need it."""
+    import torch
+    from sympy.printing.pytorch import TorchPrinter
+
+    class _Torch(TorchPrinter):
+        _spelling: Mapping[str, str] = {
+            "sigmoid": "torch.sigmoid",
+            "logsigmoid": "torch.nn.functional.logsigmoid",
+            "logaddexp": "torch.logaddexp",
+            "fusedexp": "torch.exp",
+        }
+        _print_sigmoid = _print_logsigmoid = _print_logaddexp = _NumPy._stable
+        _print_fusedexp = _NumPy._stable
+
+    return torch, _Torch({"fully_qualified_modules": False, "allow_unknown_functions": True})
+
+
+@cache
 def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable[..., Any]:
     """The same for torch tensors, differentiable twice.
 
@@ -102,9 +109,7 @@ def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     >>> torch_function((x,), (logsigmoid(x),))(t)[0].backward(); t.grad
     tensor(1.)
     """
-    import torch  # here, because it takes seconds and most chapters never need it
-
-    printer = _Torch({"fully_qualified_modules": False, "allow_unknown_functions": True})
+    torch, printer = _torch()
     function: Callable[..., Any] = sp.lambdify(
         arguments, [fuse(e) for e in exprs], modules=[{"torch": torch}, "torch"], printer=printer
     )
