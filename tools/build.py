@@ -69,6 +69,13 @@ def longest_first(stale: list[Chapter]) -> list[Chapter]:
     return sorted(reversed(stale), key=lambda c: -known.get(c.name, float("inf")))
 
 
+def make_checkpoint() -> None:
+    """Train the small GPT-2's starting checkpoint, unless it is there already."""
+    done = subprocess.run([sys.executable, "-m", "dpofield.lab.checkpoint"], cwd=ROOT)
+    if done.returncode:
+        raise SystemExit("The GPT-2 checkpoint could not be made (its own words are above).")
+
+
 def execute(jobs: int, fresh: bool) -> list[Chapter]:
     """Bring the cache up to date; end the program with the tracebacks if a chapter fails."""
     try:
@@ -83,6 +90,7 @@ def execute(jobs: int, fresh: bool) -> list[Chapter]:
     executor = Executor(CACHE, cell_timeout(), lambda: execution_fingerprint() == fingerprint, say)
     stale = longest_first(executor.split(chapters))
     if stale:
+        make_checkpoint()
         say(f"Executing {len(stale)} of {len(chapters)} chapters, {jobs} at a time:")
     try:
         failures = executor.run(stale, jobs)
@@ -97,13 +105,6 @@ def execute(jobs: int, fresh: bool) -> list[Chapter]:
         names = ", ".join(failure.chapter.name for failure in failures)
         raise SystemExit(f"The book was not built: {names} failed (tracebacks above).")
     return chapters
-
-
-def make_checkpoint() -> None:
-    """Train the small GPT-2's starting checkpoint, unless it is there already."""
-    done = subprocess.run([sys.executable, "-m", "dpofield.lab.checkpoint"], cwd=ROOT)
-    if done.returncode:
-        raise SystemExit("The GPT-2 checkpoint could not be made (its own words are above).")
 
 
 def write_pages() -> bool:
@@ -137,16 +138,14 @@ def main() -> None:
     os.environ.update(kernel_environment())
     start = time.perf_counter()
     with sole_build():
-        make_checkpoint()
-        trained = time.perf_counter()
         chapters = execute(options.jobs, options.fresh)
         executed = time.perf_counter()
         whole = write_pages()
     end = time.perf_counter()
     say(f"\n{table(chapters)}\n")
     say(
-        f"Checkpoint {trained - start:.1f} s, chapters {executed - trained:.1f} s, "
-        f"pages {end - executed:.1f} s; {end - start:.1f} s in all."
+        f"Chapters {executed - start:.1f} s, pages {end - executed:.1f} s; "
+        f"{end - start:.1f} s in all."
     )
     if not whole:
         raise SystemExit("Jupyter Book found errors (above); the pages are not to be trusted.")
