@@ -36,9 +36,10 @@ def find_chart(chart: str | Chart) -> Chart:
     return CHARTS[chart]
 
 
-def _prepare(
+def prepare(
     loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, params: dict[str, Any]
 ) -> tuple[Loss, Chart, Array, Array, dict[str, Any]]:
+    """Loss, chart, coordinates and parameters, found, broadcast and checked; errors by name."""
     loss, chart = find_loss(loss), find_chart(chart)
     a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
     for name, symbol, value in zip("ab", chart.coordinates, (a, b), strict=True):
@@ -50,9 +51,10 @@ def _prepare(
     return loss, chart, a, b, resolve(everything.values(), params, owner)
 
 
-def _evaluate(
+def evaluate(
     exprs: tuple[Any, ...], loss: Loss, chart: Chart, a: Array, b: Array, given: dict[str, Any]
 ) -> tuple[Array, ...]:
+    """Printed expressions, one array each; no checks, which `prepare` has made."""
     symbols = {p.name: p.symbol for p in (*loss.params, *chart.params)}
     arguments = (*chart.coordinates, *(symbols[name] for name in given))
     with np.errstate(under="ignore"):  # a gradient below 1e-308 is 0 in float64, not an error
@@ -84,8 +86,8 @@ def gradient(
     ValueError: coordinate a (x_1) of the ratio chart = -1.0 is outside (0, oo): a probability \
 ratio is positive and finite
     """
-    loss, chart, a, b, given = _prepare(loss, chart, a, b, params)
-    along_a, along_b = _evaluate(chart.gradient(loss), loss, chart, a, b, given)
+    loss, chart, a, b, given = prepare(loss, chart, a, b, params)
+    along_a, along_b = evaluate(chart.gradient(loss), loss, chart, a, b, given)
     return along_a, along_b
 
 
@@ -108,8 +110,8 @@ def potential(
     >>> round(float(potential("dpo", "ratio", 1.0, 1.0)), 6)
     0.693147
     """
-    loss, chart, a, b, given = _prepare(loss, chart, a, b, params)
-    return _evaluate((chart.pull_back(loss.expr),), loss, chart, a, b, given)[0]
+    loss, chart, a, b, given = prepare(loss, chart, a, b, params)
+    return evaluate((chart.pull_back(loss.expr),), loss, chart, a, b, given)[0]
 
 
 def invariant(chart: str | Chart, a: ArrayLike, b: ArrayLike) -> Array:

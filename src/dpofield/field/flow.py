@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.integrate import quad, solve_ivp
 
-from dpofield.field.core import Array, _evaluate, _prepare, invariant
+from dpofield.field.core import Array, evaluate, invariant, prepare
 from dpofield.formulas import Chart, Loss
 from dpofield.formulas.losses import POSITIVE
 from dpofield.formulas.parameters import check_interval
@@ -64,13 +64,13 @@ def flow(
     """
     check_interval("time", min(time, 1e300), POSITIVE, "how long to flow")
     check_interval("length", length, POSITIVE, "how far to flow")
-    loss, chart, a0, b0, given = _prepare(loss, chart, *start, params)
+    loss, chart, a0, b0, given = prepare(loss, chart, *start, params)
     exprs = chart.gradient(loss)
     low, high = float(chart.domain.start), float(chart.domain.end)
 
     def direction(_s: float, state: Array) -> list[float]:
         inside = np.clip(state[:2], low + EDGE / 2 if np.isfinite(low) else low, high)
-        along_a, along_b = _evaluate(exprs, loss, chart, inside[0], inside[1], given)
+        along_a, along_b = evaluate(exprs, loss, chart, inside[0], inside[1], given)
         speed = float(np.hypot(along_a, along_b))
         return [-float(along_a) / speed, -float(along_b) / speed, 1.0 / speed]
 
