@@ -95,10 +95,12 @@ def draw_rates(
     for (name, members), role in zip(groups.items(), GROUP_ROLES, strict=False):
         ink = colour(role)
         later = ax.plot(x[~first][:, members], y[~first][:, members], ".", color=ink, alpha=0.4)
-        later[0].set_label(name)
         for line in later:
             line.set_markersize(5)
-        ax.plot(x[first][:, members], y[first][:, members], "o", color=ink, markersize=7, zorder=4)
+        large = ax.plot(
+            x[first][:, members], y[first][:, members], "o", color=ink, markersize=7, zorder=4
+        )
+        large[0].set_label(name)
     ends = np.geomspace(x.min(), max(1.0, x.max()), 200)
     ax.plot(ends, ends, "--", color=colour("text"), linewidth=1.4, zorder=3)
     ax.axhline(0, color=colour("muted"), linewidth=1)
