@@ -16,14 +16,14 @@ from fingerprint import ROOT
 
 from tests.build.conftest import JUPYTER_BOOK
 
-THEOREMS = "src/dpofield/formulas/theorems.py"
+THEOREMS = "src/dpofield/formulas/theorems/common.py"
 SYMBOLIC = "tests/formulas/test_theorems.py::test_residual_is_exactly_zero[theorem-1]"
 TOC = "format: jb-book\nroot: book/theorem-1\n"
 
 # Name: file, what stands there, the same with the other sign, the numeric test that must notice.
 WRONG_SIGNS = {
     "loss": (
-        "src/dpofield/formulas/losses.py",
+        "src/dpofield/formulas/losses/margin.py",
         "expr=-logsigmoid(",
         "expr=logsigmoid(",
         "tests/formulas/test_printers.py::test_numpy_loss_against_50_digits",

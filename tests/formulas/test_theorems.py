@@ -11,9 +11,11 @@ import pytest
 import sympy as sp
 from scipy.optimize import minimize
 
-from dpofield.formulas import CHARTS, LOSSES, THEOREMS, losses, theorems
+from dpofield.formulas import CHARTS, LOSSES, THEOREMS
 from dpofield.formulas.derivation import Chain, Step, difference
+from dpofield.formulas.losses import margin
 from dpofield.formulas.symbols import beta, x1, x2
+from dpofield.formulas.theorems import common
 
 
 @pytest.mark.parametrize("name", THEOREMS)
@@ -127,7 +129,7 @@ def test_difference_sees_a_small_error():
 
 def test_the_loss_is_written_once():
     """Protects 'one formula': the closed forms of Theorem 1 do not come from the loss."""
-    source = inspect.getsource(theorems)
+    source = inspect.getsource(common)
     assert "DL_DX1 = -beta" in source
-    assert inspect.getsource(losses).count("logsigmoid(beta * (u - v))") == 1
+    assert inspect.getsource(margin).count("logsigmoid(beta * (u - v))") == 1
     assert LOSSES["dpo"].params[0].name == "beta"

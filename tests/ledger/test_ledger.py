@@ -90,14 +90,16 @@ def test_a_false_claim_is_named(monkeypatch):
 )
 def test_bad_entries_are_refused_by_place(tmp_path, change, says):
     """A typing slip in the list is answered with the file, the entry and the field."""
-    entry = dataclasses.asdict(CLAIMS["circles"]) | change
-    path = tmp_path / "claims.yml"
+    good = dataclasses.asdict(CLAIMS["circles"])
+    page = good.pop("page")
+    entry = good | change
+    path = tmp_path / f"06-{page}.yml"
     path.write_text(yaml.safe_dump([entry]))
     with pytest.raises(ValueError, match=rf"entry 1 \(circles\): {says}"):
-        load(path)
-    path.write_text(yaml.safe_dump([dataclasses.asdict(CLAIMS["circles"])] * 2))
+        load(tmp_path)
+    path.write_text(yaml.safe_dump([good, good]))
     with pytest.raises(ValueError, match="used twice"):
-        load(path)
+        load(tmp_path)
 
 
 def test_table_escapes_bars():

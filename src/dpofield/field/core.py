@@ -46,7 +46,7 @@ def prepare(
         label = f"coordinate {name} ({symbol}) of the {chart.name} chart"
         check_interval(label, value, chart.domain, chart.domain_meaning)
     # A chart's own parameters come on top of the loss's; every chart takes only what it needs.
-    everything = {p.name: p for p in (*loss.params, *chart.params)}
+    everything = {p.name: p for p in (*loss.arguments, *chart.params)}
     owner = f"loss {loss.name!r} in the {chart.name} chart"
     return loss, chart, a, b, resolve(everything.values(), params, owner)
 
@@ -55,7 +55,7 @@ def evaluate(
     exprs: tuple[Any, ...], loss: Loss, chart: Chart, a: Array, b: Array, given: dict[str, Any]
 ) -> tuple[Array, ...]:
     """Printed expressions, one array each; no checks, which `prepare` has made."""
-    symbols = {p.name: p.symbol for p in (*loss.params, *chart.params)}
+    symbols = {p.name: p.symbol for p in (*loss.arguments, *chart.params)}
     arguments = (*chart.coordinates, *(symbols[name] for name in given))
     with np.errstate(under="ignore"):  # a gradient below 1e-308 is 0 in float64, not an error
         values = numpy_function(arguments, exprs)(a, b, *given.values())

@@ -12,19 +12,15 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import sympy as sp
 
 from dpofield.formulas import symbols as s
+from dpofield.formulas.losses.core import NONPOSITIVE, Loss
 from dpofield.formulas.parameters import Parameter
 from dpofield.formulas.stable import logaddexp
 
-if TYPE_CHECKING:
-    from dpofield.formulas.losses import Loss
-
 REAL = sp.Interval.open(-sp.oo, sp.oo)
-NONPOSITIVE = sp.Interval.Lopen(-sp.oo, 0)
 
 REFERENCE = (
     Parameter("ref_w", s.ref_w, -math.log(4), NONPOSITIVE, "a reference log-probability is <= 0"),

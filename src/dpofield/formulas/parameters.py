@@ -12,11 +12,14 @@ import sympy as sp
 
 @dataclass(frozen=True)
 class Parameter:
-    """A named number that a formula takes, with its default and its open or closed range."""
+    """A named number that a formula takes, with its open or closed range.
+
+    `default` is None for data of a pair, which has to be given.
+    """
 
     name: str
     symbol: sp.Symbol
-    default: float
+    default: float | None
     interval: sp.Interval
     meaning: str
 
@@ -45,11 +48,18 @@ def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -
 
 
 def resolve(params: Iterable[Parameter], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Defaults overlaid with `given`, checked; an unknown name is a `TypeError` that lists them."""
+    """Defaults overlaid with `given`, checked.
+
+    `TypeError` naming an unknown name, or one that has no default and was not given.
+    """
     known = {p.name: p for p in params}
     unknown = sorted(set(given) - set(known))
     if unknown:
         raise TypeError(f"{owner} takes {sorted(known)}, not {unknown}")
+    missing = [p for p in known.values() if p.default is None and p.name not in given]
+    if missing:
+        needs = "; ".join(f"{p.name} ({p.meaning})" for p in missing)
+        raise TypeError(f"{owner} also needs {needs}")
     for name, value in given.items():
         known[name].check(value)
     return {name: given.get(name, p.default) for name, p in known.items()}

@@ -1,10 +1,13 @@
-"""Reading `claims.yml`, running the checks it names, and the table for the page."""
+"""Reading the claims, running the checks they name, and the table for the page.
+
+`pages/NN-PAGE.yml` lists the claims of one page of the book, in the order of NN. Each entry has
+an id, a kind, a status, a statement, its source, and the check that backs it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import yaml
 
 from dpofield.ledger.checks import CHECKS
 
+PAGES = Path(__file__).with_name("pages")
 KINDS = ("theorem", "computation", "paper", "observation")
 STATUSES = ("proved", "verified numerically", "observed", "qualified", "refuted")
 
@@ -20,8 +24,8 @@ STATUSES = ("proved", "verified numerically", "observed", "qualified", "refuted"
 class Claim:
     """One claim: `check` is a name in `checks.CHECKS`, `page` a file of the book without `.md`."""
 
-    id: str
     page: str
+    id: str
     kind: str
     status: str
     statement: str
@@ -37,31 +41,34 @@ class Entry:
     evidence: str
 
 
-def load(path: Path | None = None) -> tuple[Claim, ...]:
+def load(folder: Path = PAGES) -> tuple[Claim, ...]:
     """The claims in order; `ValueError` naming the file, the entry and the field that is wrong.
 
     >>> load()[0].id
     'bradley-terry'
     """
-    source = path or files("dpofield.ledger") / "claims.yml"
-    entries = yaml.safe_load(source.read_text(encoding="utf-8"))
-    claims = tuple(_claim(str(source), n, entry) for n, entry in enumerate(entries, 1))
+    claims = tuple(claim for path in sorted(folder.glob("*.yml")) for claim in _page(path))
     ids = [claim.id for claim in claims]
     twice = {i for i in ids if ids.count(i) > 1}
     if twice:
-        raise ValueError(f"{source}: ids used twice: {sorted(twice)}")
+        raise ValueError(f"{folder}: ids used twice: {sorted(twice)}")
     return claims
 
 
-def _claim(source: str, number: int, entry: dict[str, Any]) -> Claim:
-    where = f"{source}, entry {number} ({entry.get('id', 'no id')})"
-    names = {f.name for f in fields(Claim)}
+def _page(path: Path) -> Iterator[Claim]:
+    page = path.stem.split("-", 1)[1]
+    for number, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8")), 1):
+        yield _claim(f"{path}, entry {number} ({entry.get('id', 'no id')})", page, entry)
+
+
+def _claim(where: str, page: str, entry: dict[str, Any]) -> Claim:
+    names = {f.name for f in fields(Claim)} - {"page"}
     if set(entry) != names:
         raise ValueError(f"{where}: fields must be {sorted(names)}, not {sorted(entry)}")
     for name, allowed in (("kind", KINDS), ("status", STATUSES), ("check", tuple(CHECKS))):
         if entry[name] not in allowed:
             raise ValueError(f"{where}: {name} {entry[name]!r} is none of {', '.join(allowed)}")
-    return Claim(**entry)
+    return Claim(page=page, **entry)
 
 
 def run(claims: Iterable[Claim] | None = None) -> Iterator[Entry]:

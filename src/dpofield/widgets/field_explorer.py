@@ -10,7 +10,7 @@ import numpy as np
 import traitlets
 
 from dpofield.formulas import CHARTS
-from dpofield.formulas.losses import BETA
+from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import check_interval
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import u, v
@@ -55,7 +55,7 @@ ROUNDING = 1e-12  # of a sum of two probabilities
 
 
 def _params(chart: str) -> dict[Any, float]:
-    return {p.symbol: p.default for p in CHARTS[chart].params}
+    return {p.symbol: p.default for p in CHARTS[chart].params if p.default is not None}
 
 
 def logratios(chart: str, a: float, b: float) -> tuple[float, float]:
@@ -139,7 +139,7 @@ penalty is positive
     _css = tokens_css(".dpf") + read("figure.css") + read("field_explorer.css")
 
     chart = traitlets.Enum(tuple(CHARTS), default_value="ratio").tag(sync=True)
-    beta = traitlets.Float(BETA.default).tag(sync=True)
+    beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
     _height = traitlets.Int(620).tag(sync=True)
@@ -149,7 +149,7 @@ penalty is positive
         self,
         chart: str = "ratio",
         *,
-        beta: float = BETA.default,
+        beta: float = LOSSES["dpo"].defaults["beta"],
         a: float | None = None,
         b: float | None = None,
         **kwargs: Any,

@@ -1,23 +1,26 @@
-"""Preference losses, each written once as a SymPy expression in the log-ratios u and v."""
+"""A preference loss as a value: one SymPy expression, and everything that is printed from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 import sympy as sp
 
+from dpofield.formulas import symbols as s
 from dpofield.formulas.parameters import Parameter, resolve
 from dpofield.formulas.printers import js_function, latex, numpy_function, torch_function
-from dpofield.formulas.stable import logsigmoid
-from dpofield.formulas.symbols import beta, u, v
 
 POSITIVE = sp.Interval.open(0, sp.oo)
+NONPOSITIVE = sp.Interval.Lopen(-sp.oo, 0)
 
-BETA = Parameter("beta", beta, 0.1, POSITIVE, "the strength of the KL penalty is positive")
+BETA = Parameter("beta", s.beta, 0.1, POSITIVE, "the strength of the KL penalty is positive")
+REF_W = Parameter("ref_w", s.ref_w, None, NONPOSITIVE, "a reference log-probability is <= 0")
+REF_L = Parameter("ref_l", s.ref_l, None, NONPOSITIVE, "a reference log-probability is <= 0")
+LEN_W = Parameter("len_w", s.len_w, None, POSITIVE, "the scored tokens of a response are counted")
+LEN_L = Parameter("len_l", s.len_l, None, POSITIVE, "the scored tokens of a response are counted")
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,8 @@ class Loss:
 
     `expr` is the only place where the formula stands; NumPy, torch, JavaScript and LaTeX are
     printed from it. Nothing here reduces over pairs: a batch of B pairs gives B values.
+    `params` are hyperparameters, with defaults. `inputs` are data of the pair that the loss needs
+    beside u and v (`ref_w`, `ref_l` in nats, `len_w`, `len_l` in tokens); they have no default.
     """
 
     name: str
@@ -33,42 +38,55 @@ class Loss:
     expr: sp.Expr
     params: tuple[Parameter, ...]
     source: str
+    inputs: tuple[Parameter, ...] = ()
 
     @property
     def defaults(self) -> dict[str, float]:
-        """Parameter names with the values used when none is given."""
-        return {p.name: p.default for p in self.params}
+        """Hyperparameter names with the values used when none is given."""
+        return {p.name: p.default for p in self.params if p.default is not None}
+
+    @property
+    def arguments(self) -> tuple[Parameter, ...]:
+        """Hyperparameters, then inputs."""
+        return (*self.params, *self.inputs)
 
     @property
     def symbols(self) -> tuple[sp.Symbol, ...]:
-        """`u`, `v`, then the parameters: the argument order of every printed function."""
-        return (u, v, *(p.symbol for p in self.params))
+        """`u`, `v`, then the arguments: the order of every printed function."""
+        return (s.u, s.v, *(p.symbol for p in self.arguments))
 
     @cached_property
     def partials(self) -> tuple[sp.Expr, sp.Expr]:
         """The partial derivatives with respect to u and v."""
-        return sp.diff(self.expr, u), sp.diff(self.expr, v)
+        return sp.diff(self.expr, s.u), sp.diff(self.expr, s.v)
 
     def numpy(self, u_: Any, v_: Any, **params: Any) -> Any:
-        """Per-pair loss (nats) of arrays that broadcast; `ValueError` for beta <= 0.
+        """Per-pair loss (nats) of arrays that broadcast; `params` holds hyperparameters and inputs.
 
+        Raises `ValueError` for a value out of range (beta <= 0), by name, and `TypeError` for an
+        unknown argument or a missing input.
+
+        >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["dpo"].numpy([0.0, 1000.0], [0.0, -1000.0], beta=1.0)
         array([0.69314718, 0.        ])
         """
         import numpy as np
 
-        given = resolve(self.params, params, f"loss {self.name!r}")
+        given = resolve(self.arguments, params, f"loss {self.name!r}")
         u_, v_ = np.asarray(u_, dtype=float), np.asarray(v_, dtype=float)
         return self._call(numpy_function, u_, v_, given)
 
     def torch(self, u_: Any, v_: Any, **params: Any) -> Any:
         """Per-pair loss (nats) of tensors of one shape, differentiable; never reduced.
 
+        Arguments and errors as in `numpy`.
+
         >>> import torch
+        >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["dpo"].torch(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 0.0]), beta=1.0)
         tensor([0.6931, 0.1269])
         """
-        given = resolve(self.params, params, f"loss {self.name!r}")
+        given = resolve(self.arguments, params, f"loss {self.name!r}")
         return self._call(torch_function, u_, v_, given)
 
     def _call(self, printed: Callable[..., Any], u_: Any, v_: Any, given: dict[str, Any]) -> Any:
@@ -77,29 +95,16 @@ class Loss:
 
     @property
     def js(self) -> str:
-        """The loss as a JavaScript arrow function of u, v and the parameters.
+        """The loss as a JavaScript arrow function of u, v and the arguments.
 
+        >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["dpo"].js
         '(u, v, beta) => [-logsigmoid(beta*(u - v))]'
         """
-        names = {p.symbol: p.name for p in self.params}
+        names = {p.symbol: p.name for p in self.arguments}
         return js_function(self.symbols, (self.expr,), names)
 
     @property
     def latex(self) -> str:
         """The loss for the page, without a left-hand side."""
         return latex(self.expr)
-
-
-_ALL = (
-    Loss(
-        name="dpo",
-        title="DPO",
-        expr=-logsigmoid(beta * (u - v)),
-        params=(BETA,),
-        source="Rafailov et al. 2023, arXiv 2305.18290, Eq. 7",
-    ),
-)
-
-LOSSES: MappingProxyType[str, Loss] = MappingProxyType({loss.name: loss for loss in _ALL})
-"""Every loss of the book by name."""
