@@ -1,20 +1,23 @@
 """One expression, four spellings: NumPy, torch, JavaScript, and mpmath as the referee.
 
-LaTeX is SymPy's own but for one habit: the logarithm of a symbol goes without brackets.
-Every printer spells `sigmoid`, `logsigmoid` and `logaddexp` in a form that neither overflows nor
-loses digits, and every product of them as one exponential (`stable.fuse`); everything else is
-SymPy's own printing.
+LaTeX is SymPy's own but for two habits: the logarithm of a symbol goes without brackets, and the
+derivative of an undefined function is written f'.
+Every printer spells the functions of `stable` in a form that neither overflows nor loses digits,
+and every product of them as one exponential (`stable.fuse`); everything else is SymPy's own
+printing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import scipy.special
 import sympy as sp
+from sympy.core.function import AppliedUndef
 from sympy.printing.jscode import JavascriptCodePrinter
 from sympy.printing.latex import LatexPrinter
 from sympy.printing.numpy import NumPyPrinter
@@ -24,38 +27,60 @@ from dpofield.formulas.stable import fuse
 Arguments = tuple[sp.Symbol, ...]
 
 
-class _NumPy(NumPyPrinter):
-    _spelling: Mapping[str, str] = {
-        "sigmoid": "expit",
-        "logsigmoid": "log_expit",
-        "logaddexp": "logaddexp",
-        "fusedexp": "exp",
-    }
+class _Spelled:
+    """Prints a stable function by its own name; `_spelling` holds the exceptions."""
+
+    _spelling: Mapping[str, str] = {}
 
     def _stable(self, expr: sp.Function) -> str:
-        arguments = ", ".join(self._print(a) for a in expr.args)
-        return f"{self._spelling[type(expr).__name__]}({arguments})"
+        arguments = ", ".join(self._print(a) for a in expr.args)  # type: ignore[attr-defined]
+        name = type(expr).__name__
+        return f"{self._spelling.get(name, name)}({arguments})"
 
-    _print_sigmoid = _print_logsigmoid = _print_logaddexp = _print_fusedexp = _stable
+    _print_sigmoid = _print_logsigmoid = _print_logaddexp = _print_boxcox = _stable
+    _print_logodds = _print_relu = _print_step = _print_fusedexp = _stable
 
 
-class _JavaScript(JavascriptCodePrinter):
-    _spelling: Mapping[str, str] = {
-        "sigmoid": "sigmoid",
-        "logsigmoid": "logsigmoid",
-        "logaddexp": "logaddexp",
-        "fusedexp": "Math.exp",
-    }
-    _print_sigmoid = _print_logsigmoid = _print_logaddexp = _NumPy._stable
-    _print_fusedexp = _NumPy._stable
+class _NumPy(_Spelled, NumPyPrinter):
+    _spelling = MappingProxyType({"fusedexp": "exp"})
 
+
+class _JavaScript(_Spelled, JavascriptCodePrinter):
+    _spelling = MappingProxyType({"fusedexp": "Math.exp"})
+
+
+def _boxcox(x: Any, k: Any) -> Any:
+    return x * scipy.special.exprel(k * x)
+
+
+def _logodds(x: Any) -> Any:
+    # log(1 - exp(x)) in the spelling that keeps its digits on either side of -log 2
+    with np.errstate(divide="ignore"):  # log-probability 0 has infinite odds
+        tail = np.where(x < -np.log(2), np.log1p(-np.exp(x)), np.log(-np.expm1(x)))
+    return x - tail
+
+
+_NUMPY = {
+    "sigmoid": scipy.special.expit,
+    "logsigmoid": scipy.special.log_expit,
+    "logaddexp": np.logaddexp,
+    "boxcox": _boxcox,
+    "logodds": _logodds,
+    "relu": lambda x: np.maximum(x, 0.0),
+    "step": lambda x: np.heaviside(x, 0.0),
+}
 
 JS_PRELUDE = """\
 const logsigmoid = (x) => (x < 0 ? x - Math.log1p(Math.exp(x)) : -Math.log1p(Math.exp(-x)));
 const sigmoid = (x) => (x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x)));
 const logaddexp = (x, y) => Math.max(x, y) + Math.log1p(Math.exp(-Math.abs(x - y)));
+const boxcox = (x, k) => (k === 0 ? x : Math.expm1(k * x) / k);
+const log1mexp = (x) => (x < -Math.LN2 ? Math.log1p(-Math.exp(x)) : Math.log(-Math.expm1(x)));
+const logodds = (x) => x - log1mexp(x);
+const relu = (x) => Math.max(x, 0);
+const step = (x) => (x > 0 ? 1 : 0);
 """
-"""The three stable functions in JavaScript; every printed module starts with it."""
+"""The stable functions in JavaScript; every printed module starts with it."""
 
 
 @cache
@@ -67,35 +92,47 @@ def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     >>> float(numpy_function((x,), (logsigmoid(x),))(-1000.0)[0])
     -1000.0
     """
-    namespace = {
-        "expit": scipy.special.expit,
-        "log_expit": scipy.special.log_expit,
-        "logaddexp": np.logaddexp,
-    }
     printer = _NumPy({"fully_qualified_modules": False, "allow_unknown_functions": True})
     function: Callable[..., Any] = sp.lambdify(
-        arguments, [fuse(e) for e in exprs], modules=[namespace, "numpy"], printer=printer
+        arguments, [fuse(e) for e in exprs], modules=[_NUMPY, "numpy"], printer=printer
     )
     return function
 
 
 @cache
-def _torch() -> tuple[Any, Any]:
-    """torch and its printer; imported here, as it takes seconds and most chapters never need it."""
+def _torch() -> tuple[dict[str, Any], Any]:
+    """torch's namespace and printer; made here, as torch takes seconds and few chapters need it."""
     import torch
     from sympy.printing.pytorch import TorchPrinter
 
-    class _Torch(TorchPrinter):
-        _spelling: Mapping[str, str] = {
-            "sigmoid": "torch.sigmoid",
-            "logsigmoid": "torch.nn.functional.logsigmoid",
-            "logaddexp": "torch.logaddexp",
-            "fusedexp": "torch.exp",
-        }
-        _print_sigmoid = _print_logsigmoid = _print_logaddexp = _NumPy._stable
-        _print_fusedexp = _NumPy._stable
+    class _Torch(_Spelled, TorchPrinter):
+        _spelling = MappingProxyType(
+            {
+                "sigmoid": "torch.sigmoid",
+                "logsigmoid": "torch.nn.functional.logsigmoid",
+                "logaddexp": "torch.logaddexp",
+                "relu": "torch.relu",
+                "fusedexp": "torch.exp",
+            }
+        )
 
-    return torch, _Torch({"fully_qualified_modules": False, "allow_unknown_functions": True})
+    def boxcox(x: Any, k: Any) -> Any:
+        k = torch.as_tensor(k, dtype=x.dtype, device=x.device)
+        safe = torch.where(k == 0, 1, k)  # autograd reads both branches
+        return torch.where(k == 0, x, torch.expm1(safe * x) / safe)
+
+    def logodds(x: Any) -> Any:
+        return x - torch.where(
+            x < -np.log(2), torch.log1p(-torch.exp(x)), torch.log(-torch.expm1(x))
+        )
+
+    namespace = {
+        "torch": torch,
+        "boxcox": boxcox,
+        "logodds": logodds,
+        "step": lambda x: (x > 0).to(x.dtype),
+    }
+    return namespace, _Torch({"fully_qualified_modules": False, "allow_unknown_functions": True})
 
 
 @cache
@@ -109,9 +146,9 @@ def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     >>> torch_function((x,), (logsigmoid(x),))(t)[0].backward(); t.grad
     tensor(1.)
     """
-    torch, printer = _torch()
+    namespace, printer = _torch()
     function: Callable[..., Any] = sp.lambdify(
-        arguments, [fuse(e) for e in exprs], modules=[{"torch": torch}, "torch"], printer=printer
+        arguments, [fuse(e) for e in exprs], modules=[namespace, "torch"], printer=printer
     )
     return function
 
@@ -168,6 +205,27 @@ class _Latex(LatexPrinter):
         shown = rf"\log {inner}" if argument.is_Symbol else rf"\log\left({inner}\right)"
         return shown if exp is None else rf"\left({shown}\right)^{{{exp}}}"
 
+    def _primed(self, inner: sp.Expr, order: int, at: sp.Expr) -> str:
+        name = self._hprint_Function(inner.func.__name__) + "'" * order
+        return rf"{name}{{\left({self._print(at)}\right)}}"
+
+    def _print_Derivative(self, expr: sp.Derivative) -> str:
+        if _is_own_derivative(expr):
+            return self._primed(expr.expr, len(expr.variables), expr.expr.args[0])
+        return str(super()._print_Derivative(expr))
+
+    def _print_Subs(self, expr: sp.Subs) -> str:
+        if _is_own_derivative(expr.expr) and expr.variables == expr.expr.expr.args:
+            return self._primed(expr.expr.expr, len(expr.expr.variables), expr.point[0])
+        return str(super()._print_Subs(expr))
+
+
+def _is_own_derivative(expr: sp.Basic) -> bool:
+    """True for f'(x), f''(x), ... of an undefined function of one argument."""
+    if not isinstance(expr, sp.Derivative) or not isinstance(expr.expr, AppliedUndef):
+        return False
+    return set(expr.variables) == set(expr.expr.args)
+
 
 def latex(expr: sp.Basic) -> str:
     r"""`expr` as LaTeX, without delimiters.
@@ -175,5 +233,7 @@ def latex(expr: sp.Basic) -> str:
     >>> from dpofield.formulas.symbols import x1
     >>> print(latex(sp.log(x1) ** 2))
     \left(\log x_{1}\right)^{2}
+    >>> print(latex(sp.Function("f")(2 * x1).diff(x1)))
+    2 f'{\left(2 x_{1}\right)}
     """
     return str(_Latex().doprint(expr))

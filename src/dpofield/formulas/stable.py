@@ -1,7 +1,7 @@
 """Functions whose textbook spelling overflows, kept whole so that each printer can spell them well.
 
 `-log(1/(1 + exp(-x)))` is infinite in float64 from x = -710 on although its value is 710. SymPy
-would happily differentiate and simplify into such forms. These three functions know their own
+would happily differentiate and simplify into such forms. These functions know their own
 derivative, stay whole until the code printer spells them, and turn into logarithms and
 exponentials only on request (`rewrite(sp.log)`), which is how identities are proved.
 """
@@ -114,6 +114,125 @@ class logaddexp(_Stable):  # noqa: N801
         x, y = (printer._print(a) for a in self.args)
         inner = rf"\log\left(e^{{{x}}} + e^{{{y}}}\right)"
         return inner if exp is None else rf"\left({inner}\right)^{{{exp}}}"
+
+
+class boxcox(_Stable):  # noqa: N801
+    """`(exp(k x) - 1)/k`: the Box-Cox transform of `exp(x)`, which is x itself at k = 0.
+
+    It has the sign of x, whatever k is.
+
+    >>> from sympy.abc import x, k
+    >>> boxcox(x, k).diff(x)
+    exp(k*x)
+    >>> boxcox(x, 0)
+    x
+    >>> boxcox(1, sp.Symbol("z", real=True)).is_positive
+    True
+    """
+
+    nargs = 2
+
+    @classmethod
+    def eval(cls, x: sp.Expr, k: sp.Expr) -> sp.Expr | None:
+        return x if k.is_zero else None
+
+    def _eval_is_positive(self) -> bool | None:
+        return bool(self.args[0].is_positive) or None
+
+    def _eval_is_negative(self) -> bool | None:
+        return bool(self.args[0].is_negative) or None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        x, k = self.args
+        if argindex == 1:
+            return sp.exp(k * x)
+        raise ArgumentIndexError(self, argindex)
+
+    def _definition(self) -> sp.Expr:
+        x, k = self.args
+        return (sp.exp(k * x) - 1) / k
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        x, k = self.args
+        inner = rf"\frac{{e^{{{printer._print(k * x)}}} - 1}}{{{printer._print(k)}}}"
+        return inner if exp is None else rf"\left({inner}\right)^{{{exp}}}"
+
+
+class logodds(_Stable):  # noqa: N801
+    """`x - log(1 - exp(x))`: the log-odds of an event whose log-probability is x < 0.
+
+    >>> from sympy.abc import x
+    >>> logodds(x).diff(x)
+    exp(logodds(x)) + 1
+    """
+
+    nargs = 1
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        if argindex != 1:
+            raise ArgumentIndexError(self, argindex)
+        return 1 + sp.exp(self)
+
+    def _definition(self) -> sp.Expr:
+        (x,) = self.args
+        return x - sp.log(1 - sp.exp(x))
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        inner = rf"\operatorname{{logit}}\left(e^{{{printer._print(self.args[0])}}}\right)"
+        return inner if exp is None else rf"\left({inner}\right)^{{{exp}}}"
+
+
+class relu(_Stable):  # noqa: N801
+    """`max(0, x)`; its derivative at the kink is taken as 0, as torch does.
+
+    >>> from sympy.abc import x
+    >>> relu(2 * x).diff(x)
+    2*step(2*x)
+    """
+
+    nargs = 1
+    is_nonnegative = True
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        if argindex != 1:
+            raise ArgumentIndexError(self, argindex)
+        return step(self.args[0])
+
+    def _definition(self) -> sp.Expr:
+        return sp.Piecewise((self.args[0], self.args[0] > 0), (0, True))
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        inner = rf"\max\left(0, {printer._print(self.args[0])}\right)"
+        return inner if exp is None else rf"{inner}^{{{exp}}}"
+
+
+class step(_Stable):  # noqa: N801
+    """1 where x > 0, else 0; constant but for the jump, so its derivative is 0.
+
+    >>> from sympy.abc import x
+    >>> step(x).diff(x), step(1), step(0)
+    (0, 1, 0)
+    """
+
+    nargs = 1
+    is_nonnegative = True
+
+    @classmethod
+    def eval(cls, x: sp.Expr) -> sp.Expr | None:
+        if x.is_positive:
+            return sp.S.One
+        return sp.S.Zero if x.is_nonpositive else None
+
+    def fdiff(self, argindex: int = 1) -> sp.Expr:
+        if argindex != 1:
+            raise ArgumentIndexError(self, argindex)
+        return sp.S.Zero
+
+    def _definition(self) -> sp.Expr:
+        return sp.Piecewise((1, self.args[0] > 0), (0, True))
+
+    def _latex(self, printer: Any, exp: Any = None) -> str:
+        return rf"\mathbf{{1}}\left[{printer._print(self.args[0])} > 0\right]"
 
 
 class fusedexp(_Stable):  # noqa: N801

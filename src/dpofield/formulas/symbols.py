@@ -10,6 +10,16 @@
 | `ref_w`, `ref_l` | reference log-probabilities | nats |
 | `len_w`, `len_l` | scored tokens of the two responses | tokens |
 | `rest` | log-sum-exp of all other logits of that softmax | nats |
+| `x` | a ratio pi/pi_ref as such: the argument of a divergence's generator | none |
+| `alpha` | exponent of the alpha-divergence, and of AlphaPO's reward | none |
+| `epsilon` | share of pairs whose labels are taken to be flipped | none |
+| `tau` | temperature of DiscoPOP's switch | none |
+| `gamma` | margin that the preferred has to win by (SimPO, AlphaPO) | none |
+| `delta` | threshold of a reward (BCO) or of a log-likelihood gap (SLiC) | nats |
+| `lam` | weight of a loss's second term; its sources call it lambda or alpha | none |
+| `lam_w`, `lam_l` | weights of the two halves of KTO | none |
+| `z0` | KTO's reference point, an estimate of the divergence from the reference | nats |
+| `shift` | what AOT's matching within the batch adds to a pair's margin | nats |
 """
 
 import sympy as sp
@@ -23,3 +33,8 @@ ref_w = sp.Symbol(r"\log\pi^{\mathrm{ref}}_w", real=True)
 ref_l = sp.Symbol(r"\log\pi^{\mathrm{ref}}_l", real=True)
 len_w, len_l = sp.symbols("n_w n_l", positive=True)
 rest = sp.Symbol("z_rest", real=True)
+x = sp.Symbol("x", positive=True)
+alpha = sp.Symbol("alpha", real=True)
+epsilon, tau, lam, lam_w, lam_l = sp.symbols("epsilon tau lambda lambda_w lambda_l", positive=True)
+gamma, delta, shift = sp.symbols("gamma delta c", real=True)
+z0 = sp.Symbol("z_0", real=True)
