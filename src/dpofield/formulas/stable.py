@@ -154,7 +154,10 @@ class boxcox(_Stable):  # noqa: N801
 
     def _latex(self, printer: Any, exp: Any = None) -> str:
         x, k = self.args
-        inner = rf"\frac{{e^{{{printer._print(k * x)}}} - 1}}{{{printer._print(k)}}}"
+        power = rf"e^{{{printer._print(k * x)}}}"
+        flip = k.could_extract_minus_sign()
+        over = printer._print(-k if flip else k)
+        inner = rf"\frac{{{f'1 - {power}' if flip else f'{power} - 1'}}}{{{over}}}"
         return inner if exp is None else rf"\left({inner}\right)^{{{exp}}}"
 
 

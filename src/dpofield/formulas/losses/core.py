@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,13 +14,38 @@ from dpofield.formulas.parameters import Parameter, resolve
 from dpofield.formulas.printers import js_function, latex, numpy_function, torch_function
 
 POSITIVE = sp.Interval.open(0, sp.oo)
+NONNEGATIVE = sp.Interval(0, sp.oo)
 NONPOSITIVE = sp.Interval.Lopen(-sp.oo, 0)
+REAL = sp.Interval.open(-sp.oo, sp.oo)
+BELOW_HALF = sp.Interval.Ropen(0, sp.Rational(1, 2))
 
 BETA = Parameter("beta", s.beta, 0.1, POSITIVE, "the strength of the KL penalty is positive")
+EPSILON = Parameter(
+    "epsilon", s.epsilon, 0.0, BELOW_HALF, "fewer than half of the labels are wrong"
+)
+GAMMA = Parameter("gamma", s.gamma, 0.5, REAL, "a target margin is a finite number")
+LAMBDA = Parameter("lam", s.lam, 1.0, NONNEGATIVE, "a weight is not negative")
+
 REF_W = Parameter("ref_w", s.ref_w, None, NONPOSITIVE, "a reference log-probability is <= 0")
 REF_L = Parameter("ref_l", s.ref_l, None, NONPOSITIVE, "a reference log-probability is <= 0")
 LEN_W = Parameter("len_w", s.len_w, None, POSITIVE, "the scored tokens of a response are counted")
 LEN_L = Parameter("len_l", s.len_l, None, POSITIVE, "the scored tokens of a response are counted")
+
+H = s.u - s.v
+"""The margin."""
+LOGP_W, LOGP_L = s.u + s.ref_w, s.v + s.ref_l
+"""The policy's own log-probabilities of the two responses, summed over tokens."""
+MEAN_W, MEAN_L = LOGP_W / s.len_w, LOGP_L / s.len_l
+"""The same per token."""
+
+
+def default(parameter: Parameter, value: float) -> Parameter:
+    """The same parameter with the value that one loss takes when none is given.
+
+    >>> default(BETA, 0.01).default
+    0.01
+    """
+    return replace(parameter, default=value)
 
 
 @dataclass(frozen=True)
@@ -31,6 +56,8 @@ class Loss:
     printed from it. Nothing here reduces over pairs: a batch of B pairs gives B values.
     `params` are hyperparameters, with defaults. `inputs` are data of the pair that the loss needs
     beside u and v (`ref_w`, `ref_l` in nats, `len_w`, `len_l` in tokens); they have no default.
+    `witness` names, for each partial derivative whose sign is not plain to see, an expression that
+    has the same sign and shows it; None where there is no need. `classify` proves or refuses it.
     """
 
     name: str
@@ -39,6 +66,7 @@ class Loss:
     params: tuple[Parameter, ...]
     source: str
     inputs: tuple[Parameter, ...] = ()
+    witness: tuple[sp.Expr | None, sp.Expr | None] = (None, None)
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -86,7 +114,11 @@ class Loss:
         >>> LOSSES["dpo"].torch(torch.tensor([0.0, 2.0]), torch.tensor([0.0, 0.0]), beta=1.0)
         tensor([0.6931, 0.1269])
         """
+        import torch
+
         given = resolve(self.arguments, params, f"loss {self.name!r}")
+        like = {"dtype": u_.dtype, "device": u_.device}
+        given = {name: torch.as_tensor(value, **like) for name, value in given.items()}
         return self._call(torch_function, u_, v_, given)
 
     def _call(self, printed: Callable[..., Any], u_: Any, v_: Any, given: dict[str, Any]) -> Any:

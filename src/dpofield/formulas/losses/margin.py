@@ -1,10 +1,26 @@
-"""Losses of the margin `u - v`: they share one direction field and differ in its speed only."""
+"""Losses of the margin `u - v`: they share one direction field and differ in its speed only.
+
+Being listed here is no evidence; `classify` asks SymPy.
+"""
 
 from __future__ import annotations
 
-from dpofield.formulas.losses.core import BETA, Loss
-from dpofield.formulas.stable import logsigmoid
-from dpofield.formulas.symbols import beta, u, v
+import sympy as sp
+
+from dpofield.formulas.losses.core import BETA, EPSILON, POSITIVE, REAL, H, Loss, default
+from dpofield.formulas.parameters import Parameter
+from dpofield.formulas.stable import logsigmoid, relu, sigmoid
+from dpofield.formulas.symbols import beta, epsilon, shift, tau, u, v
+
+_FLIPPED = sp.log((1 - epsilon) / epsilon)
+"""The margin (times beta) that a label with flip rate epsilon deserves."""
+_TO_TARGET = beta * H - _FLIPPED
+
+
+def smoothed(margin: sp.Expr) -> sp.Expr:
+    """The logistic loss of a margin under labels that are wrong with probability epsilon."""
+    return -(1 - epsilon) * logsigmoid(beta * margin) - epsilon * logsigmoid(-beta * margin)
+
 
 MARGIN = (
     Loss(
@@ -13,5 +29,76 @@ MARGIN = (
         expr=-logsigmoid(beta * (u - v)),
         params=(BETA,),
         source="Rafailov et al. 2023, arXiv 2305.18290, Eq. 7",
+    ),
+    Loss(
+        name="cdpo",
+        title="cDPO",
+        expr=smoothed(H),
+        params=(BETA, default(EPSILON, 0.2)),
+        source="Mitchell 2023, ericmitchell.ai/cdpo.pdf; default epsilon of HALOs",
+        witness=(_TO_TARGET, -_TO_TARGET),
+    ),
+    Loss(
+        name="robust",
+        title="Robust DPO",
+        expr=(-(1 - epsilon) * logsigmoid(beta * H) + epsilon * logsigmoid(-beta * H))
+        / (1 - 2 * epsilon),
+        params=(BETA, default(EPSILON, 0.1)),
+        source="Chowdhury et al. 2024, arXiv 2403.00409, as in TRL 1.16.0 (robust)",
+    ),
+    Loss(
+        name="ipo",
+        title="IPO",
+        expr=(H - 1 / (2 * beta)) ** 2,
+        params=(BETA,),
+        source="Azar et al. 2023, arXiv 2310.12036, Eq. 17 (beta is its tau)",
+    ),
+    Loss(
+        name="hinge",
+        title="Hinge",
+        expr=relu(1 - beta * H),
+        params=(BETA,),
+        source="Liu et al. 2023 (RSO), arXiv 2309.06657, as in TRL 1.16.0 (hinge)",
+    ),
+    Loss(
+        name="exo",
+        title="EXO",
+        expr=sigmoid(beta * H) * (logsigmoid(beta * H) - sp.log(1 - epsilon))
+        + sigmoid(-beta * H) * (logsigmoid(-beta * H) - sp.log(epsilon)),
+        params=(
+            BETA,
+            Parameter(
+                "epsilon",
+                epsilon,
+                1e-3,
+                sp.Interval.open(0, sp.Rational(1, 2)),
+                "EXO takes the logarithm of the flip rate",
+            ),
+        ),
+        source="Ji et al. 2024, arXiv 2402.00856, Eq. 16, as in TRL 1.16.0 (exo_pair)",
+        witness=(_TO_TARGET, -_TO_TARGET),
+    ),
+    Loss(
+        name="discopop",
+        title="DiscoPOP",
+        expr=-logsigmoid(beta * H) * sigmoid(-beta * H / tau)
+        + sp.exp(-beta * H) * sigmoid(beta * H / tau),
+        params=(
+            BETA,
+            Parameter("tau", tau, 0.05, POSITIVE, "a temperature is positive"),
+        ),
+        source="Lu et al. 2024, arXiv 2406.08414, Eq. 5, as in TRL 1.16.0 (discopop)",
+    ),
+    Loss(
+        name="aot",
+        title="AOT",
+        expr=smoothed(H + shift),
+        params=(
+            BETA,
+            EPSILON,
+            Parameter("shift", shift, 0.0, REAL, "what the matching adds is a finite number"),
+        ),
+        source="Melnyk et al. 2024, arXiv 2406.05882, as in TRL 1.16.0 (aot), per matched item",
+        witness=(_TO_TARGET + beta * shift, -_TO_TARGET - beta * shift),
     ),
 )
