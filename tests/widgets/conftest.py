@@ -1,4 +1,4 @@
-"""A Chromium with the network cut, and the field explorer's own page in it."""
+"""A Chromium with the network cut, and the figures' own pages in it."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ from dpofield.field import extinction_time, gradient, invariant, potential
 from dpofield.widgets.demo import write_demos
 
 
-class Explorer:
-    """The figure as a reader meets it: by labels, roles and what is written."""
+class Shown:
+    """A figure as a reader meets it: by labels, roles and what is written."""
 
     def __init__(self, page, within="body"):
         self.page = page
-        self.root = page.locator(f"{within} .dpf-explorer")
-        self.handle = self.root.get_by_role("slider", name="Start")
-        self.slider = self.root.get_by_role("slider", name="beta")
+        self.root = page.locator(f"{within} .dpf")
         self.reset = self.root.get_by_role("button", name="Reset")
         self.complaint = self.root.get_by_role("alert")
+        self.live = self.root.locator("[aria-live=polite]")
 
     def field(self, name):
-        """The text field of beta, a or b."""
+        """The text field of a number."""
         return self.root.locator(f"[data-field={name}]")
 
     def type(self, name, text):
@@ -30,13 +29,14 @@ class Explorer:
         self.field(name).fill(text)
         self.field(name).press("Enter")
 
-    def radio(self, chart):
-        """The radio button of a chart."""
-        return self.root.locator(f"input[type=radio][value={chart}]")
+    def value(self, name):
+        """A number as its field shows it (four digits)."""
+        self.frame()
+        return float(self.field(name).input_value().replace("−", "-"))
 
-    @property
-    def chart(self):
-        return self.root.locator("input[type=radio]:checked").get_attribute("value")
+    def radio(self, value):
+        """The radio button of a choice."""
+        return self.root.locator(f"input[type=radio][value='{value}']")
 
     def frame(self):
         """Wait until what was asked for is drawn."""
@@ -51,28 +51,60 @@ class Explorer:
         words = {"never": "inf", "∞": "inf", "–": "nan"}
         return {key: float(words.get(t, t.replace("−", "-"))) for key, t in texts}
 
-    def start(self):
-        """The start as the fields show it (four digits)."""
-        self.frame()
-        return tuple(float(self.field(n).input_value().replace("−", "-")) for n in ("a", "b"))
-
-    def beta(self):
-        """Beta as its field shows it."""
-        self.frame()
-        return float(self.field("beta").input_value())
-
     def centre(self, locator):
         """The middle of an element in CSS pixels of the window."""
         box = locator.bounding_box()
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
-    def place(self, fraction_x, fraction_y):
+    def place(self, fraction_x, fraction_y, plot=0):
         """A point of the plot area in CSS pixels, from its lower left corner."""
-        box = self.root.locator(".dpf-frame").evaluate(
-            "(path) => { const b = path.getBoundingClientRect();"
-            " return [b.x, b.y, b.width, b.height]; }"
+        box = (
+            self.root.locator(".dpf-frame")
+            .nth(plot)
+            .evaluate(
+                "(path) => { const b = path.getBoundingClientRect();"
+                " return [b.x, b.y, b.width, b.height]; }"
+            )
         )
         return box[0] + fraction_x * box[2], box[1] + (1 - fraction_y) * box[3]
+
+    def drag(self, handle, *places, plot=0):
+        """Take a handle with the mouse through places of the plot (fractions) and let go."""
+        self.page.mouse.move(*self.centre(handle))
+        self.page.mouse.down()
+        for place in places:
+            self.page.mouse.move(*self.place(*place, plot=plot), steps=4)
+        self.frame()
+        self.page.mouse.up()
+
+    def spoken(self, part):
+        """What the live region says once things are quiet and it holds `part`."""
+        self.page.wait_for_function(
+            "(part) => document.querySelector('[aria-live=polite]').textContent.includes(part)",
+            arg=part,
+        )
+        return self.live.inner_text()
+
+
+class Explorer(Shown):
+    """The field explorer."""
+
+    def __init__(self, page, within="body"):
+        super().__init__(page, within)
+        self.handle = self.root.get_by_role("slider", name="Start")
+        self.slider = self.root.get_by_role("slider", name="beta")
+
+    @property
+    def chart(self):
+        return self.root.locator("input[type=radio]:checked").get_attribute("value")
+
+    def start(self):
+        """The start as the fields show it."""
+        return self.value("a"), self.value("b")
+
+    def beta(self):
+        """Beta as its field shows it."""
+        return self.value("beta")
 
     def agrees(self, chart, beta, a, b):
         """Assert that every number shown is `dpofield.field`'s, to 1e-6."""
@@ -104,10 +136,10 @@ def demos(tmp_path_factory):
 
 @pytest.fixture
 def opened(chrome, demos):
-    """Open the page in a fresh context with no network; fails on any console error."""
+    """Open a demo page in a fresh context with no network; fails on any console error."""
     contexts, problems = [], []
 
-    def visit(width=1280, height=900, **options):
+    def visit(width=1280, height=900, *, demo="field-explorer", figure=Explorer, **options):
         context = chrome.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.set_offline(True)
@@ -116,9 +148,9 @@ def opened(chrome, demos):
         page.on("request", lambda r: r.url.startswith("http") and problems.append(r.url))
         page.on("console", lambda m: m.type in ("error", "warning") and problems.append(m.text))
         page.on("pageerror", lambda e: problems.append(str(e)))
-        page.goto((demos / "field-explorer.html").as_uri())
+        page.goto((demos / f"{demo}.html").as_uri())
         page.wait_for_selector('[data-mounted="1"]')
-        return Explorer(page)
+        return figure(page)
 
     yield visit
     for context in contexts:
@@ -128,8 +160,11 @@ def opened(chrome, demos):
 
 @pytest.fixture
 def explorer(opened):
-    """The figure at 1280 pixels."""
+    """The field explorer at 1280 pixels."""
     return opened()
+
+
+PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 
 
 @contextmanager

@@ -10,11 +10,10 @@ import pytest
 from dpofield.field.style import PALETTE
 from dpofield.formulas import CHARTS
 from dpofield.widgets.field_explorer import coordinates
-from tests.widgets.conftest import Explorer, finger
+from tests.widgets.conftest import PHONE, Explorer, finger
+from tests.widgets.every import moving, room, targets
 
 pytestmark = pytest.mark.browser
-
-PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 
 
 def rgb(colour):
@@ -271,47 +270,14 @@ def test_reserved_height_is_the_height(opened, width, chart):
     explorer.radio(chart).check()
     explorer.type("a", "bad input that is quite long")
     explorer.frame()
-    found = explorer.page.evaluate("""() => {
-      const box = document.querySelector(".dpofield-widget");
-      const root = document.querySelector(".dpf-explorer");
-      const inside = root.getBoundingClientRect();
-      // boxes of what is drawn; the hidden live region and wide touch targets are no ink
-      const ink = "label, input, button, dt, dd, p, svg text, .dpf-legend > span";
-      const parts = [...root.querySelectorAll(ink)]
-        .filter((e) => !e.matches(".dpf-unseen, [type=radio], [hidden]"));
-      const out = parts.filter((e) => {
-        const r = e.getBoundingClientRect();
-        return r.width > 0 && (r.bottom > inside.bottom + 0.5 || r.right > inside.right + 0.5 ||
-          r.left < inside.left - 0.5);
-      });
-      const blocks = [...root.children].filter((e) => !e.matches(".dpf-unseen"))
-        .map((e) => [e.className, e.clientHeight, e.scrollHeight])
-        .filter(([, has, needs]) => needs > has + 1);
-      const lowest = Math.max(...parts.map((e) => e.getBoundingClientRect().bottom));
-      return {
-        box: box.offsetHeight, root: root.offsetHeight, out: out.map((e) => e.outerHTML),
-        wide: parseInt(box.style.getPropertyValue("--wide")),
-        narrow: parseInt(box.style.getPropertyValue("--narrow")),
-        blocks, spare: inside.bottom - lowest, page: document.documentElement.scrollWidth,
-      };
-    }""")
-    reserved = found["narrow"] if width < 600 else found["wide"]
-    assert found["box"] == found["root"] == reserved
-    assert found["out"] == []
-    assert found["blocks"] == []
-    assert found["page"] == width
-    assert found["spare"] < (60 if width in (1280, 390) else 100)  # where the plot is smaller
+    spare = room(explorer, width)
+    assert spare < (60 if width in (1280, 390) else 100)  # where the plot is smaller
 
 
 def test_touch_targets(opened):
     """44 px and more, on a phone."""
     explorer = opened(**PHONE)
-    sizes = explorer.root.locator("input, button, .dpf-target").evaluate_all(
-        "(all) => all.map((e) => { const r = e.getBoundingClientRect();"
-        " return [e.outerHTML, r.width, r.height]; })"
-    )
-    assert len(sizes) == 10
-    assert all(width >= 44 and height >= 43.9 for _, width, height in sizes), sizes
+    assert len(targets(explorer)) == 10
 
 
 def test_values_that_change_move_nothing(explorer):
@@ -365,13 +331,7 @@ def test_nothing_moves_by_itself(opened):
     """Reduced motion has nothing to reduce: there is no animation and no transition."""
     explorer = opened(reduced_motion="no-preference")
     explorer.type("b", "0.3")
-    moving = explorer.page.evaluate(
-        """() => [document.getAnimations().length,
-          ...[...document.querySelectorAll(".dpf, .dpf *")]
-            .filter((e) => getComputedStyle(e).transitionDuration !== "0s")
-            .map((e) => e.outerHTML)]"""
-    )
-    assert moving == [0]
+    assert moving(explorer) == [0]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -16,7 +16,7 @@ from dpofield.field import extinction_time, flow, gradient, invariant, potential
 from dpofield.formulas import CHARTS
 from dpofield.widgets import FieldExplorer
 from dpofield.widgets.field_explorer import coordinates, logratios
-from dpofield.widgets.module import FOLDER
+from dpofield.widgets.figure import FOLDER
 
 BETAS = (0.01, 0.1, 0.5, 1.0, 2.0, 3.0)
 UV = tuple(product((-30.0, -3.0, -0.7, -1e-3, 0.0, 0.4, 0.6), repeat=2))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -14,7 +12,8 @@ from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import check_interval
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.module import formulas_js, read, tokens_css
+from dpofield.widgets.field_formulas import formulas_js
+from dpofield.widgets.figure import Figure, css, esm
 
 VIEWS: dict[str, dict[str, Any]] = {
     "ratio": {
@@ -103,7 +102,7 @@ def check_start(chart: str, a: float, b: float) -> None:
         )
 
 
-class FieldExplorer(anywidget.AnyWidget):
+class FieldExplorer(Figure):
     """The field of small DPO steps in a chart, a start that can be dragged, and its numbers.
 
     `chart` is a name of `dpofield.formulas.CHARTS`, `beta` > 0; `a` and `b` are the start's
@@ -125,18 +124,15 @@ class FieldExplorer(anywidget.AnyWidget):
 penalty is positive
     """
 
-    _esm = "\n".join(
-        (
-            formulas_js(),
-            f"const VIEWS = {json.dumps(VIEWS, ensure_ascii=False)};",
-            f"const ROUNDING = {ROUNDING};",
-            read("figure.js"),
-            read("field_flow.js"),
-            read("field_picture.js"),
-            read("field_explorer.js"),
-        )
+    _esm = esm(
+        formulas_js(),
+        "field_flow.js",
+        "field_picture.js",
+        "field_explorer.js",
+        VIEWS=VIEWS,
+        ROUNDING=ROUNDING,
     )
-    _css = tokens_css(".dpf") + read("figure.css") + read("field_explorer.css")
+    _css = css("field_explorer.css")
 
     chart = traitlets.Enum(tuple(CHARTS), default_value="ratio").tag(sync=True)
     beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
@@ -162,23 +158,15 @@ penalty is positive
 
     @traitlets.validate("beta")  # type: ignore[untyped-decorator]
     def _check_beta(self, proposal: Any) -> float:
-        return self._checked(lambda: BETA.check(proposal["value"]), proposal)
+        return float(self.checked(BETA.check, proposal))
 
     @traitlets.validate("a")  # type: ignore[untyped-decorator]
     def _check_a(self, proposal: Any) -> float:
-        return self._checked(lambda: check_start(self.chart, proposal["value"], self.b), proposal)
+        return float(self.checked(lambda a: check_start(self.chart, a, self.b), proposal))
 
     @traitlets.validate("b")  # type: ignore[untyped-decorator]
     def _check_b(self, proposal: Any) -> float:
-        return self._checked(lambda: check_start(self.chart, self.a, proposal["value"]), proposal)
-
-    @staticmethod
-    def _checked(check: Any, proposal: Any) -> float:
-        try:
-            check()
-        except ValueError as error:
-            raise traitlets.TraitError(str(error)) from None
-        return float(proposal["value"])
+        return float(self.checked(lambda b: check_start(self.chart, self.a, b), proposal))
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """What the page sends. A page that changes the chart has moved the start itself."""

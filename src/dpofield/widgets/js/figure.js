@@ -1,6 +1,10 @@
-// Parts every figure is made of. Python joins this text in front of a figure's own module.
+// What every figure is: nodes, labels, numbers as text, and the class `Figure`. Python joins this
+// text, controls.js and plot.js in front of a figure's own files.
 
-const GREEK = { pi: "π", beta: "β" };
+const GREEK = {
+  alpha: "α", beta: "β", gamma: "γ", delta: "δ", epsilon: "ε", eta: "η", theta: "θ", lambda: "λ",
+  mu: "μ", pi: "π", tau: "τ",
+};
 
 function element(node, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -11,12 +15,13 @@ const html = (tag, attributes = {}, ...children) =>
   element(document.createElement(tag), attributes, children);
 const svg = (tag, attributes = {}, ...children) =>
   element(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
+const box = (name, ...children) => html("div", { class: name }, ...children);
 
 // "ratio $x_1$" -> pieces { text, italic, sub }: the one notation for labels in HTML and SVG.
 function pieces(label) {
   return label.split("$").flatMap((part, i) => {
     if (i % 2 === 0) return part ? [{ text: part }] : [];
-    return [...part.matchAll(/(\p{L}+)(?:_(\w))?|[^\p{L}]+/gu)].flatMap(([all, name, sub]) => {
+    return [...part.matchAll(/(\p{L}+)(?:_(\w+))?|[^\p{L}]+/gu)].flatMap(([all, name, sub]) => {
       if (!name) return [{ text: all }];
       const letter = { text: GREEK[name] ?? name, italic: true };
       return sub ? [letter, { text: sub, sub: true }] : [letter];
@@ -60,44 +65,6 @@ function typed(text) {
   return tidy === "" ? NaN : Number(tidy);
 }
 
-function ticks(low, high, about = 5) {
-  const raw = (high - low) / about;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
-  const first = Math.ceil(low / step - 1e-9);
-  const count = Math.floor(high / step + 1e-9) - first + 1;
-  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
-}
-
-// A square plot area: data [low, high]^2 to SVG units, y upwards.
-function square({ left, top, side }, [low, high]) {
-  const unit = side / (high - low);
-  return {
-    left, top, side, low, high, unit,
-    x: (a) => left + (a - low) * unit,
-    y: (b) => top + side - (b - low) * unit,
-    data: (x, y) => [low + (x - left) / unit, low + (top + side - y) / unit],
-    holds: (a, b) => a >= low && a <= high && b >= low && b <= high,
-  };
-}
-
-const short = (number) => number.toFixed(1);
-
-// A path through (x, y) pairs in SVG units.
-const polyline = (points) =>
-  points.map(([x, y], i) => `${i ? "L" : "M"}${short(x)} ${short(y)}`).join("");
-
-// A straight arrow whose head is two strokes: cheap enough for hundreds in one path.
-function arrow(x, y, dx, dy, head) {
-  const length = Math.hypot(dx, dy) || 1;
-  const [ux, uy] = [(dx / length) * head, (dy / length) * head];
-  const [tx, ty] = [x + dx, y + dy];
-  const left = `${short(tx - ux - uy * 0.6)} ${short(ty - uy + ux * 0.6)}`;
-  const right = `${short(tx - ux + uy * 0.6)} ${short(ty - uy - ux * 0.6)}`;
-  const tip = `${short(tx)} ${short(ty)}`;
-  return `M${short(x)} ${short(y)}L${tip}M${left}L${tip}L${right}`;
-}
-
 // Many calls, one run: at the next frame, and once things have been quiet for a while.
 function atNextFrame(run) {
   let asked = 0;
@@ -112,83 +79,74 @@ function whenQuiet(run, wait) {
   return ask;
 }
 
-// A labelled text field for a number. `take` gets what was typed and returns a complaint, or "" if
-// it is good; a refused text gives way to the last good value.
-function numberField({ id, role, take }) {
-  const input = html("input", {
-    id, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false",
-    class: "dpf-number", "data-field": role,
-  });
-  const label = html("label", { for: id, class: "dpf-label" });
-  let last = "";
-  let typing = false; // a redraw must not take the text from under the reader's fingers
-  const show = (value) => {
-    last = brief(value);
-    if (!typing) input.value = last;
-  };
-  input.addEventListener("input", () => { typing = true; });
-  input.addEventListener("blur", () => { typing = false; });
-  input.addEventListener("change", () => {
-    typing = false;
-    if (take(typed(input.value), input.value)) input.value = last;
-  });
-  return { input, label, show };
+// A figure: state lives in the model's traits, and everything drawn is worked out from them. A
+// subclass names its `traits` and `kind` (for its style sheet) and gives `build()` (the children of
+// its root, `this.words` among them), `listen()`, `draw()` and `say()` (the state in words for who
+// cannot see it; "" while half of a kernel's change is still on its way).
+class Figure {
+  constructor(model, el) {
+    const { kind, traits } = this.constructor;
+    this.model = model;
+    this.id = `dpf-${Math.random().toString(36).slice(2)}`;
+    this.begin = this.values();
+    this.redraw = atNextFrame(() => this.draw());
+    this.settle = whenQuiet(() => this.tell(), 400);
+    this.sentence = html("p", { class: "dpf-sentence" });
+    this.complaint = html("p", { class: "dpf-complaint", role: "alert" });
+    this.words = box("dpf-words", this.sentence, this.complaint);
+    this.live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
+    this.root = box(`dpf dpf-${kind}`, ...this.build(), this.live);
+    this.root.style.setProperty("--tall", `${model.get("_height")}px`);
+    this.root.style.setProperty("--tall-narrow", `${model.get("_height_narrow")}px`);
+    el.append(this.root);
+    this.draw();
+    this.listen();
+    for (const trait of traits) model.on(`change:${trait}`, this.redraw);
+  }
+
+  remove() {
+    for (const trait of this.constructor.traits) this.model.off(`change:${trait}`, this.redraw);
+    this.redraw.cancel();
+    this.settle.cancel();
+  }
+
+  // The traits as an object.
+  values() {
+    return Object.fromEntries(this.constructor.traits.map((name) => [name, this.model.get(name)]));
+  }
+
+  // Every change of ours goes through here: traits are set together, a kernel is told when quiet.
+  change(values, message = "") {
+    this.complain(message);
+    this.model.set(values);
+    this.redraw();
+    this.settle();
+  }
+
+  reset() { this.change(this.begin); }
+
+  // Say what is wrong in place of the sentence; "" is all well. Returns the text.
+  complain(text) {
+    this.complaint.textContent = text;
+    this.root.classList.toggle("dpf-refused", Boolean(text));
+    return text;
+  }
+
+  refuse(text, why, kept) {
+    return this.complain(`“${cut(text)}” refused: ${why}. Kept ${brief(kept)}.`);
+  }
+
+  tell() {
+    this.model.save_changes();
+    const words = this.say();
+    if (words) this.live.textContent = words;
+  }
 }
 
-// A point that is moved in a plane.
-// Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap a place; a finger
-// that moves elsewhere scrolls the page.
-function listenToPointer(plot, handle, frame, moveTo) {
-  let offset = null;
-  const place = (event) => {
-    const toPlot = plot.getScreenCTM().inverse();
-    const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(toPlot);
-    return [x, y];
-  };
-  const inPlot = ([x, y]) => {
-    const { left, top, side } = frame();
-    return x >= left && x <= left + side && y >= top && y <= top + side;
-  };
-  const go = (event) => {
-    const [x, y] = place(event);
-    moveTo(...frame().data(x + offset[0], y + offset[1]));
-  };
-  plot.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    const onHandle = handle.contains(event.target);
-    if (!onHandle && (event.pointerType === "touch" || !inPlot(place(event)))) return;
-    // The target is larger than the dot: what was grabbed stays under the finger.
-    const [x, y] = place(event);
-    const at = handle.transform.baseVal.getItem(0).matrix;
-    offset = onHandle ? [at.e - x, at.f - y] : [0, 0];
-    handle.setPointerCapture(event.pointerId);
-    handle.focus({ preventScroll: true });
-    event.preventDefault();
-    go(event);
-  });
-  // A drag of the dot must not scroll the page; touch-action is not honoured inside an SVG.
-  handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
-  plot.addEventListener("pointermove", (event) => { if (offset) go(event); });
-  const end = () => { offset = null; };
-  plot.addEventListener("pointerup", end);
-  plot.addEventListener("pointercancel", end);
-  plot.addEventListener("lostpointercapture", end);
-  plot.addEventListener("click", (event) => {
-    const tapped = event.pointerType === "touch" && !handle.contains(event.target);
-    if (!tapped || !inPlot(place(event))) return;
-    moveTo(...frame().data(...place(event)));
-  });
-  return () => offset !== null;
-}
-
-function listenToKeys(handle, step, home) {
-  const directions = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
-  handle.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const direction = directions[event.key];
-    if (direction) step(...direction, event.shiftKey);
-    else if (event.key === "Home") home();
-    else return;
-    event.preventDefault();
-  });
-}
+// What a module exports for anywidget.
+const anywidget = (Kind) => ({
+  render({ model, el }) {
+    const figure = new Kind(model, el);
+    return () => figure.remove();
+  },
+});

@@ -1,0 +1,173 @@
+// Controls of a figure. Joined behind figure.js.
+
+// A labelled text field for a number. `take` gets what was typed and returns a complaint, or "" if
+// it is good; a refused text gives way to the last good value.
+function numberField({ id, role, take }) {
+  const input = html("input", {
+    id, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false",
+    class: "dpf-number", "data-field": role,
+  });
+  const label = html("label", { for: id, class: "dpf-label" });
+  let last = "";
+  let typing = false; // a redraw must not take the text from under the reader's fingers
+  const show = (value) => {
+    last = brief(value);
+    if (!typing) input.value = last;
+  };
+  input.addEventListener("input", () => { typing = true; });
+  input.addEventListener("blur", () => { typing = false; });
+  input.addEventListener("change", () => {
+    typing = false;
+    if (take(typed(input.value), input.value)) input.value = last;
+  });
+  return { input, label, show };
+}
+
+// A number on a track of 44 px: `marks` are written below it, `log` spaces factors evenly.
+const SLIDER_STEPS = 400;
+
+function slider({ name, low, high, marks, log = true, take }) {
+  const part = (value) =>
+    log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
+  const place = (value) => SLIDER_STEPS * part(value);
+  const value = (at) => {
+    const way = at / SLIDER_STEPS;
+    return Number((log ? low * (high / low) ** way : low + way * (high - low)).toPrecision(3));
+  };
+  const input = html("input", {
+    type: "range", min: 0, max: SLIDER_STEPS, step: 1, class: "dpf-slider", "aria-label": name,
+  });
+  const scale = html("div", { class: "dpf-scale", "aria-hidden": "true" }, marks.map((mark) =>
+    html("span", { style: `left:${(100 * place(mark)) / SLIDER_STEPS}%` }, brief(mark))));
+  input.addEventListener("input", () => take(value(Number(input.value))));
+  const show = (now) => {
+    input.value = Math.round(place(now));
+    input.setAttribute("aria-valuetext", brief(now));
+  };
+  return { node: box("dpf-track", input, scale), input, show };
+}
+
+// The same number to slide and to type: label, track, text field. `label` is written, `name` read
+// aloud; `take(value, text)` is as in numberField, and a slid value has no text.
+function numberRow({ id, role, label, name = spoken(label), low, high, marks, log, take }) {
+  const field = numberField({ id, role, take });
+  field.label.append(...htmlLabel(label));
+  const track = slider({ name, low, high, marks, log, take: (value) => take(value, "") });
+  const show = (value) => {
+    field.show(value);
+    track.show(value);
+  };
+  return { node: box("dpf-numberrow", field.label, track.node, field.input), field, track, show };
+}
+
+// One of several: `options` are { value, label }.
+function choices({ id, role, legend, options, take }) {
+  const inputs = options.map(({ value }) =>
+    html("input", { type: "radio", name: `${id}-${role}`, value }));
+  const labels = inputs.map((input, i) => html("label", { class: "dpf-choice" }, input,
+    html("span", {}, htmlLabel(options[i].label))));
+  for (const input of inputs) input.addEventListener("change", () => take(input.value));
+  const node = html("fieldset", { class: `dpf-choices dpf-${role}` },
+    html("legend", { class: "dpf-unseen" }, legend), labels);
+  const show = (value) => { for (const input of inputs) input.checked = input.value === value; };
+  return { node, show };
+}
+
+const button = (words, press) => {
+  const node = html("button", { type: "button", class: "dpf-button" }, words);
+  node.addEventListener("click", press);
+  return node;
+};
+
+// Labelled values: `rows` are { key, label, tone }. `show` takes numbers, or words, by key.
+function readouts(rows) {
+  const cells = rows.map(({ key, label = "", tone = "" }) => {
+    const term = html("dt", {}, htmlLabel(label));
+    const value = html("dd", { "data-value": key });
+    return { key, term, value, row: html("div", { class: `dpf-row ${tone}` }, term, value) };
+  });
+  const show = (found) => {
+    for (const { key, value } of cells) {
+      const now = found[key];
+      value.textContent = typeof now === "string" ? now : shown(now);
+    }
+  };
+  const name = (labels) => {
+    for (const { key, term } of cells) term.replaceChildren(...htmlLabel(labels[key]));
+  };
+  return { node: html("dl", { class: "dpf-readouts" }, cells.map((c) => c.row)), show, name };
+}
+
+// The dot of a plane that can be taken with mouse, finger and keys.
+const handleNode = () =>
+  svg("g", {
+    class: "dpf-handle", tabindex: 0, role: "slider", "aria-roledescription": "point in the plane",
+  }, svg("circle", { r: 28, class: "dpf-target" }), svg("circle", { r: 14, class: "dpf-ring" }),
+  svg("circle", { r: 8, class: "dpf-dot" }));
+
+// Put it at (x, y) of the plot; `name` is what it is, `value` and `text` where it stands.
+function placeHandle(handle, [x, y], { low, high }, name, value, text) {
+  const attributes = {
+    transform: `translate(${short(x)} ${short(y)})`, "aria-label": name, "aria-valuenow": value,
+    "aria-valuemin": low, "aria-valuemax": high, "aria-valuetext": text,
+  };
+  element(handle, attributes, []);
+}
+
+// A point that is moved in a plane.
+// Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap a place; a finger
+// that moves elsewhere scrolls the page.
+function listenToPointer(plot, handle, frame, moveTo) {
+  let offset = null;
+  const place = (event) => {
+    const toPlot = plot.getScreenCTM().inverse();
+    const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(toPlot);
+    return [x, y];
+  };
+  const inPlot = ([x, y]) => {
+    const { left, top, side } = frame();
+    return x >= left && x <= left + side && y >= top && y <= top + side;
+  };
+  const go = (event) => {
+    const [x, y] = place(event);
+    moveTo(...frame().data(x + offset[0], y + offset[1]));
+  };
+  plot.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    const onHandle = handle.contains(event.target);
+    if (!onHandle && (event.pointerType === "touch" || !inPlot(place(event)))) return;
+    // The target is larger than the dot: what was grabbed stays under the finger.
+    const [x, y] = place(event);
+    const at = handle.transform.baseVal.getItem(0).matrix;
+    offset = onHandle ? [at.e - x, at.f - y] : [0, 0];
+    handle.setPointerCapture(event.pointerId);
+    handle.focus({ preventScroll: true });
+    event.preventDefault();
+    go(event);
+  });
+  // A drag of the dot must not scroll the page; touch-action is not honoured inside an SVG.
+  handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
+  plot.addEventListener("pointermove", (event) => { if (offset) go(event); });
+  const end = () => { offset = null; };
+  plot.addEventListener("pointerup", end);
+  plot.addEventListener("pointercancel", end);
+  plot.addEventListener("lostpointercapture", end);
+  plot.addEventListener("click", (event) => {
+    const tapped = event.pointerType === "touch" && !handle.contains(event.target);
+    if (!tapped || !inPlot(place(event))) return;
+    moveTo(...frame().data(...place(event)));
+  });
+  return () => offset !== null;
+}
+
+function listenToKeys(handle, step, home) {
+  const directions = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  handle.addEventListener("keydown", (event) => {
+    if (event.altKey || event.ctrlKey || event.metaKey) return;
+    const direction = directions[event.key];
+    if (direction) step(...direction, event.shiftKey);
+    else if (event.key === "Home") home();
+    else return;
+    event.preventDefault();
+  });
+}

@@ -1,0 +1,138 @@
+// Planes, axes and arrows. Joined behind figure.js and controls.js.
+
+function ticks(low, high, about = 5) {
+  const raw = (high - low) / about;
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
+  const first = Math.ceil(low / step - 1e-9);
+  const count = Math.floor(high / step + 1e-9) - first + 1;
+  return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
+}
+
+// A square plot area: data [low, high]^2 to SVG units, y upwards.
+function square({ left, top, side }, [low, high]) {
+  const unit = side / (high - low);
+  return {
+    left, top, side, low, high, unit,
+    x: (a) => left + (a - low) * unit,
+    y: (b) => top + side - (b - low) * unit,
+    data: (x, y) => [low + (x - left) / unit, low + (top + side - y) / unit],
+    holds: (a, b) => a >= low && a <= high && b >= low && b <= high,
+  };
+}
+
+const short = (number) => number.toFixed(1);
+
+// A path through (x, y) pairs in SVG units.
+const polyline = (points) =>
+  points.map(([x, y], i) => `${i ? "L" : "M"}${short(x)} ${short(y)}`).join("");
+
+// A straight arrow whose head is two strokes: cheap enough for hundreds in one path.
+function arrow(x, y, dx, dy, head) {
+  const length = Math.hypot(dx, dy) || 1;
+  const [ux, uy] = [(dx / length) * head, (dy / length) * head];
+  const [tx, ty] = [x + dx, y + dy];
+  const left = `${short(tx - ux - uy * 0.6)} ${short(ty - uy + ux * 0.6)}`;
+  const right = `${short(tx - ux + uy * 0.6)} ${short(ty - uy - ux * 0.6)}`;
+  const tip = `${short(tx)} ${short(ty)}`;
+  return `M${short(x)} ${short(y)}L${tip}M${left}L${tip}L${right}`;
+}
+
+
+// A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is drawn within the
+// frame, `above` over all of it. A redraw only changes attributes and texts.
+function plane({ id, left, top, side, size, label, inside, above }) {
+  const part = {
+    gridlines: svg("path", { class: "dpf-gridlines" }),
+    frame: svg("path", { class: "dpf-frame" }),
+    xTicks: svg("g", { class: "dpf-ticks", "text-anchor": "middle" }),
+    yTicks: svg("g", { class: "dpf-ticks", "text-anchor": "end" }),
+    xLabel: svg("text", { x: left + side / 2, y: size - 8, class: "dpf-axis dpf-preferred" }),
+    yLabel: svg("text", {
+      transform: `translate(14 ${top + side / 2}) rotate(-90)`, class: "dpf-axis dpf-dispreferred",
+    }),
+  };
+  const clip = svg("clipPath", { id: `${id}-clip` },
+    svg("rect", { x: left, y: top, width: side, height: side }));
+  const node = svg("svg", {
+    viewBox: `0 0 ${size} ${size}`, class: "dpf-plot", role: "group", "aria-label": label,
+  },
+  svg("defs", {}, clip), part.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, inside),
+  part.frame, part.xTicks, part.yTicks, part.xLabel, part.yLabel, above);
+
+  const axes = (frame, xWords, yWords) => {
+    const marks = ticks(frame.low, frame.high);
+    const lines = marks.map((m) =>
+      `M${short(frame.x(m))} ${top}v${side}M${left} ${short(frame.y(m))}h${side}`);
+    part.gridlines.setAttribute("d", lines.join(""));
+    part.frame.setAttribute("d", `M${left} ${top}v${side}h${side}`);
+    part.xTicks.replaceChildren(...marks.map((m) =>
+      svg("text", { x: short(frame.x(m)), y: top + side + 18 }, brief(m))));
+    part.yTicks.replaceChildren(...marks.map((m) =>
+      svg("text", { x: left - 8, y: short(frame.y(m) + 4) }, brief(m))));
+    part.xLabel.replaceChildren(...svgLabel(xWords));
+    part.yLabel.replaceChildren(...svgLabel(yWords));
+  };
+  return { node, axes };
+}
+
+const MAGNITUDES = 6; // colour steps, as in the style sheet
+const arrowNodes = () => Array.from({ length: MAGNITUDES }, (_, i) =>
+  svg("path", { class: `dpf-arrows dpf-m${i}` }));
+
+// A grid of arrows, `count` a side, on the nodes above: direction of one small step, length and
+// colour by the log of its size. `step(a, b)` gives it, or null where there is none. Returns the
+// scale, with the size in [0, 1] of any other step.
+function drawArrows(nodes, frame, count, step) {
+  const cell = (frame.high - frame.low) / count;
+  const found = [];
+  for (let i = 0; i < count * count; i += 1) {
+    const a = frame.low + ((i % count) + 0.5) * cell;
+    const b = frame.low + (Math.floor(i / count) + 0.5) * cell;
+    const to = step(a, b);
+    if (to) found.push([a, b, ...to, Math.log10(Math.hypot(...to))]);
+  }
+  const logs = found.map((f) => f[4]).filter(Number.isFinite);
+  const strongest = Math.max(...logs);
+  const weakest = Math.max(Math.min(...logs), strongest - 4);
+  const spread = strongest - weakest;
+  const strength = (log) =>
+    spread < 1e-9 ? 1 : Math.min(1, Math.max(0, (log - weakest) / spread));
+  const paths = nodes.map(() => []);
+  for (const [a, b, along, across, log] of found) {
+    const s = strength(log);
+    const length = cell * frame.unit * (0.34 + 0.54 * s);
+    const size = Math.hypot(along, across) || 1;
+    const [dx, dy] = [(along / size) * length, (-across / size) * length];
+    const colour = Math.min(MAGNITUDES - 1, Math.floor(s * MAGNITUDES));
+    paths[colour].push(arrow(frame.x(a) - dx / 2, frame.y(b) - dy / 2, dx, dy, 2.6 + 1.6 * s));
+  }
+  nodes.forEach((node, i) => node.setAttribute("d", paths[i].join("")));
+  return { weakest: 10 ** weakest, strongest: 10 ** strongest, strength };
+}
+
+// The scale of those arrows in words and colours, with a mark for one of them.
+function magnitudeLegend(label) {
+  const marker = html("span", { class: "dpf-marker" });
+  const [weak, strong] = [html("span", {}), html("span", {})];
+  const bar = html("span", { class: "dpf-bar" },
+    Array.from({ length: MAGNITUDES }, (_, i) => html("span", { class: `dpf-m${i}` })), marker);
+  const title = html("span", { class: "dpf-legend-title" }, htmlLabel(label));
+  const show = (scale, size) => {
+    weak.textContent = brief(scale.weakest, 2);
+    strong.textContent = brief(scale.strongest, 2);
+    marker.style.left = `${100 * scale.strength(Math.log10(size))}%`;
+  };
+  return { node: box("dpf-legend", title, weak, bar, strong), show };
+}
+
+// One step from (x, y) split into its two parts, on two paths: the longer one has a fixed length.
+function drawStep([first, second], x, y, [along, across], length = 66) {
+  const longest = Math.max(Math.abs(along), Math.abs(across)) || 1;
+  const path = (dx, dy) => {
+    const size = Math.hypot(dx, dy);
+    return size > 3 ? arrow(x, y, dx, dy, Math.min(8, size / 3)) : "";
+  };
+  first.setAttribute("d", path((along / longest) * length, 0));
+  second.setAttribute("d", path(0, (-across / longest) * length));
+}

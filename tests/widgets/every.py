@@ -1,0 +1,61 @@
+"""What every figure must be, measured in its page: as tall as its room, large enough, at rest."""
+
+from __future__ import annotations
+
+ROOM = """() => {
+  const box = document.querySelector(".dpofield-widget");
+  const root = document.querySelector(".dpf");
+  const inside = root.getBoundingClientRect();
+  // boxes of what is drawn; the hidden live region and wide touch targets are no ink
+  const ink = "label, input, select, button, dt, dd, p, svg text, .dpf-legend > span";
+  const parts = [...root.querySelectorAll(ink)]
+    .filter((e) => !e.matches(".dpf-unseen, [type=radio], [hidden]"));
+  const out = parts.filter((e) => {
+    const r = e.getBoundingClientRect();
+    return r.width > 0 && (r.bottom > inside.bottom + 0.5 || r.right > inside.right + 0.5 ||
+      r.left < inside.left - 0.5);
+  });
+  const blocks = [...root.children].filter((e) => !e.matches(".dpf-unseen"))
+    .map((e) => [e.className, e.clientHeight, e.scrollHeight])
+    .filter(([, has, needs]) => needs > has + 1);
+  const lowest = Math.max(...parts.map((e) => e.getBoundingClientRect().bottom));
+  return {
+    box: box.offsetHeight, root: root.offsetHeight, out: out.map((e) => e.outerHTML),
+    wide: parseInt(box.style.getPropertyValue("--wide")),
+    narrow: parseInt(box.style.getPropertyValue("--narrow")),
+    blocks, spare: inside.bottom - lowest, page: document.documentElement.scrollWidth,
+  };
+}"""
+
+
+def room(shown, width):
+    """Assert that the figure fills the height its page kept and that nothing in it is cut or
+    scrolls sideways; return the unused pixels below it."""
+    shown.frame()
+    found = shown.page.evaluate(ROOM)
+    reserved = found["narrow"] if width < 600 else found["wide"]
+    assert found["box"] == found["root"] == reserved
+    assert found["out"] == []
+    assert found["blocks"] == []
+    assert found["page"] == width
+    return found["spare"]
+
+
+def targets(shown):
+    """Assert that everything that can be touched has 44 px and more; return all of it."""
+    sizes = shown.root.locator("input, select, button, .dpf-target").evaluate_all(
+        "(all) => all.map((e) => { const r = e.getBoundingClientRect();"
+        " return [e.outerHTML, r.width, r.height]; }).filter(([, width]) => width > 0)"
+    )
+    assert all(width >= 44 and height >= 43.9 for _, width, height in sizes), sizes
+    return sizes
+
+
+def moving(shown):
+    """The number of running animations, and every element with a transition."""
+    return shown.page.evaluate(
+        """() => [document.getAnimations().length,
+          ...[...document.querySelectorAll(".dpf, .dpf *")]
+            .filter((e) => getComputedStyle(e).transitionDuration !== "0s")
+            .map((e) => e.outerHTML)]"""
+    )

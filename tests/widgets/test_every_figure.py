@@ -1,0 +1,52 @@
+"""What every figure of the book promises, each on its own page; a new demo is tested at once."""
+
+from __future__ import annotations
+
+import browser as tools
+import pytest
+
+from dpofield.widgets.demo import DEMOS
+from tests.widgets.conftest import PHONE, Shown
+from tests.widgets.every import moving, room, targets
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.mark.parametrize("width", [1280, 620, 390, 320])
+@pytest.mark.parametrize("demo", DEMOS)
+def test_room_axe_and_rest(opened, demo, width):
+    """As tall as the page reserved, nothing cut or wider than the page, nothing that moves by
+    itself, and axe-core finds nothing, in light and dark."""
+    shown = opened(width=width, demo=demo, figure=Shown)
+    assert room(shown, width) < 100
+    assert moving(shown) == [0]
+    assert tools.axe(shown.page) == []
+    shown.page.emulate_media(color_scheme="dark")
+    shown.page.wait_for_function("() => document.documentElement.dataset.theme === 'dark'")
+    assert tools.axe(shown.page) == []
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_touch_targets(opened, demo):
+    """44 px and more, on a phone."""
+    assert targets(opened(demo=demo, figure=Shown, **PHONE))
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_every_control_has_a_visible_focus(opened, demo):
+    """Tab reaches every control, and one can see where one is."""
+    shown = opened(demo=demo, figure=Shown)
+    controls = shown.root.locator("input:not([type=radio]), select, button, [tabindex='0']").count()
+    groups = shown.root.locator("fieldset").count()
+    for _ in range(controls + groups):
+        shown.page.keyboard.press("Tab")
+        seen = shown.page.evaluate("""() => {
+          const e = document.activeElement;
+          if (!e.closest(".dpf")) return "outside";
+          const ring = e.querySelector(".dpf-ring");
+          const outlined = [e, e.parentElement]
+            .some((s) => getComputedStyle(s).outlineStyle === "solid");
+          const ringed = ring && getComputedStyle(ring).stroke !== "rgba(0, 0, 0, 0)";
+          return outlined || ringed ? "" : e.outerHTML;
+        }""")
+        assert seen == ""
