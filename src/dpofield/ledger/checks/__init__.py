@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dpofield.formulas import THEOREMS
-from dpofield.ledger.checks import field, training
+from dpofield.ledger.checks import charts, field, softmax, training
 
 Check = Callable[[], str]
 
@@ -27,7 +27,9 @@ def derivation(name: str) -> str:
 
 CHECKS: dict[str, Check] = {
     **{f"derivation {name}": partial(derivation, name) for name in THEOREMS},
+    **charts.CHECKS,
     **field.CHECKS,
+    **softmax.CHECKS,
     **training.CHECKS,
 }
 """Every check by the name that claims use."""

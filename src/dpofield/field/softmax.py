@@ -1,0 +1,208 @@
+"""One softmax over n responses and one pair: rates of change and the exact path, as numbers.
+
+Logits are in nats, responses on the last axis; `w` and `l` are the indices of the preferred and
+the dispreferred response. `features` (n, d) make the logits `<phi_i, theta>` of d shared
+parameters; without them every response has its own logit. The mathematics is
+`THEOREMS["softmax-rates"]` to `THEOREMS["smallest-displacement"]`.
+"""
+# ruff: noqa: E741  (l is the field's own letter)
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import sympy as sp
+from numpy.typing import ArrayLike
+from scipy.special import log_softmax
+
+from dpofield.field.clock import margin_at
+from dpofield.field.core import Array, gradient
+from dpofield.formulas.losses import BETA
+from dpofield.formulas.parameters import check_interval
+
+FINITE = sp.Interval.open(-sp.oo, sp.oo)
+SINCE_START = sp.Interval.Ropen(0, sp.oo)
+
+
+@dataclass(frozen=True)
+class Path:
+    """A policy under gradient flow of DPO from its reference, exact.
+
+    `t` (T,): time, learning rate times number of steps. `s` (T,): how far along `phi_w - phi_l`
+    the parameters have moved; without features, by how much the two logits have (nats).
+    `margin` (T,) in nats. `logp` (..., T, n): log-probabilities in nats.
+    """
+
+    t: Array
+    s: Array
+    margin: Array
+    logp: Array
+    w: int
+    l: int
+
+    @property
+    def preferred(self) -> Array:
+        """Probability of the preferred response, (..., T)."""
+        return np.exp(self.logp[..., self.w])
+
+    @property
+    def dispreferred(self) -> Array:
+        """Probability of the dispreferred response, (..., T)."""
+        return np.exp(self.logp[..., self.l])
+
+    @property
+    def rest(self) -> Array:
+        """Probability of all other responses together, (..., T); 0 when there is none."""
+        others = np.delete(self.logp, [self.w, self.l], axis=-1)
+        return np.asarray(np.exp(others).sum(axis=-1))
+
+
+@dataclass(frozen=True)
+class Peak:
+    """When the rest has most: `s` in nats, time `t`, and its probability `rest` there."""
+
+    s: float
+    t: float
+    rest: float
+
+
+def rates(
+    logits: ArrayLike,
+    w: int,
+    l: int,
+    *,
+    beta: float = 0.1,
+    margin: ArrayLike = 0.0,
+    features: ArrayLike | None = None,
+) -> Array:
+    """`d log pi_i/dt` of every response under gradient flow of DPO, (..., n), nats per time.
+
+    `logits` (..., n) are the policy's now, `margin` (...) the log-ratio difference `u - v` it has
+    reached (0 at the reference). Any other margin loss moves along these rates times a constant.
+    Own derivation, `THEOREMS["softmax-rates"]` and, with features, `THEOREMS["shared-features"]`.
+
+    Raises `ValueError` by name: fewer than two responses, logits, margin or features that are not
+    finite, indices that are equal or out of range, features of another number of responses,
+    beta <= 0.
+
+    >>> rates([0.0, 0.0, 0.0], 0, 1, beta=1.0)
+    array([ 0.5, -0.5,  0. ])
+    >>> rates([0.0, 0.0, 0.0], 0, 1, beta=1.0, features=[[1.0], [0.0], [3.0]])
+    array([-0.16666667, -0.66666667,  0.83333333])
+    >>> rates([0.0, 0.0], 1, 1)
+    Traceback (most recent call last):
+    ...
+    ValueError: w = l = 1: a pair is two different responses
+    """
+    z = _logits(logits, w, l)
+    weight = -gradient("dpo", "log-ratio", margin, 0.0, beta=beta)[0]
+    moves = weight[..., None] * _moves(z, w, l, features)
+    mean = (np.exp(log_softmax(z, axis=-1)) * moves).sum(axis=-1, keepdims=True)
+    return np.asarray(moves - mean)
+
+
+def split(logits: ArrayLike, w: int, l: int) -> tuple[Array, Array]:
+    """Of what the dispreferred loses, the shares that the preferred and the rest get, (...).
+
+    They sum to 1. Where `pi_w > pi_l` the first exceeds 1 and the second is negative: the rest
+    pays too. Own derivation, `THEOREMS["softmax-mass"]`; errors as in `rates`.
+
+    >>> split([0.0, 0.0, 0.0], 0, 1)
+    (np.float64(1.0), np.float64(0.0))
+    """
+    logp = log_softmax(_logits(logits, w, l), axis=-1)
+    pi_w, pi_l = np.exp(logp[..., w]), np.exp(logp[..., l])
+    to_w = np.exp(logp[..., w] - logp[..., l]) * (1 - pi_w + pi_l) / (1 + pi_w - pi_l)
+    return to_w, 1 - to_w
+
+
+def time_of(margin: ArrayLike, *, beta: float = 0.1, speed: float = 2.0) -> Array:
+    """The time at which DPO's flow from the reference has that margin (nats), the shape of it.
+
+    The inverse of `clock.margin_at`. `speed` is `|phi_w - phi_l|^2`, 2 for one logit a response.
+    `ValueError` for a negative margin, beta <= 0 and speed <= 0. Own derivation,
+    `THEOREMS["softmax-path"]`.
+
+    >>> round(float(time_of(10.0, beta=0.1)), 2)
+    135.91
+    """
+    h = np.asarray(margin, dtype=np.float64)
+    check_interval("margin", h, SINCE_START, "it grows from 0 at the reference")
+    BETA.check(beta)
+    check_interval("speed", speed, BETA.interval, "the squared distance of two features")
+    with np.errstate(over="ignore"):  # the time of an absurd margin is infinite in float64
+        return np.asarray((np.expm1(beta * h) + beta * h) / (speed * beta**2))
+
+
+def path(
+    logits_ref: ArrayLike,
+    w: int,
+    l: int,
+    *,
+    times: ArrayLike,
+    beta: float = 0.1,
+    features: ArrayLike | None = None,
+) -> Path:
+    """The policy at the given times (T,), from the reference `logits_ref` (..., n), exact.
+
+    Errors as in `rates`, and for negative times; `ValueError` too when the two features are
+    equal, as then nothing moves.
+
+    >>> way = path([0.0, 0.0, 0.0], 0, 1, times=[0.0, 1e3, 1e9])
+    >>> way.preferred.round(3), way.dispreferred.round(3), way.rest.round(3)
+    (array([0.333, 1.   , 1.   ]), array([0.333, 0.   , 0.   ]), array([0.333, 0.   , 0.   ]))
+    """
+    z, t = _logits(logits_ref, w, l), np.atleast_1d(np.asarray(times, dtype=np.float64))
+    moves = _moves(z, w, l, features)
+    speed = float(moves[w] - moves[l])
+    check_interval("|phi_w - phi_l|^2", speed, BETA.interval, "the features tell the pair apart")
+    margin = margin_at(t * (speed / 2), beta)  # in logits of their own the distance squared is 2
+    s = margin / speed
+    logp = log_softmax(z[..., None, :] + s[:, None] * moves, axis=-1)
+    return Path(t, s, margin, np.asarray(logp), int(w), int(l))
+
+
+def peak(logits_ref: ArrayLike, w: int, l: int, *, beta: float = 0.1) -> Peak:
+    """When the rest has most, from the reference `logits_ref` (n,): at the start if `pi_w >= pi_l`.
+
+    Own derivation, `THEOREMS["softmax-peak"]`; errors as in `rates`.
+
+    >>> peak(np.log([0.1, 0.4, 0.5]), 0, 1, beta=0.1)
+    Peak(s=0.693147180559945..., t=14.366389555451..., rest=0.55555555555555...)
+    """
+    z = _logits(logits_ref, w, l)
+    if z.ndim != 1:
+        raise ValueError(f"logits_ref of shape {z.shape}: the peak is that of one policy, (n,)")
+    s = max(0.0, float(z[l] - z[w]) / 2)
+    rest = np.delete(z, [w, l])
+    others = float(np.exp(rest - np.logaddexp.reduce([*rest, z[w] + s, z[l] - s])).sum())
+    return Peak(s, float(time_of(2 * s, beta=beta)), others)
+
+
+def _logits(logits: ArrayLike, w: int, l: int) -> Array:
+    z = np.asarray(logits, dtype=np.float64)
+    check_interval("logits", z, FINITE, "a logit is a finite number")
+    n = z.shape[-1] if z.ndim else 0
+    if n < 2:
+        raise ValueError(f"logits of shape {z.shape}: a pair needs two responses on the last axis")
+    for name, index in (("w", w), ("l", l)):
+        if not 0 <= index < n:
+            raise ValueError(f"{name} = {index} is no index of {n} responses (0 to {n - 1})")
+    if w == l:
+        raise ValueError(f"w = l = {w}: a pair is two different responses")
+    return z
+
+
+def _moves(z: Array, w: int, l: int, features: ArrayLike | None) -> Array:
+    """`<phi_i, phi_w - phi_l>` (n,): how fast each logit moves per unit of weight."""
+    n = z.shape[-1]
+    if features is None:
+        moves = np.zeros(n)
+        moves[w], moves[l] = 1.0, -1.0
+        return moves
+    phi = np.asarray(features, dtype=np.float64)
+    if phi.ndim != 2 or len(phi) != n:
+        raise ValueError(f"features of shape {phi.shape}: expected ({n}, d), a row per response")
+    check_interval("features", phi, FINITE, "a feature is a finite number")
+    return np.asarray(phi @ (phi[w] - phi[l]))
