@@ -1,6 +1,6 @@
 """One expression, four spellings: NumPy, torch, JavaScript, and mpmath as the referee.
 
-LaTeX is SymPy's own but for two habits: the logarithm of a symbol goes without brackets, and the
+LaTeX is SymPy's own but for two habits: the logarithm of a symbol or number goes without brackets, the
 derivative of an undefined function is written f'.
 Every printer spells the functions of `stable` in a form that neither overflows nor loses digits,
 and every product of them as one exponential (`stable.fuse`); everything else is SymPy's own
@@ -202,7 +202,8 @@ class _Latex(LatexPrinter):
     def _print_log(self, expr: sp.Expr, exp: str | None = None) -> str:
         (argument,) = expr.args
         inner = self._print(argument)
-        shown = rf"\log {inner}" if argument.is_Symbol else rf"\log\left({inner}\right)"
+        bare = argument.is_Symbol or (argument.is_Integer and argument.is_positive)
+        shown = rf"\log {inner}" if bare else rf"\log\left({inner}\right)"
         return shown if exp is None else rf"\left({shown}\right)^{{{exp}}}"
 
     def _primed(self, inner: sp.Expr, order: int, at: sp.Expr) -> str:

@@ -4,6 +4,7 @@
 |---|---|---|
 | `x1`, `x2` | ratio pi/pi_ref of the preferred and the dispreferred response | none |
 | `u`, `v` | log-ratios `log x1`, `log x2`, summed over response tokens | nats |
+| `h` | margin `u - v`, where a formula is written in it | nats |
 | `beta` | strength of the KL penalty | 1/nats |
 | `pi_w`, `pi_l` | the policy's probability of the two responses | none |
 | `z_w`, `z_l` | their logits in one softmax over whole responses | nats |
@@ -25,7 +26,7 @@
 import sympy as sp
 
 x1, x2 = sp.symbols("x_1 x_2", positive=True)
-u, v = sp.symbols("u v", real=True)
+u, v, h = sp.symbols("u v h", real=True)
 beta = sp.Symbol("beta", positive=True)
 pi_w, pi_l = sp.symbols("pi_w pi_l", positive=True)
 z_w, z_l = sp.symbols("z_w z_l", real=True)

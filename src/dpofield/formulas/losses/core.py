@@ -10,6 +10,7 @@ from typing import Any
 import sympy as sp
 
 from dpofield.formulas import symbols as s
+from dpofield.formulas.decide import vanishes
 from dpofield.formulas.parameters import Parameter, resolve
 from dpofield.formulas.printers import js_function, latex, numpy_function, torch_function
 
@@ -49,6 +50,17 @@ def default(parameter: Parameter, value: float) -> Parameter:
 
 
 @dataclass(frozen=True)
+class Sign:
+    """A partial derivative as `positive * witness`: the witness shows its sign.
+
+    A claim, not a fact: `classify` has SymPy prove the product and that `positive` is positive.
+    """
+
+    positive: sp.Expr
+    witness: sp.Expr
+
+
+@dataclass(frozen=True)
 class Loss:
     """A per-pair preference loss of the log-ratios `u = log x1` and `v = log x2` (nats).
 
@@ -56,8 +68,7 @@ class Loss:
     printed from it. Nothing here reduces over pairs: a batch of B pairs gives B values.
     `params` are hyperparameters, with defaults. `inputs` are data of the pair that the loss needs
     beside u and v (`ref_w`, `ref_l` in nats, `len_w`, `len_l` in tokens); they have no default.
-    `witness` names, for each partial derivative whose sign is not plain to see, an expression that
-    has the same sign and shows it; None where there is no need. `classify` proves or refuses it.
+    `signs` helps `classify` where the sign of a partial derivative is not plain to see.
     """
 
     name: str
@@ -66,7 +77,7 @@ class Loss:
     params: tuple[Parameter, ...]
     source: str
     inputs: tuple[Parameter, ...] = ()
-    witness: tuple[sp.Expr | None, sp.Expr | None] = (None, None)
+    signs: tuple[Sign | None, Sign | None] = (None, None)
 
     @property
     def defaults(self) -> dict[str, float]:
@@ -87,6 +98,18 @@ class Loss:
     def partials(self) -> tuple[sp.Expr, sp.Expr]:
         """The partial derivatives with respect to u and v."""
         return sp.diff(self.expr, s.u), sp.diff(self.expr, s.v)
+
+    @cached_property
+    def margin_only(self) -> bool:
+        """Whether the loss depends on `u - v` alone, for given inputs: dL/du + dL/dv is 0.
+
+        Decided by SymPy; `UndecidedError` if it can neither prove nor refute it.
+
+        >>> from dpofield.formulas.losses import LOSSES
+        >>> LOSSES["ipo"].margin_only, LOSSES["nca"].margin_only
+        (True, False)
+        """
+        return vanishes(sp.Add(*self.partials), self.arguments)
 
     def numpy(self, u_: Any, v_: Any, **params: Any) -> Any:
         """Per-pair loss (nats) of arrays that broadcast; `params` holds hyperparameters and inputs.

@@ -7,20 +7,27 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dpofield.formulas.losses.core import BETA, EPSILON, POSITIVE, REAL, H, Loss, default
+from dpofield.formulas.losses.core import BETA, EPSILON, POSITIVE, REAL, H, Loss, Sign, default
 from dpofield.formulas.parameters import Parameter
-from dpofield.formulas.stable import logsigmoid, relu, sigmoid
+from dpofield.formulas.stable import boxcox, logsigmoid, relu, sigmoid
 from dpofield.formulas.symbols import beta, epsilon, shift, tau, u, v
 
-_FLIPPED = sp.log((1 - epsilon) / epsilon)
-"""The margin (times beta) that a label with flip rate epsilon deserves."""
-_TO_TARGET = beta * H - _FLIPPED
+_DESERVED = sp.log((1 - epsilon) / epsilon)
+"""The margin, times beta, that a label deserves which is wrong with probability epsilon."""
 
 
 def smoothed(margin: sp.Expr) -> sp.Expr:
     """The logistic loss of a margin under labels that are wrong with probability epsilon."""
     return -(1 - epsilon) * logsigmoid(beta * margin) - epsilon * logsigmoid(-beta * margin)
 
+
+def _smoothed_signs(margin: sp.Expr) -> tuple[Sign, Sign]:
+    excess = beta * margin - _DESERVED
+    positive = beta * (1 - epsilon) * sigmoid(-beta * margin) * boxcox(1, excess)
+    return Sign(positive, excess), Sign(positive, -excess)
+
+
+_EXO = beta * sigmoid(beta * H) * sigmoid(-beta * H)
 
 MARGIN = (
     Loss(
@@ -36,7 +43,7 @@ MARGIN = (
         expr=smoothed(H),
         params=(BETA, default(EPSILON, 0.2)),
         source="Mitchell 2023, ericmitchell.ai/cdpo.pdf; default epsilon of HALOs",
-        witness=(_TO_TARGET, -_TO_TARGET),
+        signs=_smoothed_signs(H),
     ),
     Loss(
         name="robust",
@@ -76,7 +83,7 @@ MARGIN = (
             ),
         ),
         source="Ji et al. 2024, arXiv 2402.00856, Eq. 16, as in TRL 1.16.0 (exo_pair)",
-        witness=(_TO_TARGET, -_TO_TARGET),
+        signs=(Sign(_EXO, beta * H - _DESERVED), Sign(_EXO, _DESERVED - beta * H)),
     ),
     Loss(
         name="discopop",
@@ -99,6 +106,6 @@ MARGIN = (
             Parameter("shift", shift, 0.0, REAL, "what the matching adds is a finite number"),
         ),
         source="Melnyk et al. 2024, arXiv 2406.05882, as in TRL 1.16.0 (aot), per matched item",
-        witness=(_TO_TARGET + beta * shift, -_TO_TARGET - beta * shift),
+        signs=_smoothed_signs(H + shift),
     ),
 )

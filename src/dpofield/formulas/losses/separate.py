@@ -11,13 +11,23 @@ from dpofield.formulas.losses.core import (
     REAL,
     H,
     Loss,
+    Sign,
     default,
 )
 from dpofield.formulas.parameters import Parameter
-from dpofield.formulas.stable import logsigmoid, relu, sigmoid
+from dpofield.formulas.stable import boxcox, logsigmoid, relu, sigmoid
 from dpofield.formulas.symbols import beta, delta, lam, lam_l, lam_w, u, v, z0
 
 _TARGET_W, _TARGET_L = 1 / (2 * beta), -1 / (2 * beta)
+
+_APO_DOWN = (
+    beta**3
+    * sp.Mul(*(sigmoid(sign * beta * z) for sign in (1, -1) for z in (u, H)))
+    * boxcox(1, beta * (2 * u - v))
+    * boxcox(1, -beta * v)
+    * sp.exp(-beta * H)
+)
+"""The slope of the logistic function at beta u less that at beta h, over (h - u)(h + u)."""
 
 SEPARATE = (
     Loss(
@@ -26,7 +36,10 @@ SEPARATE = (
         expr=-logsigmoid(beta * u) - logsigmoid(-beta * u) / 2 - logsigmoid(-beta * v) / 2,
         params=(default(BETA, 0.01),),
         source="Chen et al. 2024, arXiv 2402.05369, as in TRL 1.16.0 (nca_pair)",
-        witness=(beta * u - sp.log(2), None),
+        signs=(
+            Sign(beta * sigmoid(-beta * u) * boxcox(1, beta * u - sp.log(2)), beta * u - sp.log(2)),
+            None,
+        ),
     ),
     Loss(
         name="bco",
@@ -58,7 +71,7 @@ SEPARATE = (
         expr=sigmoid(beta * u) + sigmoid(-beta * H),
         params=(BETA,),
         source="D'Oosterlinck et al. 2024, arXiv 2408.06266, Eq. 8",
-        witness=(v * (v - 2 * u), None),
+        signs=(Sign(_APO_DOWN, -v * (2 * u - v)), None),
     ),
     Loss(
         name="dpop",
