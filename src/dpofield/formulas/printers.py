@@ -1,7 +1,7 @@
 """One expression, four spellings: NumPy, torch, JavaScript, and mpmath as the referee.
 
-LaTeX is SymPy's own but for two habits: the logarithm of a symbol or number goes without brackets, the
-derivative of an undefined function is written f'.
+LaTeX is SymPy's own but for two habits: the logarithm of a symbol or a number goes without
+brackets, and the derivative of an undefined function is written f'.
 Every printer spells the functions of `stable` in a form that neither overflows nor loses digits,
 and every product of them as one exponential (`stable.fuse`); everything else is SymPy's own
 printing.
