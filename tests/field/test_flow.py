@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dpofield.field import extinction_time, flow
-from dpofield.formulas import CHARTS
+from dpofield.formulas import CHARTS, Loss
+from dpofield.formulas.symbols import u, v
 
 STARTS = {"ratio": (1.0, 1.0), "probability": (0.3, 0.2), "log-ratio": (0.0, 0.0), "logit": (0, 0)}
 
@@ -69,6 +70,29 @@ def test_stops_at_the_time_asked_for():
     assert line.t[-1] == pytest.approx(3.0, abs=1e-9)
     m = line.a[-1] - line.b[-1]
     assert m + (math.exp(0.7 * m) - 1) / 0.7 == pytest.approx(2 * 0.7 * 3.0, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("chart", "start"), [("ratio", (1.0, 1.0)), ("probability", (0.25, 0.25)), ("logit", (0, 0))]
+)
+def test_flow_rests_where_the_gradient_vanishes(chart, start):
+    """A square's flow stops at its target margin, on the curve, instead of failing there."""
+    square = Loss("square", "a square", (u - v - 1) ** 2, (), "own")
+    line = flow(square, chart, start, points=50)
+    assert line.stopped == "rest"
+    margin = line.a - line.b if chart == "logit" else np.log(line.a / line.b)
+    assert margin[-1] == pytest.approx(1.0, abs=1e-7)
+    assert np.ptp(line.invariant) < 1e-8
+
+
+def test_flow_from_a_place_of_rest():
+    """Where the gradient is 0 already, the flow is a point and not a division by 0."""
+    square = Loss("square", "a square", (u - v) ** 2, (), "own")
+    line = flow(square, "ratio", points=7)
+    assert line.stopped == "rest"
+    assert line.a.shape == line.t.shape == (7,)
+    assert set(line.a) == {1.0}
+    assert set(line.t) == {0.0}
 
 
 @pytest.mark.parametrize("bad", [{"time": 0.0}, {"length": -1.0}, {"beta": 0.0}])

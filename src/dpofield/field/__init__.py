@@ -1,6 +1,18 @@
 """Fields: the gradient of a loss in a chart as numbers, its flow, its invariants, its figures."""
 
-from dpofield.field.core import gradient, invariant, magnitude, potential
+from dpofield.field.clock import margin_at
+from dpofield.field.core import coordinates, gradient, invariant, logratios, magnitude, potential
 from dpofield.field.flow import Flow, extinction_time, flow
 
-__all__ = ["Flow", "extinction_time", "flow", "gradient", "invariant", "magnitude", "potential"]
+__all__ = [
+    "Flow",
+    "coordinates",
+    "extinction_time",
+    "flow",
+    "gradient",
+    "invariant",
+    "logratios",
+    "magnitude",
+    "margin_at",
+    "potential",
+]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from dpofield.formulas import CHARTS, LOSSES, Chart, Loss
+from dpofield.formulas import CHARTS, LOSSES, Chart, Loss, symbols
 from dpofield.formulas.parameters import check_interval, resolve
 from dpofield.formulas.printers import numpy_function
 
@@ -112,6 +112,41 @@ def potential(
     """
     loss, chart, a, b, given = prepare(loss, chart, a, b, params)
     return evaluate((chart.pull_back(loss.expr),), loss, chart, a, b, given)[0]
+
+
+def coordinates(
+    chart: str | Chart, u: ArrayLike, v: ArrayLike, **params: Any
+) -> tuple[Array, Array]:
+    """The chart's coordinates of log-ratios `u` and `v` (nats); both have their broadcast shape.
+
+    `params` are the chart's; `ValueError` and `TypeError` as in `gradient`. In the probability and
+    logit charts the two responses together must leave room for each other, or the result is not
+    a point of the chart: a probability above 1, or NaN.
+
+    >>> [float(c) for c in coordinates("probability", 0.0, 0.0)]
+    [0.25, 0.25]
+    """
+    chart = find_chart(chart)
+    u, v = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(u, v))
+    given = resolve(chart.params, params, f"the {chart.name} chart")
+    arguments = (symbols.u, symbols.v, *(p.symbol for p in chart.params))
+    with np.errstate(invalid="ignore", divide="ignore"):  # no such policy: said by the result
+        a, b = numpy_function(arguments, chart.coordinates_of)(u, v, *given.values())
+    return np.asarray(a), np.asarray(b)
+
+
+def logratios(chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any) -> tuple[Array, Array]:
+    """The way back from `coordinates`: u and v (nats), in the broadcast shape; errors as there.
+
+    >>> [round(float(c), 12) for c in logratios("probability", 0.25, 0.25)]
+    [0.0, 0.0]
+    """
+    chart = find_chart(chart)
+    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    given = resolve(chart.params, params, f"the {chart.name} chart")
+    arguments = (*chart.coordinates, *(p.symbol for p in chart.params))
+    u, v = numpy_function(arguments, chart.logratios)(a, b, *given.values())
+    return np.asarray(u), np.asarray(v)
 
 
 def invariant(chart: str | Chart, a: ArrayLike, b: ArrayLike) -> Array:

@@ -19,6 +19,10 @@ from dpofield.formulas.parameters import check_interval
 
 EDGE = 1e-9
 """A coordinate with a lower bound counts as extinct this far above it."""
+TINY = 1e-280
+"""A gradient below this counts as vanished: float64 holds neither its digits nor its clock."""
+AHEAD = 1e-9
+"""How far ahead a flow looks for a gradient that turns: by arc length no step leads past a zero."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,9 @@ class Flow:
     """A flow line: time, the two coordinates and the arc length, all of shape (n,).
 
     `stopped` says why it ended: "extinct" (the dispreferred coordinate reached the chart's
-    edge), "boundary" (the preferred one did), "time" or "length".
+    edge), "boundary" (the preferred one did), "time", "length", or "rest": the gradient vanishes
+    just ahead, or has fallen below 1e-280. A zero of the gradient takes for ever to reach; the
+    time given is that of the stop, 1e-9 before it.
     """
 
     chart: str
@@ -68,11 +74,19 @@ def flow(
     exprs = chart.gradient(loss)
     low, high = float(chart.domain.start), float(chart.domain.end)
 
-    def direction(_s: float, state: Array) -> list[float]:
+    def slopes(state: Array) -> tuple[float, float]:
         inside = np.clip(state[:2], low + EDGE / 2 if np.isfinite(low) else low, high)
         along_a, along_b = evaluate(exprs, loss, chart, inside[0], inside[1], given)
-        speed = float(np.hypot(along_a, along_b))
-        return [-float(along_a) / speed, -float(along_b) / speed, 1.0 / speed]
+        return float(along_a), float(along_b)
+
+    def direction(_s: float, state: Array) -> list[float]:
+        along_a, along_b = slopes(state)
+        speed = max(float(np.hypot(along_a, along_b)), TINY)
+        return [-along_a / speed, -along_b / speed, 1.0 / speed]
+
+    def rest(_s: float, state: Array) -> float:
+        step = np.array(direction(_s, state)[:2])
+        return -float(np.dot(step, slopes(state[:2] + AHEAD * step))) - 2 * TINY
 
     def extinct(_s: float, state: Array) -> float:
         return float(state[1] - low - EDGE) if np.isfinite(low) else 1.0
@@ -83,13 +97,17 @@ def flow(
     def late(_s: float, state: Array) -> float:
         return float(time - state[2]) if np.isfinite(time) else 1.0
 
-    events = [extinct, boundary, late]
+    start_at = np.array([float(a0), float(b0), 0.0])
+    if rest(0.0, start_at) < 0:
+        a, b, t = (np.full(points, z) for z in start_at)
+        return Flow(chart.name, t, a, b, np.zeros(points), "rest")
+    events = [extinct, boundary, late, rest]
     for event in events:
         event.terminal = True  # type: ignore[attr-defined]
     solution = solve_ivp(
         direction,
         (0.0, length),
-        [float(a0), float(b0), 0.0],
+        start_at,
         method="DOP853",
         rtol=rtol,
         atol=1e-12,
@@ -99,9 +117,8 @@ def flow(
     if not solution.success:
         raise RuntimeError(f"flow of {loss.name!r} from {start} failed: {solution.message}")
     hits = [len(found) > 0 for found in solution.t_events or ()]
-    stopped = next(
-        (n for n, hit in zip(("extinct", "boundary", "time"), hits, strict=True) if hit), "length"
-    )
+    names = ("extinct", "boundary", "time", "rest")
+    stopped = next((n for n, hit in zip(names, hits, strict=True) if hit), "length")
     s = np.linspace(0.0, solution.t[-1], points)
     assert solution.sol is not None  # asked for by dense_output
     a, b, t = solution.sol(s)

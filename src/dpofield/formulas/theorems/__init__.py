@@ -9,9 +9,16 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from dpofield.formulas.derivation import Derivation
-from dpofield.formulas.theorems import geometry, paper, setting
+from dpofield.formulas.theorems import (
+    charts_of_a_loss,
+    geometry,
+    margin_clock,
+    paper,
+    setting,
+    softmax,
+)
 
-_PARTS = (setting, paper, geometry)
+_PARTS = (setting, paper, geometry, charts_of_a_loss, margin_clock, softmax)
 
 THEOREMS: MappingProxyType[str, Derivation] = MappingProxyType(
     {proof.id: proof for part in _PARTS for proof in part.PROOFS}
