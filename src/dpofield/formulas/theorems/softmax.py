@@ -123,6 +123,11 @@ def _mass() -> Derivation:
                 name=r"\frac{1}{W}\left(\dot\pi_w + \dot\pi_l + \dot\pi_o\right)",
             ),
             Chain(
+                pi_w * _now(sp.log(MOVED_W)) / (-pi_l * _now(sp.log(MOVED_L))),
+                (Step("Mass times rate, of the one and of the other; $W$ cancels.", gain / loss),),
+                name=r"\frac{\dot\pi_w}{|\dot\pi_l|}",
+            ),
+            Chain(
                 (gain - loss).subs(pi_o, whole[pi_o]),
                 (Step("What the preferred gains, less what the dispreferred loses.", (pi_w - pi_l) * (1 - pi_w - pi_l)),),
                 name=r"\frac{1}{W}\left(|\dot\pi_w| - |\dot\pi_l|\right)",
