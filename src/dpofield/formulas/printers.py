@@ -119,7 +119,10 @@ def _torch() -> tuple[dict[str, Any], Any]:
     def boxcox(x: Any, k: Any) -> Any:
         k = torch.as_tensor(k, dtype=x.dtype, device=x.device)
         safe = torch.where(k == 0, 1, k)  # autograd reads both branches
-        return torch.where(k == 0, x, torch.expm1(safe * x) / safe)
+        z = safe * x
+        # torch differentiates expm1 as its value + 1, which has no digits left far below 0
+        power = torch.where(z < -np.log(2), torch.exp(z) - 1, torch.expm1(z))
+        return torch.where(k == 0, x, power / safe)
 
     def logodds(x: Any) -> Any:
         return x - torch.where(

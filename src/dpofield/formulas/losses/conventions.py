@@ -1,0 +1,128 @@
+"""Which loss of this book a setting of TRL is, term by term.
+
+The rows are data so that the page and the tests read the same ones: a test builds each trainer
+of the installed TRL, and compares value and gradient with the loss that the row names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+VERSION = "1.16.0"
+"""The TRL that the rows describe; the tests refuse another one."""
+
+SUM, MEAN = "sums", "means per token"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A setting of one of TRL's trainers, and what it computes.
+
+    `setting` holds the arguments that choose the loss, `names` maps further arguments to this
+    book's parameters. `reads` says what of a response's log-probability enters. TRL's value is
+    `scale` times the mean of ours over pairs. `free` marks losses that are given log-probabilities
+    in the place of log-ratios.
+    """
+
+    trainer: Literal["DPO", "CPO", "ORPO", "KTO"]
+    setting: Mapping[str, Any]
+    loss: str
+    names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"beta": "beta"}))
+    reads: str = SUM
+    note: str = ""
+    scale: float = 1.0
+    free: bool = False
+
+
+def _row(
+    trainer: Literal["DPO", "CPO", "ORPO", "KTO"], setting: dict[str, Any], loss: str, **rest: Any
+) -> Row:
+    return Row(trainer, MappingProxyType(setting), loss, **rest)
+
+
+def _smoothed(**more: str) -> Mapping[str, str]:
+    return MappingProxyType({"beta": "beta", "label_smoothing": "epsilon", **more})
+
+
+_NLL = "the NLL is a mean over all tokens of the batch, not over pairs"
+
+TRL = (
+    _row("DPO", {"loss_type": "sigmoid"}, "dpo", note="`label_smoothing` is ignored: no cDPO"),
+    _row("DPO", {"loss_type": "sigmoid_norm"}, "sigmoid_norm", reads=MEAN),
+    _row("DPO", {"loss_type": "hinge"}, "hinge", note="no NLL: not SLiC-HF"),
+    _row("DPO", {"loss_type": "ipo"}, "ipo_norm", reads=MEAN),
+    _row("DPO", {"loss_type": "exo_pair"}, "exo", names=_smoothed(), note="refuses epsilon = 0"),
+    _row("DPO", {"loss_type": "nca_pair"}, "nca"),
+    _row("DPO", {"loss_type": "robust"}, "robust", names=_smoothed()),
+    _row("DPO", {"loss_type": "bco_pair"}, "bco", note="without the running mean: delta is 0"),
+    _row("DPO", {"loss_type": "sppo_hard"}, "sppo"),
+    _row("DPO", {"loss_type": "aot"}, "aot", names=_smoothed(), note="sorts the batch"),
+    _row(
+        "DPO", {"loss_type": "aot_unpaired"}, "aot", names=_smoothed(),
+        note="sorts u and v apart: a loss of sorted values, not of pairs",
+    ),
+    _row("DPO", {"loss_type": "apo_zero"}, "apo_zero"),
+    _row("DPO", {"loss_type": "apo_down"}, "apo_down"),
+    _row(
+        "DPO", {"loss_type": "discopop"}, "discopop",
+        names=MappingProxyType({"beta": "beta", "discopop_tau": "tau"}),
+    ),
+    _row("DPO", {"loss_type": "sft"}, "sft", names=MappingProxyType({}), reads=MEAN, note=_NLL),
+    _row(
+        "DPO", {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]}, "rpo",
+        reads="a sum and a mean", note=_NLL,
+    ),
+    _row("DPO", {"f_divergence_type": "forward_kl"}, "forward_kl"),
+    _row("DPO", {"f_divergence_type": "js_divergence"}, "js"),
+    _row(
+        "DPO", {"f_divergence_type": "alpha_divergence"}, "alpha_div",
+        names=MappingProxyType({"beta": "beta", "f_alpha_divergence_coef": "alpha"}),
+        note="clamped at exp(80); no float64",
+    ),
+    _row("CPO", {"loss_type": "sigmoid"}, "cpo", names=MappingProxyType(
+        {"beta": "beta", "cpo_alpha": "lam"}), reads="a sum and a mean", note=_NLL),
+    _row(
+        "CPO", {"loss_type": "sigmoid", "cpo_alpha": 0.0}, "cdpo", names=_smoothed(), free=True,
+        note="here `label_smoothing` works",
+    ),
+    _row("CPO", {"loss_type": "hinge", "cpo_alpha": 0.0}, "hinge", free=True),
+    _row("CPO", {"loss_type": "ipo", "cpo_alpha": 0.0}, "ipo_norm", reads=MEAN, free=True),
+    _row(
+        "CPO", {"loss_type": "simpo", "cpo_alpha": 0.0}, "simpo", reads=MEAN,
+        names=MappingProxyType({"beta": "beta", "simpo_gamma": "gamma"}),
+        note="set `cpo_alpha` to 0: its default, 1, adds an NLL",
+    ),
+    _row(
+        "CPO", {"loss_type": "alphapo"}, "alphapo", reads=MEAN,
+        names=MappingProxyType({"beta": "beta", "simpo_gamma": "gamma", "alpha": "alpha"}),
+    ),
+    _row(
+        "ORPO", {}, "orpo", names=MappingProxyType({"beta": "lam"}), reads=MEAN,
+        note="its `beta` is the weight; its NLL counts the prompt's tokens too; float32",
+    ),
+    _row("KTO", {"loss_type": "kto"}, "kto", scale=0.5, names=MappingProxyType(
+        {"beta": "beta", "desirable_weight": "lam_w", "undesirable_weight": "lam_l"}),
+        note="a mean over responses; z0 is estimated from the batch, at least 0"),
+    _row("KTO", {"loss_type": "apo_zero_unpaired"}, "apo_zero", scale=0.5,
+         note="a mean over responses"),
+)  # fmt: skip
+"""Every loss that TRL's pair trainers offer."""
+
+
+def trl_table() -> str:
+    """The rows as a Markdown table.
+
+    >>> print(trl_table().splitlines()[2])
+    | `DPOConfig(loss_type="sigmoid")` | DPO | sums | `label_smoothing` is ignored: no cDPO |
+    """
+    from dpofield.formulas.losses import LOSSES
+
+    lines = ["| TRL " + VERSION + " | here | reads | mind |", "|---|---|---|---|"]
+    for row in TRL:
+        chosen = ", ".join(f"{k}={v!r}".replace("'", '"') for k, v in row.setting.items())
+        title = LOSSES[row.loss].title + (", no reference" if row.free else "")
+        lines.append(f"| `{row.trainer}Config({chosen})` | {title} | {row.reads} | {row.note} |")
+    return "\n".join(lines)
