@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from contextlib import contextmanager
 
+import node
 import pytest
 
 from dpofield.field import extinction_time, gradient, invariant, potential
 from dpofield.widgets.demo import write_demos
+
+
+def number(text):
+    """What a readout says: a float if it can be one."""
+    plain = {"never": "inf", "∞": "inf", "−∞": "-inf", "–": "nan"}.get(text, text)
+    try:
+        return float(plain.replace("−", "-"))
+    except ValueError:
+        return text
 
 
 class Shown:
@@ -43,13 +55,12 @@ class Shown:
         self.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
 
     def numbers(self):
-        """The readouts as floats by name; "never" is infinite."""
+        """The readouts by name: floats, "never" infinite, other words as they are."""
         self.frame()
         texts = self.root.locator("[data-value]").evaluate_all(
             "(cells) => cells.map((c) => [c.dataset.value, c.textContent])"
         )
-        words = {"never": "inf", "∞": "inf", "–": "nan"}
-        return {key: float(words.get(t, t.replace("−", "-"))) for key, t in texts}
+        return {key: number(text) for key, text in texts}
 
     def centre(self, locator):
         """The middle of an element in CSS pixels of the window."""
@@ -124,6 +135,28 @@ class Explorer(Shown):
             expected["extinction"] = a**2 * extinction_time(beta)
         for name, value in expected.items():
             assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-12), name
+
+
+@pytest.fixture(scope="module")
+def under_node(tmp_path_factory):
+    """Run a script beside a figure's module, which it imports as "./module.mjs"; its standard
+    input is the job, its standard output the answer, both JSON."""
+    folder = tmp_path_factory.mktemp("module")
+
+    def call(figure, script, job):
+        (folder / "module.mjs").write_text(figure._esm, encoding="utf-8")
+        (folder / "run.mjs").write_text(script, encoding="utf-8")
+        done = subprocess.run(
+            [str(node.node()), "run.mjs"],
+            cwd=folder,
+            input=json.dumps(job),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return call
 
 
 @pytest.fixture(scope="session")

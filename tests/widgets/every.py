@@ -36,7 +36,7 @@ def room(shown, width):
     reserved = found["narrow"] if width < 600 else found["wide"]
     assert found["box"] == found["root"] == reserved
     assert found["out"] == []
-    assert found["blocks"] == []
+    assert found["blocks"] == [], found["blocks"]
     assert found["page"] == width
     return found["spare"]
 

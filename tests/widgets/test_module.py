@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import subprocess
 from itertools import product
 
-import node
 import numpy as np
 import pytest
 
@@ -40,19 +37,13 @@ console.log(JSON.stringify(points.map(([a, b, beta]) => {
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """Call the module under Node with points of a chart."""
-    folder = tmp_path_factory.mktemp("module")
-    (folder / "module.mjs").write_text(FieldExplorer._esm, encoding="utf-8")
-    (folder / "run.mjs").write_text(SCRIPT, encoding="utf-8")
+def run(under_node):
+    """Call the module with points of a chart."""
 
     def call(chart, points, window=None):
-        job = json.dumps({"chart": chart, "points": points, "range": window})
-        done = subprocess.run(
-            [str(node.node()), "run.mjs"], cwd=folder, input=job, capture_output=True, text=True
+        return under_node(
+            FieldExplorer, SCRIPT, {"chart": chart, "points": points, "range": window}
         )
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
 
     return call
 

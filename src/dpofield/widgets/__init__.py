@@ -1,5 +1,21 @@
 """Figures that move without a kernel: anywidgets whose formulas are printed from SymPy."""
 
-from dpofield.widgets.field_explorer import FieldExplorer
+from __future__ import annotations
 
-__all__ = ["FieldExplorer"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpofield.widgets.field_explorer import FieldExplorer
+    from dpofield.widgets.loss_gallery import LossGallery
+
+__all__ = ["FieldExplorer", "LossGallery"]
+
+_MODULES = {"FieldExplorer": "field_explorer", "LossGallery": "loss_gallery"}
+
+
+def __getattr__(name: str) -> Any:
+    # A figure prints its formulas when it is imported; a page pays for those that it shows.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no figure {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -16,7 +16,7 @@ from typing import Any
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
 from dpofield.field.style import PALETTE
-from dpofield.widgets.field_explorer import FieldExplorer
+from dpofield.widgets import FieldExplorer, LossGallery
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
 LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
@@ -29,6 +29,15 @@ DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
         "Drag the dot: its blue and orange arrows are one small training step, split into what the "
         "preferred and the dispreferred response do. Then change the coordinates: what stays was "
         "about DPO, what changes was about the coordinates.",
+    ),
+    "loss-gallery": (
+        LossGallery,
+        "The loss gallery, two fields at a time",
+        "Compare the gradient fields of any two preference losses over the same pair of responses: "
+        "a stand-alone page.",
+        "Choose two losses and drag the dot: the blue and the orange arrow are what one small step "
+        "does to the preferred and to the dispreferred response. A loss of the margin moves both "
+        "by the same amount, one up and one down; the others do not.",
     ),
 }
 """Figure class, title, summary and what to try, by the name of the page."""

@@ -126,6 +126,7 @@ penalty is positive
 
     _esm = esm(
         formulas_js(),
+        "integrate.js",
         "field_flow.js",
         "field_picture.js",
         "field_explorer.js",

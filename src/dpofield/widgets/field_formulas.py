@@ -10,7 +10,7 @@ import sympy as sp
 
 from dpofield.formulas import CHARTS, LOSSES, Chart, Loss
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.figure import printed
+from dpofield.widgets.figure import bound, printed
 
 RATIO, PROBABILITY = CHARTS["ratio"], CHARTS["probability"]
 
@@ -46,18 +46,13 @@ def chart_functions(chart: Chart, loss: Loss) -> dict[str, str]:
     }
 
 
-def _bound(value: sp.Expr) -> float | None:
-    """A finite bound as a number; JSON has no infinity."""
-    return float(value) if value.is_finite else None
-
-
 def chart_facts(chart: Chart) -> dict[str, Any]:
     """What JavaScript must know of a chart beside its functions: names, domain, parameters."""
     return {
         "title": chart.title,
         "coordinates": [f"${c}$" for c in chart.coordinates],
-        "low": _bound(chart.domain.start),
-        "high": _bound(chart.domain.end),
+        "low": bound(chart.domain.start),
+        "high": bound(chart.domain.end),
         "highOpen": bool(chart.domain.right_open),
         "meaning": chart.domain_meaning,
         "params": [p.default for p in chart.params],

@@ -43,6 +43,31 @@ def printed(
     return js_function((*arguments, *names), tuple(exprs), names)
 
 
+def bound(value: sp.Expr) -> float | None:
+    """A finite bound as a number; JSON has no infinity."""
+    return float(value) if value.is_finite else None
+
+
+def facts(parameter: Parameter) -> dict[str, Any]:
+    """What JavaScript must know of a parameter: name, label, default and range.
+
+    >>> from dpofield.formulas.losses import BETA
+    >>> facts(BETA)["label"], facts(BETA)["low"], facts(BETA)["lowOpen"], facts(BETA)["high"]
+    ('$beta$', 0.0, True, None)
+    """
+    interval = parameter.interval
+    return {
+        "name": parameter.name,
+        "label": f"${parameter.symbol}$",
+        "default": parameter.default,
+        "low": bound(interval.start),
+        "high": bound(interval.end),
+        "lowOpen": bool(interval.left_open),
+        "highOpen": bool(interval.right_open),
+        "meaning": parameter.meaning,
+    }
+
+
 def esm(formulas: str, *files: str, **constants: Any) -> str:
     """A figure's module: printed formulas, constants as JSON, the shared parts, its own files."""
     values = (

@@ -4,10 +4,10 @@
 // it is good; a refused text gives way to the last good value.
 function numberField({ id, role, take }) {
   const input = html("input", {
-    id, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false",
+    id: `${id}-${role}`, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false",
     class: "dpf-number", "data-field": role,
   });
-  const label = html("label", { for: id, class: "dpf-label" });
+  const label = html("label", { for: input.id, class: "dpf-label" });
   let last = "";
   let typing = false; // a redraw must not take the text from under the reader's fingers
   const show = (value) => {
@@ -21,6 +21,14 @@ function numberField({ id, role, take }) {
     if (take(typed(input.value), input.value)) input.value = last;
   });
   return { input, label, show };
+}
+
+// Why a number is no good for a parameter, as Python printed its facts; "" if it is.
+function outside(value, { low, high, lowOpen, highOpen, meaning }) {
+  if (!Number.isFinite(value)) return "it is not a number";
+  const above = low === null || (lowOpen ? value > low : value >= low);
+  const below = high === null || (highOpen ? value < high : value <= high);
+  return above && below ? "" : meaning;
 }
 
 // A number on a track of 44 px: `marks` are written below it, `log` spaces factors evenly.
@@ -71,6 +79,17 @@ function choices({ id, role, legend, options, take }) {
     html("legend", { class: "dpf-unseen" }, legend), labels);
   const show = (value) => { for (const input of inputs) input.checked = input.value === value; };
   return { node, show };
+}
+
+// One of many: `groups` are [title, [{ value, label }]], titles and labels plain text.
+function select({ id, role, label, groups, take }) {
+  const input = html("select", { id: `${id}-${role}`, class: "dpf-select", "data-field": role },
+    groups.map(([title, options]) => html("optgroup", { label: title }, options.map((option) =>
+      html("option", { value: option.value }, option.label)))));
+  input.addEventListener("change", () => take(input.value));
+  const name = html("label", { for: input.id, class: "dpf-label" }, label);
+  const show = (value) => { input.value = value; };
+  return { node: box("dpf-selectrow", name, input), input, show };
 }
 
 const button = (words, press) => {

@@ -159,7 +159,8 @@ class Explorer extends Figure {
     const scale = drawArrows(part.arrows, frame, GRID, step);
     drawFlow(part, chart, a, b, line, frame, n.extinction);
     drawStep([part.stepAlong, part.stepAcross], x, y, [-n.along, -n.across]);
-    drawReference(part, chart, frame, (rx, ry) => Math.hypot(rx - x, ry - y) < 60);
+    const [ra, rb] = chart.fromLogratios(0, 0);
+    part.reference.show(frame.x(ra), frame.y(rb), x, y);
     this.drawHandle(chart, a, b, x, y);
     this.beta.show(beta);
     this.fields.a.show(a);

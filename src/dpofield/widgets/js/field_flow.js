@@ -1,5 +1,5 @@
 // The mathematics of the field explorer: only calls to the printed functions, and integration.
-// Joined behind the printed formulas and VIEWS.
+// Joined behind the printed formulas, VIEWS and integrate.js.
 
 const EXTINCT = 1e-9; // of the start: below this the rest of the time is a known tail
 
@@ -24,16 +24,6 @@ function chartOf(name) {
   };
 }
 const CHARTS = Object.fromEntries(Object.keys(FORMULAS).map((name) => [name, chartOf(name)]));
-
-// One classical Runge-Kutta step of size h for y' = slope(y).
-function rungeKutta(slope, y, h) {
-  const moved = (k, s) => y.map((yi, i) => yi + s * k[i]);
-  const k1 = slope(y);
-  const k2 = slope(moved(k1, h / 2));
-  const k3 = slope(moved(k2, h / 2));
-  const k4 = slope(moved(k3, h));
-  return y.map((yi, i) => yi + (h / 6) * (k1[i] + 2 * k2[i] + 2 * k3[i] + k4[i]));
-}
 
 // Gradient flow from (a, b) by arc length, time carried along. Steps shrink towards an edge, where
 // the speed may go to infinity or to 0. Returns the points, the times, and why it stopped.

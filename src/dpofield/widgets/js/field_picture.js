@@ -12,7 +12,7 @@ function buildPlot(id) {
     class: "dpf-note", "text-anchor": "end", x: left + side - 10, y: top + 20,
   });
   part.endText = svg("text", { class: "dpf-note dpf-halo" });
-  part.referenceText = svg("text", { class: "dpf-note dpf-halo" }, "reference");
+  part.reference = referenceMark();
   part.handle = handleNode();
   part.arrows = arrowNodes();
   const { node, axes } = plane({
@@ -20,8 +20,8 @@ function buildPlot(id) {
     label: "Field of small steps against the gradient, with a start that can be moved",
     inside: [path("excluded"), ...part.arrows, path("level"), path("flow")],
     above: [
-      part.excludedText, path("reference"), part.referenceText, part.endText, path("end"),
-      path("stepAcross"), path("stepAlong"), part.handle,
+      part.excludedText, ...part.reference.nodes, part.endText, path("end"), path("stepAcross"),
+      path("stepAlong"), part.handle,
     ],
   });
   return { node, part, axes };
@@ -61,12 +61,4 @@ function drawFlow(part, chart, a, b, line, frame, time) {
   part.endText.setAttribute("text-anchor", right ? "end" : "start");
   part.endText.setAttribute("x", short(x + (right ? -10 : 10)));
   part.endText.setAttribute("y", short(y - 10));
-}
-
-function drawReference(part, chart, frame, near) {
-  const [x, y] = ((p) => [frame.x(p[0]), frame.y(p[1])])(chart.fromLogratios(0, 0));
-  part.reference.setAttribute("d", `M${x - 7} ${y}l7 -7l7 7l-7 7z`);
-  part.referenceText.setAttribute("x", short(x + 12));
-  part.referenceText.setAttribute("y", short(y - 8));
-  part.referenceText.toggleAttribute("hidden", near(x, y));
 }

@@ -136,3 +136,16 @@ function drawStep([first, second], x, y, [along, across], length = 66) {
   first.setAttribute("d", path((along / longest) * length, 0));
   second.setAttribute("d", path(0, (-across / longest) * length));
 }
+
+// The diamond of the reference; its name gives way to a handle at (x, y).
+function referenceMark() {
+  const mark = svg("path", { class: "dpf-reference" });
+  const text = svg("text", { class: "dpf-note dpf-halo" }, "reference");
+  const show = (rx, ry, x, y) => {
+    mark.setAttribute("d", `M${short(rx - 7)} ${short(ry)}l7 -7l7 7l-7 7z`);
+    text.setAttribute("x", short(rx + 12));
+    text.setAttribute("y", short(ry - 8));
+    text.toggleAttribute("hidden", Math.hypot(rx - x, ry - y) < 60);
+  };
+  return { nodes: [mark, text], show };
+}

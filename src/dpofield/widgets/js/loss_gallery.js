@@ -1,0 +1,224 @@
+// The loss gallery: two panels over one pair. State lives in the traits; everything drawn is
+// worked out from them. Joined behind loss_panel.js.
+
+const ROWS = [
+  ["loss", "loss $L$"],
+  ["along", "$∂L/∂u$", "dpf-preferred"],
+  ["across", "$∂L/∂v$", "dpf-dispreferred"],
+  ["factor", "$|∂L/∂u| / |∂L/∂v|$"],
+  ["preferred", "push on preferred", "dpf-preferred"],
+  ["dispreferred", "push on dispreferred", "dpf-dispreferred"],
+  ["margin", "of $u − v$ only"],
+  ["reads", "reads beside $u$, $v$", "dpf-long"],
+];
+const BOTH = ["a", "b"];
+
+function buildTable() {
+  const cells = {};
+  const heads = BOTH.map(() => html("th", { scope: "col" }));
+  const rows = ROWS.map(([key, label, tone = ""]) =>
+    html("tr", { class: tone }, html("th", { scope: "row" }, htmlLabel(label)), BOTH.map((which) =>
+      (cells[`${which}-${key}`] = html("td", { "data-value": `${which}-${key}` })))));
+  const node = html("table", { class: "dpf-table" },
+    html("caption", { class: "dpf-unseen" }, "Both losses at the pair"),
+    html("thead", {}, html("tr", {}, html("td", {}), heads)), html("tbody", {}, rows));
+  const show = (titles, found) => {
+    heads.forEach((head, i) => { head.textContent = titles[i]; });
+    for (const [key, cell] of Object.entries(cells)) {
+      cell.textContent = typeof found[key] === "string" ? found[key] : shown(found[key]);
+    }
+  };
+  return { node, show };
+}
+
+const goes = (partial) =>
+  partial < 0 ? "rises" : partial > 0 ? "falls" : partial === 0 ? "stays" : "–";
+
+// What is shown of a loss at a pair; `up` and `down` are the two responses here, in a word.
+function numbers(loss, params, pair, u, v) {
+  const [value, along, across] = over(loss, params, pair)(u, v);
+  return {
+    loss: value, along, across, factor: Math.abs(along) / Math.abs(across),
+    up: goes(along), down: goes(across),
+    preferred: loss.preferred, dispreferred: loss.dispreferred, margin: loss.marginOnly ? "yes" : "no",
+    reads: loss.inputs.join(", ") || "nothing",
+  };
+}
+
+// How the two steps compare.
+function relation(one, two) {
+  const [p, q] = [Math.hypot(one.along, one.across), Math.hypot(two.along, two.across)];
+  if (!(p > 0 && q > 0)) return p > 0 || q > 0 ? "One of them is at rest." : "Both are at rest.";
+  const across = (one.along * two.across - one.across * two.along) / p / q;
+  const along = (one.along * two.along + one.across * two.across) / p / q;
+  if (Math.abs(across) < 1e-9 && along > 0) {
+    if (Math.abs(p / q - 1) < 1e-9) return "Same direction, same size.";
+    return p > q ? `Same direction, A's step is ${brief(p / q)} times B's.`
+      : `Same direction, B's step is ${brief(q / p)} times A's.`;
+  }
+  const degrees = (Math.atan2(Math.abs(across), along) * 180) / Math.PI;
+  return `The two steps are ${brief(degrees, 3)}° apart.`;
+}
+
+class Gallery extends Figure {
+  static kind = "gallery";
+  static traits = ["a", "b", "params_a", "params_b", "u", "v", "window", "pair"];
+
+  get state() {
+    const { a, b, params_a: paramsA, params_b: paramsB, ...rest } = this.values();
+    return { a: BY_NAME[a], b: BY_NAME[b], params: { a: paramsA, b: paramsB }, ...rest };
+  }
+
+  build() {
+    const { id } = this;
+    this.panels = { a: new Panel(this, "a"), b: new Panel(this, "b") };
+    this.tabs = choices({
+      id, role: "tabs", legend: "Loss shown",
+      options: BOTH.map((which) => ({ value: which, label: `Loss ${which.toUpperCase()}` })),
+      take: (which) => this.turnTo(which),
+    });
+    this.table = buildTable();
+    this.zoom = numberRow({
+      id, role: "window", label: "window ±", name: "window", ...WINDOW, marks: [1, 10, 100],
+      take: (value, text) => this.takeWindow(value, text),
+    });
+    const coordinate = (role) => {
+      const field = numberField({ id, role, take: (value, text) => this.takePair(role, value, text) });
+      field.label.append(...htmlLabel(`$${role}$ (nats)`));
+      return field;
+    };
+    this.fields = { u: coordinate("u"), v: coordinate("v") };
+    for (const input of INPUTS) {
+      const take = (value, text) => this.takeInput(input, value, text);
+      const field = numberField({ id, role: input.name, take });
+      field.label.append(...htmlLabel(input.label));
+      this.fields[input.name] = field;
+    }
+    for (const field of Object.values(this.fields)) field.input.setAttribute("inputmode", "text");
+    return [
+      this.tabs.node, this.panels.a.node, this.panels.b.node, this.words, this.table.node,
+      this.zoom.node,
+      box("dpf-starts", ...Object.values(this.fields).map(({ label, input }) =>
+        box("dpf-field", label, input)), button("Reset", () => this.reset())),
+    ];
+  }
+
+  // -- what a reader does --
+
+  listen() {
+    for (const which of BOTH) this.panels[which].listen();
+  }
+
+  // On a narrow page one panel is shown at a time.
+  turnTo(which) {
+    this.root.dataset.shown = which;
+    this.tabs.show(which);
+  }
+
+  takeLoss(which, name) {
+    this.change({ [which]: name, [`params_${which}`]: {} });
+  }
+
+  takeParam(which, parameter, value, text) {
+    const { params } = this.state;
+    const { name } = parameter;
+    const why = outside(value, parameter);
+    if (why) return this.refuse(text, why, params[which][name] ?? parameter.default);
+    this.change({ [`params_${which}`]: { ...params[which], [name]: value } });
+    return "";
+  }
+
+  takePair(role, value, text) {
+    const { u, v, pair } = this.state;
+    const point = { u, v, [role]: value };
+    const why = !Number.isFinite(value) ? "it is not a number"
+      : !exists(point.u, point.v, pair) ? "the two probabilities together would exceed 1" : "";
+    if (why) return this.refuse(text, why, role === "u" ? u : v);
+    this.change({ [role]: value });
+    return "";
+  }
+
+  takeInput(parameter, value, text) {
+    const { u, v, pair } = this.state;
+    const { name } = parameter;
+    const changed = { ...pair, [name]: value };
+    const why = outside(value, parameter) ||
+      (exists(u, v, changed) ? "" : "the two probabilities together would exceed 1");
+    if (why) return this.refuse(text, why, pair[name]);
+    this.change({ pair: changed });
+    return "";
+  }
+
+  takeWindow(value, text) {
+    if (!(value > 0 && Number.isFinite(value))) {
+      return this.refuse(text, "a window reaches a positive number of nats", this.state.window);
+    }
+    this.change({ window: value });
+    return "";
+  }
+
+  // Drags and steps keep to a raster that fits the window.
+  get snap() { return 10 ** Math.floor(Math.log10(this.window)) / 200; }
+
+  moveTo(p, q) {
+    const { u, v, pair } = this.state;
+    const tidy = (c) => {
+      const within = Math.min(this.window, Math.max(-this.window, c));
+      return Number((Math.round(within / this.snap) * this.snap).toPrecision(12));
+    };
+    const [nu, nv] = [tidy(p), tidy(q)];
+    if (exists(nu, nv, pair) && (nu !== u || nv !== v)) this.change({ u: nu, v: nv });
+  }
+
+  step(right, up, fast) {
+    const { u, v } = this.state;
+    const size = this.snap * (fast ? 20 : 4);
+    this.moveTo(u + right * size, v + up * size);
+  }
+
+  home() { this.change({ u: 0, v: 0 }); }
+
+  // -- what is shown --
+
+  draw() {
+    const { a, b, params, u, v, window, pair } = this.state;
+    if (!exists(u, v, pair)) return; // half of a kernel's change: the rest follows
+    if (!this.root.dataset.shown) this.turnTo("a");
+    // The window stays under a held pointer, or the pair would jump away from it.
+    if (!BOTH.some((which) => this.panels[which].held?.())) {
+      this.window = window;
+      while (Math.max(Math.abs(u), Math.abs(v)) > this.window) this.window *= 2;
+    }
+    const [one, two] = [a, b].map((loss, i) => {
+      const own = params[BOTH[i]];
+      this.panels[BOTH[i]].draw({ loss, params: own, pair, u, v }, this.window);
+      return numbers(loss, own, pair, u, v);
+    });
+    const found = [one, two].flatMap((n, i) =>
+      Object.entries(n).map(([key, value]) => [`${BOTH[i]}-${key}`, value]));
+    this.table.show([a.title, b.title], Object.fromEntries(found));
+    this.zoom.show(window);
+    for (const [name, field] of Object.entries(this.fields)) {
+      field.show({ u, v, ...pair }[name]);
+    }
+    const here = [one, two].map((n) => `preferred ${n.up}, dispreferred ${n.down}. `);
+    const words = here[0] === here[1] ? [`Both: ${here[0]}`]
+      : [a, b].map((loss, i) => `${loss.title}: ${here[i]}`);
+    this.sentence.replaceChildren(...words, html("strong", {}, relation(one, two)));
+  }
+
+  say() {
+    const { a, b, params, u, v, pair } = this.state;
+    if (!exists(u, v, pair)) return "";
+    const found = [a, b].map((loss, i) => numbers(loss, params[BOTH[i]], pair, u, v));
+    const words = [a, b].map((loss, i) => {
+      const n = found[i];
+      return `${loss.title}: loss ${brief(n.loss)}, partial derivatives ${brief(n.along)} and ` +
+        `${brief(n.across)}; preferred ${n.up}, dispreferred ${n.down}.`;
+    });
+    return `u ${brief(u)}, v ${brief(v)}. ${words.join(" ")} ${relation(...found)}`;
+  }
+}
+
+export { BY_NAME, descent, exists, over, relation };
+export default anywidget(Gallery);

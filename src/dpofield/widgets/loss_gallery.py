@@ -1,0 +1,195 @@
+"""The loss gallery: any two losses of the book side by side in the plane of log-ratios."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import traitlets
+
+from dpofield.formulas import CHARTS, LOSSES, Loss
+from dpofield.formulas.losses.classify import Push, pushes
+from dpofield.formulas.losses.core import LEN_L, LEN_W, REF_L, REF_W
+from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.printers import numpy_function
+from dpofield.formulas.symbols import u, v
+from dpofield.widgets.figure import Figure, css, esm, facts, printed
+
+EXAMPLE = {"ref_w": -12.0, "ref_l": -15.0, "len_w": 10.0, "len_l": 12.0}
+"""A made-up pair for the losses that read more than u and v: log-probabilities in nats, tokens."""
+
+INPUTS = {p.name: p for p in (REF_W, REF_L, LEN_W, LEN_L)}
+WINDOW = {"low": 1.0, "high": 100.0}  # nats, what the slider covers
+LABELS = {
+    "ref_w": "ref. $w$ (nats)",
+    "ref_l": "ref. $l$",
+    "len_w": "tokens $w$",
+    "len_l": "tokens $l$",
+}
+GROUPS = (
+    "depends on u − v only",
+    "treats u and v apart",
+    "reads likelihoods or lengths too",
+)
+
+
+def group(loss: Loss) -> str:
+    """The class of a loss, by what it depends on.
+
+    >>> group(LOSSES["ipo"]), group(LOSSES["orpo"])
+    ('depends on u − v only', 'reads likelihoods or lengths too')
+    """
+    return GROUPS[0 if loss.margin_only else 2 if loss.inputs else 1]
+
+
+def direction(push: Push) -> str:
+    """Where a loss pushes one response, in a few words.
+
+    >>> direction(pushes(LOSSES["nca"])[0])
+    'up or down'
+    """
+    intended, other = ("up", "down") if push.response == "preferred" else ("down", "up")
+    return {
+        "always": f"always {intended}",
+        "stops": f"{intended} or not",
+        "turns": f"{intended} or {other}",
+        "none": "not pushed",
+    }[push.kind]
+
+
+def loss_js(loss: Loss) -> str:
+    """What JavaScript must know of a loss: its facts, and a function of u, v, its parameters and
+    its inputs that returns the loss and both partial derivatives."""
+    chosen, rejected = pushes(loss)
+    about = {
+        "name": loss.name,
+        "title": loss.title,
+        "source": loss.source,
+        "group": group(loss),
+        "marginOnly": loss.margin_only,
+        "preferred": direction(chosen),
+        "dispreferred": direction(rejected),
+        "params": [facts(p) for p in loss.params],
+        "inputs": [p.name for p in loss.inputs],
+    }
+    function = printed((u, v), (loss.expr, *loss.partials), loss.arguments)
+    return f"  {{ ...{json.dumps(about, ensure_ascii=False)}, all: {function} }}"
+
+
+def formulas_js() -> str:
+    """`LOSSES` and the condition that a pair can have."""
+    both = sum(CHARTS["probability"].coordinates_of)
+    losses = ",\n".join(map(loss_js, sorted(LOSSES.values(), key=lambda o: GROUPS.index(group(o)))))
+    return (
+        f"const LOSSES = [\n{losses}\n];\n"
+        f"const bothProbabilities = {printed((u, v), (both,), (REF_W, REF_L))};\n"
+    )
+
+
+def check_pair(u_: float, v_: float, pair: dict[str, float]) -> None:
+    """Raise `ValueError` unless both responses can have their probabilities at (u, v)."""
+    chart = CHARTS["log-ratio"]
+    for name, value in (("u", u_), ("v", v_)):
+        check_interval(name, value, chart.domain, chart.domain_meaning)
+    both = sum(CHARTS["probability"].coordinates_of)
+    function = numpy_function((u, v, REF_W.symbol, REF_L.symbol), (both,))
+    (total,) = function(u_, v_, pair["ref_w"], pair["ref_l"])
+    if not total < 1:
+        raise ValueError(
+            f"u = {u_}, v = {v_} with ref_w = {pair['ref_w']}, ref_l = {pair['ref_l']}: "
+            "the two probabilities together would exceed 1"
+        )
+
+
+def _checked_params(loss: Loss, given: dict[str, float]) -> None:
+    known = {p.name: p for p in loss.params}
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"loss {loss.name!r} takes {sorted(known)}, not {unknown}")
+    for name, value in given.items():
+        known[name].check(value)
+
+
+class LossGallery(Figure):
+    """Two losses over the same pair: the field of small steps of each, and their numbers.
+
+    `a` and `b` are names of `dpofield.formulas.LOSSES`; `params_a` and `params_b` hold what differs
+    from their defaults. `u` and `v` are the pair's log-ratios (nats), `window` how far the planes
+    reach from (0, 0), and `pair` the data that some losses read beside: by default `EXAMPLE`. All
+    follow the reader's hand where there is a kernel. Another loss starts at its defaults.
+
+    Raises `traitlets.TraitError` for an unknown loss or parameter, values out of range, and a pair
+    whose two probabilities would exceed 1.
+
+    >>> gallery = LossGallery("dpo", "rpo", params_b={"lam": 0.5})
+    >>> gallery.b = "nope"
+    Traceback (most recent call last):
+    ...
+    traitlets.traitlets.TraitError: The 'b' trait of a LossGallery instance expected any of ...
+    >>> gallery.params_a = {"lam": 1.0}
+    Traceback (most recent call last):
+    ...
+    traitlets.traitlets.TraitError: loss 'dpo' takes ['beta'], not ['lam']
+    """
+
+    _esm = esm(
+        formulas_js(),
+        "integrate.js",
+        "loss_panel.js",
+        "loss_gallery.js",
+        INPUTS=[{**facts(p), "label": LABELS[p.name]} for p in INPUTS.values()],
+        WINDOW=WINDOW,
+        GROUPS=GROUPS,
+    )
+    _css = css("loss_gallery.css")
+
+    a = traitlets.Enum(tuple(LOSSES), default_value="dpo").tag(sync=True)
+    b = traitlets.Enum(tuple(LOSSES), default_value="rpo").tag(sync=True)
+    params_a = traitlets.Dict(value_trait=traitlets.Float(), default_value={}).tag(sync=True)
+    params_b = traitlets.Dict(value_trait=traitlets.Float(), default_value={}).tag(sync=True)
+    u = traitlets.Float(0.0).tag(sync=True)
+    v = traitlets.Float(0.0).tag(sync=True)
+    window = traitlets.Float(10.0).tag(sync=True)
+    pair = traitlets.Dict(value_trait=traitlets.Float(), default_value=EXAMPLE).tag(sync=True)
+    _height = traitlets.Int(1096).tag(sync=True)
+    _height_narrow = traitlets.Int(1282).tag(sync=True)
+
+    def __init__(self, a: str = "dpo", b: str = "rpo", **kwargs: Any) -> None:
+        super().__init__(a=a, b=b, **kwargs)
+        self._sent: set[str] = set()
+        self.observe(self._to_defaults, ["a", "b"])
+
+    @traitlets.validate("params_a", "params_b")  # type: ignore[untyped-decorator]
+    def _check_params(self, proposal: Any) -> dict[str, float]:
+        loss = LOSSES[self.a if proposal["trait"].name == "params_a" else self.b]
+        return dict(self.checked(lambda given: _checked_params(loss, given), proposal))
+
+    @traitlets.validate("u", "v", "pair")  # type: ignore[untyped-decorator]
+    def _check_pair(self, proposal: Any) -> Any:
+        def check(value: Any) -> None:
+            now = {"u": self.u, "v": self.v, "pair": self.pair, proposal["trait"].name: value}
+            if set(now["pair"]) != set(INPUTS):
+                raise ValueError(f"pair holds {sorted(INPUTS)}, not {sorted(now['pair'])}")
+            for name, parameter in INPUTS.items():
+                parameter.check(now["pair"][name])
+            check_pair(now["u"], now["v"], now["pair"])
+
+        return self.checked(check, proposal)
+
+    @traitlets.validate("window")  # type: ignore[untyped-decorator]
+    def _check_window(self, proposal: Any) -> float:
+        meaning = "the plane reaches some nats from (0, 0)"
+        return float(
+            self.checked(lambda w: check_interval("window", w, LEN_W.interval, meaning), proposal)
+        )
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """What the page sends. A page that changes a loss has sent its parameters too."""
+        self._sent = set(sync_data)
+        try:
+            super().set_state(sync_data)
+        finally:
+            self._sent = set()
+
+    def _to_defaults(self, change: Any) -> None:
+        if f"params_{change.name}" not in self._sent:
+            self.set_trait(f"params_{change.name}", {})

@@ -1,0 +1,241 @@
+"""The loss gallery in Chromium: no kernel, no network, every control, the numbers of `field`."""
+
+from __future__ import annotations
+
+import browser as tools
+import pytest
+
+from dpofield.field import gradient, potential
+from dpofield.formulas import LOSSES
+from dpofield.widgets.loss_gallery import EXAMPLE
+from tests.widgets.conftest import PHONE, Shown, finger
+from tests.widgets.every import room, targets
+
+pytestmark = pytest.mark.browser
+
+
+class Gallery(Shown):
+    """The loss gallery."""
+
+    def __init__(self, page, within="body"):
+        super().__init__(page, within)
+        self.handles = self.root.get_by_role("slider", name="Pair in the field")
+
+    def choose(self, which, name):
+        """Take a loss from the list, which a narrow page shows behind its tab."""
+        if self.radio(which).is_visible():
+            self.radio(which).check()
+        self.field(f"loss-{which}").select_option(name)
+
+    def slider(self, which):
+        """The slider of a panel's first parameter."""
+        return self.root.locator(f".dpf-panel-{which} input[type=range]")
+
+    def agrees(self, which, name, u, v, params=None, pair=EXAMPLE):
+        """Assert that the panel's numbers are `dpofield.field`'s, to 1e-6."""
+        loss = LOSSES[name]
+        given = (params or {}) | {p.name: pair[p.name] for p in loss.inputs}
+        along, across = (float(g) for g in gradient(name, "log-ratio", u, v, **given))
+        expected = {
+            "loss": float(potential(name, "log-ratio", u, v, **given)),
+            "along": along,
+            "across": across,
+        }
+        if across:
+            expected["factor"] = abs(along) / abs(across)
+        found = self.numbers()
+        for key, value in expected.items():
+            assert found[f"{which}-{key}"] == pytest.approx(value, rel=1e-6, abs=1e-12), key
+        assert found[f"{which}-margin"] == ("yes" if loss.margin_only else "no")
+
+
+@pytest.fixture
+def gallery(opened):
+    return opened(demo="loss-gallery", figure=Gallery, height=1200)
+
+
+def test_every_loss_on_both_sides(gallery):
+    """Chosen from the list: its numbers at two pairs, and its title, parameters and source."""
+    gallery.type("u", "1,5")
+    gallery.type("v", "−2.25")
+    for name, other in zip(LOSSES, reversed(LOSSES), strict=True):
+        gallery.choose("a", name)
+        gallery.choose("b", other)
+        gallery.agrees("a", name, 1.5, -2.25)
+        gallery.agrees("b", other, 1.5, -2.25)
+        panel = gallery.root.locator(".dpf-panel-a")
+        assert panel.locator(".dpf-source").inner_text() == LOSSES[name].source
+        fields = panel.locator("input[type=text]").evaluate_all("(f) => f.map((e) => e.value)")
+        assert [float(f) for f in fields] == pytest.approx(list(LOSSES[name].defaults.values()))
+        assert len(panel.locator("input[type=range]").all()) == bool(LOSSES[name].params)
+
+
+def test_words_are_computed(gallery):
+    """Directions here, how the steps compare, and the class of each loss."""
+    sentence = gallery.root.locator(".dpf-sentence")
+    gallery.choose("b", "robust")
+    gallery.frame()
+    assert "Same direction" in sentence.inner_text()  # both of the margin only
+    gallery.choose("b", "apo_down")
+    gallery.type("v", "-3")
+    found = gallery.numbers()
+    assert found["b-preferred"] == "up or down"
+    assert found["b-along"] > 0
+    assert "APO-down: preferred falls, dispreferred falls." in sentence.inner_text()
+    assert "° apart" in sentence.inner_text()
+    gallery.choose("b", "hinge")
+    gallery.type("u", "9")
+    assert gallery.numbers()["b-along"] == 0
+    assert "Hinge: preferred stays, dispreferred stays." in sentence.inner_text()
+    assert "One of them is at rest." in sentence.inner_text()
+    text = gallery.spoken("Hinge: loss 0")
+    assert "u 9, v −3" in text
+
+
+def test_parameters(gallery):
+    """Typed, slid by mouse and by keys; one side does not move the other; a new loss forgets."""
+    gallery.type("a-beta", "0.37")
+    gallery.agrees("a", "dpo", 0, 0, {"beta": 0.37})
+    gallery.agrees("b", "rpo", 0, 0)
+    gallery.type("b-lam", "0.25")
+    gallery.agrees("b", "rpo", 0, 0, {"lam": 0.25})
+    box = gallery.slider("b").bounding_box()
+    gallery.page.mouse.click(box["x"] + box["width"] * 0.75, box["y"] + 22)
+    beta = gallery.value("b-beta")
+    assert 0.3 < beta < 0.6
+    gallery.agrees("b", "rpo", 0, 0, {"lam": 0.25, "beta": beta})
+    gallery.slider("a").focus()
+    gallery.page.keyboard.press("End")
+    assert gallery.value("a-beta") == 2
+    gallery.page.keyboard.press("ArrowLeft")
+    assert gallery.value("a-beta") < 2
+    gallery.agrees("a", "dpo", 0, 0, {"beta": gallery.value("a-beta")})
+    gallery.choose("a", "kto")
+    gallery.choose("a", "dpo")
+    gallery.agrees("a", "dpo", 0, 0)
+    gallery.reset.click()
+    gallery.agrees("b", "rpo", 0, 0)
+
+
+def test_pair_data_and_window(gallery):
+    """References and lengths reach the losses that read them; the window and what cannot be."""
+    gallery.choose("a", "orpo")
+    pair = {"ref_w": -30.0, "ref_l": -20.0, "len_w": 15.0, "len_l": 9.0}
+    for name, value in pair.items():
+        gallery.type(name, f"{value:g}")
+    gallery.agrees("a", "orpo", 0, 0, pair=pair)
+    gallery.type("u", "25")  # beyond the window, which widens
+    gallery.agrees("a", "orpo", 25, 0, pair=pair)
+    x, _ = gallery.centre(gallery.root.locator(".dpf-panel-a .dpf-dot"))
+    assert gallery.place(0, 0)[0] < x < gallery.place(1, 0)[0]
+    note = gallery.root.locator(".dpf-panel-a .dpf-note").last
+    assert note.text_content() == "a probability above 1"
+    gallery.type("window", "8")
+    assert gallery.value("window") == 8
+    gallery.type("u", "0")
+    gallery.frame()
+    assert note.text_content() == ""
+    slider = gallery.root.get_by_role("slider", name="window")
+    slider.focus()
+    gallery.page.keyboard.press("End")
+    assert gallery.value("window") == 100
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "why", "kept"),
+    [
+        ("u", "abc", "not a number", "0"),
+        ("u", "12.5", "exceed 1", "0"),
+        ("a-beta", "0", "positive", "0.1"),
+        ("b-lam", "-1", "not negative", "1"),
+        ("len_w", "0", "counted", "10"),
+        ("ref_w", "3", "<= 0", "−12"),
+        ("window", "-2", "positive number of nats", "10"),
+    ],
+)
+def test_bad_typing_is_refused(gallery, field, text, why, kept):
+    """Why, and the last good value back; the numbers unmoved."""
+    gallery.type(field, text)
+    assert why in gallery.complaint.inner_text()
+    assert gallery.complaint.inner_text().endswith(f"Kept {kept}.")
+    assert gallery.field(field).input_value() == kept
+    gallery.agrees("a", "dpo", 0, 0)
+    gallery.type("v", "1")
+    assert gallery.complaint.inner_text() == ""
+
+
+def test_mouse_and_keys_in_both_planes(gallery):
+    """Either dot moves the pair; arrows, Shift and Home; the raster keeps numbers short."""
+    for plot in (0, 1):
+        gallery.drag(gallery.handles.nth(plot), (0.6, 0.8), (0.75, 0.3), plot=plot)
+        u, v = gallery.value("u"), gallery.value("v")
+        assert (u, v) == pytest.approx((5, -4), abs=0.1)
+        gallery.agrees("a", "dpo", u, v)
+        gallery.agrees("b", "rpo", u, v)
+        gallery.page.mouse.click(*gallery.place(0.25, 0.5, plot=plot))
+        assert gallery.value("u") == pytest.approx(-5, abs=0.1)
+        gallery.handles.nth(plot).focus()
+        for key in ("Home", "ArrowRight", "Shift+ArrowDown", "ArrowDown", "ArrowLeft", "ArrowLeft"):
+            gallery.page.keyboard.press(key)
+        assert (gallery.value("u"), gallery.value("v")) == pytest.approx((-0.2, -1.2))
+        gallery.agrees("b", "rpo", -0.2, -1.2)
+
+
+def test_phone(opened):
+    """One panel at a time, turned by touch; drag, tap, large targets; all of it in the room."""
+    gallery = opened(demo="loss-gallery", figure=Gallery, **PHONE)
+    page = gallery.page
+    assert len(targets(gallery)) >= 14
+    gallery.choose("a", "alphapo")
+    panels = [gallery.root.locator(f".dpf-panel-{which}") for which in "ab"]
+    assert [p.is_visible() for p in panels] == [True, False]
+    gallery.radio("b").tap()
+    assert [p.is_visible() for p in panels] == [False, True]
+    handle = gallery.handles.locator("visible=true")
+    handle.scroll_into_view_if_needed()
+    x, y = gallery.centre(handle)
+    with finger(page) as touch:
+        touch("touchStart", x + 12, y - 12)
+        for i in range(1, 6):
+            touch("touchMove", x + 12 + 8 * i, y - 12 + 12 * i)
+        touch("touchEnd")
+    unit = 20 / (gallery.place(1, 0, plot=1)[0] - gallery.place(0, 0, plot=1)[0])
+    u, v = gallery.value("u"), gallery.value("v")
+    assert (u, v) == pytest.approx((40 * unit, -60 * unit), abs=0.1)
+    gallery.agrees("b", "rpo", u, v)
+    page.touchscreen.tap(*gallery.place(0.25, 0.75, plot=1))
+    assert gallery.value("u") == pytest.approx(-5, abs=0.1)
+    gallery.reset.tap()
+    assert gallery.value("u") == 0
+    assert tools.axe(page) == []
+
+
+@pytest.mark.parametrize("width", [1280, 620, 390, 320])
+def test_room_with_the_longest_words(opened, width):
+    """Most parameters, longest titles, most inputs and a complaint: nothing is cut."""
+    gallery = opened(demo="loss-gallery", figure=Gallery, width=width)
+    for one, other in (("kto", "orpo"), ("sigmoid_norm", "js"), ("aot", "alphapo")):
+        gallery.choose("a", one)
+        gallery.choose("b", other)
+        gallery.type("u", "1.234567")
+        assert room(gallery, width) < (30 if width in (1280, 390) else 110)
+        gallery.type("len_w", "a long text")
+        room(gallery, width)
+
+
+def test_redraw_makes_no_nodes(gallery):
+    """A drag changes attributes and texts only."""
+    page = gallery.page
+    page.evaluate("""() => {
+      window.changed = 0;
+      const drawn = (r) => [...r.addedNodes, ...r.removedNodes]
+        .some((n) => n.namespaceURI?.includes("svg"));
+      for (const plot of document.querySelectorAll(".dpf-plot")) {
+        new MutationObserver((records) => { window.changed += records.filter(drawn).length; })
+          .observe(plot, { childList: true, subtree: true });
+      }
+    }""")
+    gallery.drag(gallery.handles.first, (0.6, 0.8), (0.75, 0.3))
+    gallery.type("a-beta", "0.8")
+    gallery.frame()
+    assert page.evaluate("changed") == 0
