@@ -108,13 +108,16 @@ def _torch() -> tuple[dict[str, Any], Any]:
     class _Torch(_Spelled, TorchPrinter):
         _spelling = MappingProxyType(
             {
-                "sigmoid": "torch.sigmoid",
                 "logsigmoid": "torch.nn.functional.logsigmoid",
                 "logaddexp": "torch.logaddexp",
                 "relu": "torch.relu",
                 "fusedexp": "torch.exp",
             }
         )
+
+    def sigmoid(x: Any) -> Any:
+        # torch differentiates its own sigmoid as s (1 - s), which is 0 from s = 1 - 1e-16 on
+        return torch.exp(torch.nn.functional.logsigmoid(x))
 
     def boxcox(x: Any, k: Any) -> Any:
         k = torch.as_tensor(k, dtype=x.dtype, device=x.device)
@@ -131,6 +134,7 @@ def _torch() -> tuple[dict[str, Any], Any]:
 
     namespace = {
         "torch": torch,
+        "sigmoid": sigmoid,
         "boxcox": boxcox,
         "logodds": logodds,
         "step": lambda x: (x > 0).to(x.dtype),
