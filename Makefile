@@ -41,7 +41,7 @@ test: setup-test  ## everything: linters, types, import layers, the book, all te
 	@$(RUN) tools/chromium.py
 	@$(MAKE) --no-print-directory check
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
-	@$(RUN) -m pytest
+	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: check
 check:
