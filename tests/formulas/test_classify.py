@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from dpofield.formulas import LOSSES
 from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import UndecidedError, points, sign, vanishes
-from dpofield.formulas.losses.classify import at_start, pushes, reading, table, tilt
+from dpofield.formulas.losses.classify import at_start, pushes, reading, tilt
 from dpofield.formulas.losses.core import BELOW_HALF, EPSILON, Sign
+from dpofield.formulas.losses.tables import classes, definitions, in_trl
 from dpofield.formulas.printers import numpy_function
 
 MARGIN_ONLY = {"dpo", "cdpo", "robust", "ipo", "hinge", "exo", "discopop", "aot"}
@@ -190,8 +191,9 @@ def test_reading_puts_the_margin_first():
     assert str(reading(s.u / s.len_w - s.v / s.len_l - 1, 1)) == "u/n_w - v/n_l > 1"
 
 
-def test_table_has_a_row_per_loss():
-    """The generated table is complete, and each row has as many cells as the head."""
-    lines = table(LOSSES.values()).splitlines()
-    assert len(lines) == len(LOSSES) + 2
-    assert {line.count(" | ") for line in lines if not line.startswith("|---")} == {3}
+def test_tables_are_complete():
+    """The generated tables have a row per loss, and each row as many cells as the head."""
+    for table in (classes(LOSSES.values()), definitions(LOSSES.values()), in_trl()):
+        lines = table.splitlines()
+        assert len({line.count(" | ") for line in lines}) == 1
+    assert len(classes(LOSSES.values()).splitlines()) == len(LOSSES) + 2

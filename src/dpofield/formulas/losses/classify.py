@@ -8,7 +8,6 @@ numerically and says so.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -21,6 +20,7 @@ from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import UndecidedError, grid, number, points, sign, vanishes
 from dpofield.formulas.derivation import difference
 from dpofield.formulas.losses.core import Loss, Sign
+from dpofield.formulas.parameters import resolve
 from dpofield.formulas.printers import latex, numpy_function
 from dpofield.formulas.stable import step
 
@@ -39,7 +39,7 @@ class Push:
 
     response: Literal["preferred", "dispreferred"]
     kind: Kind
-    where: sp.Basic | None = None
+    where: sp.Rel | None = None
     wrong: tuple[float, float] | None = None
 
     @property
@@ -55,6 +55,25 @@ class Push:
             return f"{intended}, but **{other}** for ${low} < h < {high}$ (numeric)"
         rest = "no push" if self.kind == "stops" else f"**{other}**"
         return f"{intended} where ${latex(self.where)}$, else {rest}"
+
+    def holds(self, loss: Loss, u: Any, v: Any, **given: Any) -> Any:
+        """Whether the push is the intended one at log-ratios `u`, `v` (nats), broadcasting.
+
+        `given` are parameters and inputs of `loss`; a numeric verdict holds at its defaults only.
+
+        >>> from dpofield.formulas.losses import LOSSES
+        >>> pushes(LOSSES["ipo"])[0].holds(LOSSES["ipo"], [4.0, 6.0], 0.0, beta=0.1)
+        array([ True, False])
+        """
+        u, v = np.broadcast_arrays(np.asarray(u, dtype=float), v)
+        if self.kind in ("always", "none"):
+            return np.full(u.shape, self.kind == "always")
+        if self.where is None:
+            low, high = self.wrong or (0.0, 0.0)
+            return (u - v < low) | (u - v > high)
+        values = resolve(loss.arguments, given, f"loss {loss.name!r}")
+        gap = numpy_function((*loss.symbols, s.h), (self.where.gts - self.where.lts,))
+        return np.asarray(gap(u, v, *values.values(), u - v)[0] > 0)
 
 
 @cache
@@ -140,7 +159,7 @@ def _wrong_margins(loss: Loss, witness: sp.Expr, intended: int) -> tuple[float, 
     return low, high
 
 
-def reading(expr: sp.Expr, positive: int) -> sp.Basic:
+def reading(expr: sp.Expr, positive: int) -> sp.Rel:
     """`expr > 0` (or `expr < 0` for `positive = -1`) with u and v on the left, the rest right.
 
     >>> reading(1 - s.beta * (s.u - s.v), 1)
@@ -197,24 +216,6 @@ def at_start(loss: Loss, **given: Any) -> tuple[float, float]:
     >>> at_start(LOSSES["dpo"], beta=0.1)
     (0.05, -0.05)
     """
-    from dpofield.formulas.parameters import resolve
-
     values = resolve(loss.arguments, given, f"loss {loss.name!r}")
     along = numpy_function(loss.symbols, loss.partials)(0.0, 0.0, *values.values())
     return float(-along[0]) + 0.0, float(-along[1]) + 0.0
-
-
-def table(losses: Iterable[Loss]) -> str:
-    """What each loss does to the field, as a Markdown table.
-
-    >>> from dpofield.formulas.losses import LOSSES
-    >>> print(table([LOSSES["dpo"]]).splitlines()[-1])
-    | DPO | $1$ | always up | always down |
-    """
-    lines = ["| loss | ratio of components | preferred | dispreferred |", "|---|---|---|---|"]
-    for loss in losses:
-        constant = tilt(loss)
-        ratio = "varies" if constant is None else f"${latex(constant)}$"
-        up, down = (push.text for push in pushes(loss))
-        lines.append(f"| {loss.title} | {ratio} | {up} | {down} |")
-    return "\n".join(lines)

@@ -110,19 +110,3 @@ TRL = (
          note="a mean over responses"),
 )  # fmt: skip
 """Every loss that TRL's pair trainers offer."""
-
-
-def trl_table() -> str:
-    """The rows as a Markdown table.
-
-    >>> print(trl_table().splitlines()[2])
-    | `DPOConfig(loss_type="sigmoid")` | DPO | sums | `label_smoothing` is ignored: no cDPO |
-    """
-    from dpofield.formulas.losses import LOSSES
-
-    lines = ["| TRL " + VERSION + " | here | reads | mind |", "|---|---|---|---|"]
-    for row in TRL:
-        chosen = ", ".join(f"{k}={v!r}".replace("'", '"') for k, v in row.setting.items())
-        title = LOSSES[row.loss].title + (", no reference" if row.free else "")
-        lines.append(f"| `{row.trainer}Config({chosen})` | {title} | {row.reads} | {row.note} |")
-    return "\n".join(lines)

@@ -161,5 +161,14 @@ class Loss:
 
     @property
     def latex(self) -> str:
-        """The loss for the page, without a left-hand side."""
-        return latex(self.expr)
+        r"""The loss for the page, without a left-hand side; `u + ref_w` is written as ell_w.
+
+        >>> from dpofield.formulas.losses import LOSSES
+        >>> print(LOSSES["sft"].latex)
+        - \frac{\ell_{w}}{n_{w}}
+        """
+        written = {
+            s.ref_w: sp.Symbol(r"\ell_{w}") - s.u,
+            s.ref_l: sp.Symbol(r"\ell_{l}") - s.v,
+        }
+        return latex(self.expr.subs(written))
