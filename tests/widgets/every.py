@@ -35,7 +35,7 @@ def room(shown, width):
     found = shown.page.evaluate(ROOM)
     reserved = found["narrow"] if width < 600 else found["wide"]
     assert found["box"] == found["root"] == reserved
-    assert found["out"] == []
+    assert found["out"] == [], found["out"]
     assert found["blocks"] == [], found["blocks"]
     assert found["page"] == width
     return found["spare"]

@@ -6,12 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dpofield.widgets.cap_explorer import CapExplorer
     from dpofield.widgets.field_explorer import FieldExplorer
     from dpofield.widgets.loss_gallery import LossGallery
 
-__all__ = ["FieldExplorer", "LossGallery"]
+__all__ = ["CapExplorer", "FieldExplorer", "LossGallery"]
 
-_MODULES = {"FieldExplorer": "field_explorer", "LossGallery": "loss_gallery"}
+_MODULES = {
+    "CapExplorer": "cap_explorer",
+    "FieldExplorer": "field_explorer",
+    "LossGallery": "loss_gallery",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
 from dpofield.field.style import PALETTE
-from dpofield.widgets import FieldExplorer, LossGallery
+from dpofield.widgets import CapExplorer, FieldExplorer, LossGallery
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
 LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
@@ -38,6 +38,15 @@ DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
         "Choose two losses and drag the dot: the blue and the orange arrow are what one small step "
         "does to the preferred and to the dispreferred response. A loss of the margin moves both "
         "by the same amount, one up and one down; the others do not.",
+    ),
+    "cap-explorer": (
+        CapExplorer,
+        "Caps and clocks of a divergence",
+        "Change the divergence in DPO and watch the conserved curve, the cap on the preferred "
+        "ratio and the clock: a stand-alone page.",
+        "Choose a divergence, then drag the start: the green line is where the flow goes, the "
+        "dashed blue line the most that the preferred ratio can reach. Change beta: only the clock "
+        "moves.",
     ),
 }
 """Figure class, title, summary and what to try, by the name of the page."""

@@ -34,7 +34,7 @@ function outside(value, { low, high, lowOpen, highOpen, meaning }) {
 // A number on a track of 44 px: `marks` are written below it, `log` spaces factors evenly.
 const SLIDER_STEPS = 400;
 
-function slider({ name, low, high, marks, log = true, take }) {
+function slider({ name, low, high, marks = [], log = true, take }) {
   const part = (value) =>
     log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   const place = (value) => SLIDER_STEPS * part(value);
@@ -45,14 +45,20 @@ function slider({ name, low, high, marks, log = true, take }) {
   const input = html("input", {
     type: "range", min: 0, max: SLIDER_STEPS, step: 1, class: "dpf-slider", "aria-label": name,
   });
-  const scale = html("div", { class: "dpf-scale", "aria-hidden": "true" }, marks.map((mark) =>
-    html("span", { style: `left:${(100 * place(mark)) / SLIDER_STEPS}%` }, brief(mark))));
+  const scale = html("div", { class: "dpf-scale", "aria-hidden": "true" });
+  // Another reach: for a number whose end depends on the others.
+  const reach = (from, to, at) => {
+    [low, high] = [from, to];
+    scale.replaceChildren(...at.map((mark) =>
+      html("span", { style: `left:${(100 * place(mark)) / SLIDER_STEPS}%` }, brief(mark))));
+  };
+  reach(low, high, marks);
   input.addEventListener("input", () => take(value(Number(input.value))));
   const show = (now) => {
     input.value = Math.round(place(now));
     input.setAttribute("aria-valuetext", brief(now));
   };
-  return { node: box("dpf-track", input, scale), input, show };
+  return { node: box("dpf-track", input, scale), input, show, reach };
 }
 
 // The same number to slide and to type: label, track, text field. `label` is written, `name` read
@@ -65,7 +71,7 @@ function numberRow({ id, role, label, name = spoken(label), low, high, marks, lo
     field.show(value);
     track.show(value);
   };
-  return { node: box("dpf-numberrow", field.label, track.node, field.input), field, track, show };
+  return { node: box(`dpf-numberrow dpf-${role}`, field.label, track.node, field.input), field, track, show };
 }
 
 // One of several: `options` are { value, label }.
@@ -144,8 +150,8 @@ function listenToPointer(plot, handle, frame, moveTo) {
     return [x, y];
   };
   const inPlot = ([x, y]) => {
-    const { left, top, side } = frame();
-    return x >= left && x <= left + side && y >= top && y <= top + side;
+    const { left, top, side, rise } = frame();
+    return x >= left && x <= left + side && y >= top && y <= top + rise;
   };
   const go = (event) => {
     const [x, y] = place(event);

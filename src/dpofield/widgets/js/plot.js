@@ -9,15 +9,16 @@ function ticks(low, high, about = 5) {
   return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-// A square plot area: data [low, high]^2 to SVG units, y upwards.
-function square({ left, top, side }, [low, high]) {
+// A plot area: data [low, high] x [bottom, ceiling] to SVG units, y upwards; square without `rise`.
+function square({ left, top, side, rise = side }, [low, high], [bottom, ceiling] = [low, high]) {
   const unit = side / (high - low);
+  const yUnit = rise / (ceiling - bottom);
   return {
-    left, top, side, low, high, unit,
+    left, top, side, rise, low, high, bottom, ceiling, unit,
     x: (a) => left + (a - low) * unit,
-    y: (b) => top + side - (b - low) * unit,
-    data: (x, y) => [low + (x - left) / unit, low + (top + side - y) / unit],
-    holds: (a, b) => a >= low && a <= high && b >= low && b <= high,
+    y: (b) => top + rise - (b - bottom) * yUnit,
+    data: (x, y) => [low + (x - left) / unit, bottom + (top + rise - y) / yUnit],
+    holds: (a, b) => a >= low && a <= high && b >= bottom && b <= ceiling,
   };
 }
 
@@ -38,37 +39,44 @@ function arrow(x, y, dx, dy, head) {
   return `M${short(x)} ${short(y)}L${tip}M${left}L${tip}L${right}`;
 }
 
-
 // A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is drawn within the
-// frame, `above` over all of it. A redraw only changes attributes and texts.
-function plane({ id, left, top, side, size, label, inside, above }) {
+// frame, `above` over all of it. `rise` and `tall` are the heights of the plot area and of the
+// picture where these are no squares; `tones` colour the two axis labels.
+function plane({
+  id, left, top, side, rise = side, size, tall = size, label, inside, above,
+  tones = ["preferred", "dispreferred"],
+}) {
+  const [tone, yTone] = tones.map((name) => `dpf-axis dpf-${name}`);
   const part = {
     gridlines: svg("path", { class: "dpf-gridlines" }),
     frame: svg("path", { class: "dpf-frame" }),
     xTicks: svg("g", { class: "dpf-ticks", "text-anchor": "middle" }),
     yTicks: svg("g", { class: "dpf-ticks", "text-anchor": "end" }),
-    xLabel: svg("text", { x: left + side / 2, y: size - 8, class: "dpf-axis dpf-preferred" }),
+    xLabel: svg("text", { x: left + side / 2, y: tall - 8, class: tone }),
     yLabel: svg("text", {
-      transform: `translate(14 ${top + side / 2}) rotate(-90)`, class: "dpf-axis dpf-dispreferred",
+      transform: `translate(14 ${top + rise / 2}) rotate(-90)`, class: yTone,
     }),
   };
   const clip = svg("clipPath", { id: `${id}-clip` },
-    svg("rect", { x: left, y: top, width: side, height: side }));
+    svg("rect", { x: left, y: top, width: side, height: rise }));
   const node = svg("svg", {
-    viewBox: `0 0 ${size} ${size}`, class: "dpf-plot", role: "group", "aria-label": label,
+    viewBox: `0 0 ${size} ${tall}`, class: "dpf-plot", role: "group", "aria-label": label,
+    style: `aspect-ratio: ${size} / ${tall}`,
   },
   svg("defs", {}, clip), part.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, inside),
   part.frame, part.xTicks, part.yTicks, part.xLabel, part.yLabel, above);
 
   const axes = (frame, xWords, yWords) => {
-    const marks = ticks(frame.low, frame.high);
-    const lines = marks.map((m) =>
-      `M${short(frame.x(m))} ${top}v${side}M${left} ${short(frame.y(m))}h${side}`);
+    const [marks, yMarks] = [ticks(frame.low, frame.high), ticks(frame.bottom, frame.ceiling)];
+    const lines = [
+      ...marks.map((m) => `M${short(frame.x(m))} ${top}v${rise}`),
+      ...yMarks.map((m) => `M${left} ${short(frame.y(m))}h${side}`),
+    ];
     part.gridlines.setAttribute("d", lines.join(""));
-    part.frame.setAttribute("d", `M${left} ${top}v${side}h${side}`);
+    part.frame.setAttribute("d", `M${left} ${top}v${rise}h${side}`);
     part.xTicks.replaceChildren(...marks.map((m) =>
-      svg("text", { x: short(frame.x(m)), y: top + side + 18 }, brief(m))));
-    part.yTicks.replaceChildren(...marks.map((m) =>
+      svg("text", { x: short(frame.x(m)), y: top + rise + 18 }, brief(m))));
+    part.yTicks.replaceChildren(...yMarks.map((m) =>
       svg("text", { x: left - 8, y: short(frame.y(m) + 4) }, brief(m))));
     part.xLabel.replaceChildren(...svgLabel(xWords));
     part.yLabel.replaceChildren(...svgLabel(yWords));

@@ -1,0 +1,79 @@
+"""The cap explorer: what a divergence does to the flow, its end and its clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+import traitlets
+
+from dpofield.formulas import CHARTS
+from dpofield.formulas.divergences import ALPHA, DIVERGENCES
+from dpofield.formulas.losses.core import BETA
+from dpofield.formulas.parameters import Parameter, check_interval
+from dpofield.widgets.cap_formulas import formulas_js
+from dpofield.widgets.figure import Figure, css, esm, facts
+
+TIME = Parameter(
+    "time",
+    sp.Symbol("t"),
+    0.0,
+    sp.Interval(0, 10**9),
+    "the clock of this figure runs from 0 to 1e9",
+)
+
+
+class CapExplorer(Figure):
+    """DPO with any divergence in the plane of ratios: the conserved curve, the cap, the clock.
+
+    `divergence` is a name of `dpofield.formulas.divergences.DIVERGENCES`; `alpha` counts where it
+    is "alpha". `a` and `b` are the start's ratios x1 and x2, `beta` the strength of the penalty,
+    and `time` >= 0 marks a moment on the flow from there. All follow the reader's hand where there
+    is a kernel.
+
+    Raises `traitlets.TraitError` for an unknown divergence and values out of range.
+
+    >>> caps = CapExplorer("chi2", beta=0.5)
+    >>> caps.a = 0
+    Traceback (most recent call last):
+    ...
+    traitlets.traitlets.TraitError: a = 0.0 is outside (0, oo): a probability ratio is positive \
+and finite
+    """
+
+    _esm = esm(
+        formulas_js(),
+        "cap_path.js",
+        "cap_explorer.js",
+        ALPHA=facts(ALPHA),
+        BETA=facts(BETA),
+        TIME=facts(TIME),
+        RATIO_MEANING=CHARTS["ratio"].domain_meaning,
+    )
+    _css = css("cap_explorer.css")
+
+    divergence = traitlets.Enum(tuple(DIVERGENCES), default_value="reverse_kl").tag(sync=True)
+    alpha = traitlets.Float(ALPHA.default).tag(sync=True)
+    beta = traitlets.Float(BETA.default).tag(sync=True)
+    a = traitlets.Float(1.0).tag(sync=True)
+    b = traitlets.Float(1.0).tag(sync=True)
+    time = traitlets.Float(0.0).tag(sync=True)
+    _height = traitlets.Int(786).tag(sync=True)
+    _height_narrow = traitlets.Int(1428).tag(sync=True)
+
+    def __init__(self, divergence: str = "reverse_kl", **kwargs: Any) -> None:
+        super().__init__(divergence=divergence, **kwargs)
+
+    @traitlets.validate("alpha", "beta", "time")  # type: ignore[untyped-decorator]
+    def _check_parameter(self, proposal: Any) -> float:
+        parameter = {p.name: p for p in (ALPHA, BETA, TIME)}[proposal["trait"].name]
+        return float(self.checked(parameter.check, proposal))
+
+    @traitlets.validate("a", "b")  # type: ignore[untyped-decorator]
+    def _check_start(self, proposal: Any) -> float:
+        chart, name = CHARTS["ratio"], proposal["trait"].name
+
+        def check(value: float) -> None:
+            check_interval(name, value, chart.domain, chart.domain_meaning)
+
+        return float(self.checked(check, proposal))

@@ -1,0 +1,257 @@
+// The cap explorer: the plane of ratios and the course of time. State lives in the traits;
+// everything drawn is worked out from them. Joined behind cap_path.js.
+
+const PLANE = { left: 46, top: 8, side: 284, size: 340 };
+const COURSE = { left: 46, top: 8, side: 284, rise: 192, size: 340, tall: 248 };
+const GRID = 13; // arrows a side
+const WINDOW = 2.2;
+const SNAP = 0.005;
+const BOTH = ["a", "b"];
+const READOUTS = [
+  { key: "along", label: "$∂L/∂x_1$", tone: "dpf-preferred" },
+  { key: "across", label: "$∂L/∂x_2$", tone: "dpf-dispreferred" },
+  { key: "factor", label: "$|∂L/∂x_1| / |∂L/∂x_2|$" },
+  { key: "seconds", label: "$f″(x_1) / f″(x_2)$" },
+  { key: "conserved", label: "conserved $I(x_1) + I(x_2)$" },
+  { key: "loss", label: "loss $L$ (nats)" },
+  { key: "cap", label: "cap on $x_1$", tone: "dpf-preferred" },
+  { key: "end", label: "$x_2$ is 0 at time", tone: "dpf-dispreferred" },
+  { key: "aThen", label: "$x_1$ at time $t$", tone: "dpf-preferred" },
+  { key: "bThen", label: "$x_2$ at time $t$", tone: "dpf-dispreferred" },
+];
+
+// Everything worked out from the state.
+function solve({ divergence, alpha, beta, a, b, time }) {
+  const law = lawOf(divergence, beta, alpha);
+  const curve = curveOf(law, a, b);
+  const clock = clockOf(law, curve, a, b);
+  const [loss, along, across] = law.field(a, b);
+  const [first, second] = [law.one(a)[1], law.one(b)[1]];
+  const [aThen, bThen] = momentOf(law, curve, clock, time);
+  return {
+    law, curve, clock, loss, along, across, factor: Math.abs(along) / Math.abs(across),
+    seconds: first / second, conserved: curve.total, cap: curve.cap, end: clock.end, aThen, bThen,
+  };
+}
+
+const capWords = ({ cap }) => (Number.isFinite(cap) ? cap : "none");
+const endWords = ({ end, law }) =>
+  Number.isFinite(end) ? end : law.reaches ? "too late" : "never";
+
+function verdict({ cap, end, law }) {
+  const first = Number.isFinite(cap) ? `$x_1$ can never pass ${brief(cap)}` : "$x_1$ has no cap";
+  const second = Number.isFinite(end) ? `$x_2$ is gone at time ${brief(end)}.`
+    : law.reaches ? "$x_2$ reaches 0, later than numbers go."
+      : "$x_2$ never quite reaches 0.";
+  return `From here ${first}, and ${second}`;
+}
+
+// How far the time axis goes: past the end, or well into the time in which x2 only creeps.
+function horizon({ nodes, end }) {
+  if (Number.isFinite(end)) return 1.15 * end;
+  const tenth = nodes.find((node) => node.b <= 0.1 * nodes[0].b)?.t ?? Infinity;
+  return Math.min(2.5 * tenth, nodes.at(-1).t);
+}
+
+class Caps extends Figure {
+  static kind = "caps";
+  static traits = ["divergence", "alpha", "beta", "a", "b", "time"];
+
+  build() {
+    const { id } = this;
+    this.kinds = choices({
+      id, role: "kinds", legend: "Divergence",
+      options: DIVERGENCES.map(({ name, title }) => ({ value: name, label: title })),
+      take: (divergence) => this.change({ divergence }),
+    });
+    const row = (parameter, more) => numberRow({
+      id, role: parameter.name, label: parameter.label, name: parameter.name, ...more,
+      take: (value, text) => this.takeNumber(parameter, value, text),
+    });
+    this.alpha = row(ALPHA, { low: -1, high: 4, marks: [-1, 0, 1, 2, 3, 4], log: false });
+    this.beta = row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
+    this.time = row({ ...TIME, label: "time $t$" }, { low: 0, high: 1, log: false });
+    const fields = BOTH.map((role, i) => {
+      const parameter = {
+        name: role, low: 0, high: null, lowOpen: true, meaning: RATIO_MEANING,
+      };
+      const take = (value, text) => this.takeNumber(parameter, value, text);
+      const field = numberField({ id, role, take });
+      field.label.append(...htmlLabel(`start $x_${i + 1}$`));
+      return field;
+    });
+    this.fields = { a: fields[0], b: fields[1] };
+    this.plot = this.buildPlane();
+    this.course = this.buildCourse();
+    this.readouts = readouts(READOUTS);
+    return [
+      this.kinds.node, this.alpha.node, this.beta.node, this.plot.node, this.course.node,
+      box("dpf-starts", ...fields.map(({ label, input }) => box("dpf-field", label, input)),
+        button("Reset", () => this.reset())),
+      this.time.node, this.words, this.readouts.node,
+    ];
+  }
+
+  buildPlane() {
+    const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
+    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    part.capText = svg("text", { class: "dpf-note dpf-halo", "text-anchor": "end" });
+    const { node, axes } = plane({
+      id: `${this.id}-plane`, ...PLANE,
+      label: "Ratios: the field, the conserved curve and the cap, with a start that can be moved",
+      inside: [...part.arrows, path("cap"), path("level"), path("flow")],
+      above: [...part.reference.nodes, part.capText, path("now"), path("stepAcross"),
+        path("stepAlong"), part.handle],
+    });
+    return { node, axes, part };
+  }
+
+  buildCourse() {
+    const part = {};
+    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    part.texts = ["preferred", "dispreferred"].map((tone, i) =>
+      svg("text", { class: `dpf-note dpf-halo dpf-${tone}`, "text-anchor": "end" },
+        svgLabel(`$x_${i + 1}$`)));
+    const { node, axes } = plane({
+      id: `${this.id}-course`, ...COURSE, tones: ["plain", "plain"],
+      label: "Both ratios over time",
+      inside: [path("cap"), path("moment"), path("rising"), path("falling")],
+      above: part.texts,
+    });
+    return { node, axes, part };
+  }
+
+  // -- what a reader does --
+
+  listen() {
+    const { node, part: { handle } } = this.plot;
+    this.held = listenToPointer(node, handle, () => this.frame, (a, b) => this.moveTo(a, b));
+    listenToKeys(handle, (...step) => this.step(...step), () => this.change({ a: 1, b: 1 }));
+  }
+
+  takeNumber(parameter, value, text) {
+    const { name } = parameter;
+    const why = outside(value, parameter);
+    if (why) return this.refuse(text, why, this.shownOf(name));
+    this.change(name === "alpha" ? { divergence: "alpha", alpha: value } : { [name]: value });
+    return "";
+  }
+
+  // A named divergence stands at its own alpha, if it has one.
+  shownOf(name) {
+    const values = this.values();
+    return name === "alpha" ? BY_NAME[values.divergence].alpha ?? values.alpha : values[name];
+  }
+
+  moveTo(p, q) {
+    const { a, b } = this.values();
+    const tidy = (c) => {
+      const within = Math.min(this.frame.high, Math.max(SNAP, c));
+      return Number((Math.round(within / SNAP) * SNAP).toPrecision(12));
+    };
+    const [na, nb] = [tidy(p), tidy(q)];
+    if (na !== a || nb !== b) this.change({ a: na, b: nb });
+  }
+
+  step(right, up, fast) {
+    const { a, b } = this.values();
+    const size = SNAP * (fast ? 20 : 4);
+    this.moveTo(a + right * size, b + up * size);
+  }
+
+  // -- what is shown --
+
+  draw() {
+    const state = this.values();
+    const { a, b, beta, time } = state;
+    const n = solve(state);
+    // The window stays under a held pointer, or the start would jump away from it.
+    if (!this.held?.()) {
+      let high = WINDOW;
+      while (Math.max(a, b) > high) high *= 2;
+      if (this.frame?.high !== high) {
+        this.frame = square(PLANE, [0, high]);
+        this.plot.axes(this.frame, "preferred: ratio $x_1$", "dispreferred: ratio $x_2$");
+      }
+    }
+    this.drawPlane(n, state);
+    this.drawCourse(n, time);
+    this.kinds.show(state.divergence);
+    this.alpha.show(this.shownOf("alpha"));
+    this.beta.show(beta);
+    this.fields.a.show(a);
+    this.fields.b.show(b);
+    this.readouts.show({ ...n, cap: capWords(n), end: endWords(n) });
+    this.sentence.replaceChildren(html("strong", {}, ...htmlLabel(verdict(n))), " ",
+      ...htmlLabel("$beta$ moves the clock, not the curve and not the cap."));
+  }
+
+  drawPlane(n, { a, b }) {
+    const { frame, plot: { part } } = this;
+    const inPlot = ([p, q]) => [frame.x(p), frame.y(q)];
+    drawArrows(part.arrows, frame, GRID, (p, q) => {
+      const [, along, across] = n.law.field(p, q);
+      return [-along, -across];
+    });
+    const { ahead, back } = linesOf(n.law, n.curve, a, b, frame.high);
+    part.flow.setAttribute("d", polyline(ahead.map(inPlot)));
+    part.level.setAttribute("d", polyline(back.map(inPlot)));
+    const [x, y] = inPlot([a, b]);
+    const edge = frame.x(Math.min(n.cap, 2 * frame.high));
+    part.cap.setAttribute("d", `M${short(edge)} ${PLANE.top}v${PLANE.side}`);
+    const inside = n.cap <= frame.high;
+    part.capText.textContent = Number.isFinite(n.cap)
+      ? `cap ${brief(n.cap)}${inside ? "" : ", beyond the picture"}` : "no cap";
+    part.capText.setAttribute("x", short(inside ? Math.max(edge - 5, PLANE.left + 70)
+      : PLANE.left + PLANE.side - 5));
+    part.capText.setAttribute("y", PLANE.top + 16);
+    const [nx, ny] = inPlot([n.aThen, n.bThen]);
+    const here = frame.holds(n.aThen, n.bThen);
+    part.now.setAttribute("d", here ? `M${short(nx - 5)} ${short(ny)}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0` : "");
+    part.reference.show(frame.x(1), frame.y(1), x, y);
+    drawStep([part.stepAlong, part.stepAcross], x, y, [-n.along, -n.across], 48);
+    placeHandle(part.handle, [x, y], frame, "Start: x 1 and x 2", a,
+      `x 1 ${brief(a)}, x 2 ${brief(b)}`);
+  }
+
+  drawCourse({ clock, cap, law, curve }, time) {
+    const { part, axes } = this.course;
+    const last = horizon(clock);
+    const { nodes } = clock;
+    const top = Math.min(Number.isFinite(cap) ? cap : Infinity,
+      momentOf(law, curve, clock, last)[0]);
+    const ceiling = 1.08 * Math.max(top, nodes[0].b, nodes[0].a);
+    const frame = square(COURSE, [0, last], [0, ceiling]);
+    axes(frame, "time $t$", "ratios $x_1$, $x_2$");
+    this.time.track.reach(0, last, ticks(0, last, 4));
+    this.time.show(time);
+    const seen = nodes.filter((node) => node.t < last);
+    const end = momentOf(law, curve, clock, last);
+    const stops = Number.isFinite(clock.end) ? [{ t: clock.end, a: cap, b: 0 }] : [];
+    const course = [...seen, ...stops, { t: last, a: end[0], b: end[1] }];
+    const line = (key) => polyline(course.map((p) => [frame.x(p.t), frame.y(p[key])]));
+    part.rising.setAttribute("d", line("a"));
+    part.falling.setAttribute("d", line("b"));
+    const level = frame.y(cap);
+    part.cap.setAttribute("d", Number.isFinite(cap) && cap < ceiling
+      ? `M${COURSE.left} ${short(level)}h${COURSE.side}` : "");
+    const x = frame.x(Math.min(time, last));
+    part.moment.setAttribute("d", `M${short(x)} ${COURSE.top}v${COURSE.rise}`);
+    part.texts.forEach((text, i) => {
+      const y = frame.y(end[i]);
+      text.setAttribute("x", COURSE.left + COURSE.side - 4);
+      text.setAttribute("y", short(i === 0 ? y + 18 : y - 8));
+    });
+  }
+
+  say() {
+    const state = this.values();
+    const n = solve(state);
+    return `${n.law.title}. ${spoken(verdict(n))} beta ${brief(state.beta)}, x 1 ${brief(state.a)}, x 2 ${brief(state.b)}. ` +
+      `Partial derivatives ${brief(n.along)} and ${brief(n.across)}, ratio of sizes ` +
+      `${brief(n.factor)}. At time ${brief(state.time)} x 1 is ${brief(n.aThen)} and x 2 ${brief(n.bThen)}.`;
+  }
+}
+
+export { solve };
+export default anywidget(Caps);

@@ -1,0 +1,125 @@
+// The mathematics of the cap explorer: only calls to the printed functions, roots and integrals.
+// Joined behind the printed divergences.
+
+const BY_NAME = Object.fromEntries(DIVERGENCES.map((d) => [d.name, d]));
+
+// A divergence at its alpha and beta: functions of the ratios alone.
+function lawOf(name, beta, alpha) {
+  const d = BY_NAME[name];
+  return {
+    name, title: d.title,
+    field: (a, b) => d.field(a, b, beta, alpha),
+    one: (c) => d.one(c, alpha),
+    reaches: d.reaches(beta, alpha)[0] === 1,
+  };
+}
+
+// The c with I(c) = target, by Newton between bounds; Infinity where there is none.
+function inverse(one, target, guess) {
+  let [low, high] = [0, Infinity];
+  let at = guess;
+  for (let i = 0; i < 200; i += 1) {
+    const [value, second] = one(at);
+    if (value < target) low = at;
+    else high = at;
+    let next = at - (value - target) * second; // I' = 1/f''
+    if (!(next > low && next < high)) next = high === Infinity ? 2 * at : (low + high) / 2;
+    if (Math.abs(next - at) <= 4e-16 * at) return next;
+    if (next > 1e300) return Infinity;
+    at = next;
+  }
+  return at;
+}
+
+// The conserved curve through a start: the partner of each coordinate on it, and the cap on x1.
+function curveOf(law, a, b) {
+  const total = law.one(a)[0] + law.one(b)[0];
+  const least = law.one(0)[0];
+  const partner = (c, guess) => inverse(law.one, total - law.one(c)[0], guess);
+  const cap = Number.isFinite(least) ? inverse(law.one, total - least, a) : Infinity;
+  return { total, least, partner, cap };
+}
+
+// Points of the curve: from the start to x2 = 0, and back to where x1 = 0 or the window ends.
+function linesOf(law, { total, least, partner, cap }, a, b, high) {
+  const ahead = [[a, b]];
+  for (let i = 1; i <= 110; i += 1) {
+    const c = b * (i < 80 ? 1 - i / 80 : 2 ** (79 - i) / 80);
+    ahead.push([partner(c, ahead.at(-1)[0]), c]);
+    if (ahead.at(-1)[0] > 2 * high) break;
+  }
+  if (Number.isFinite(cap) && ahead.at(-1)[0] <= 2 * high) ahead.push([cap, 0]);
+  const back = [[a, b]];
+  for (let i = 1; i <= 80; i += 1) {
+    const c = a * (1 - i / 80);
+    const rest = total - law.one(c)[0];
+    if (!Number.isFinite(rest) || rest <= least) break;
+    back.push([c, partner(c, back.at(-1)[1])]);
+    if (back.at(-1)[1] > 2 * high) break;
+  }
+  return { ahead, back: back.reverse() };
+}
+
+// The time along the flow: nodes { t, a, b, h } with x2 falling by e^-h to the next, and the time of
+// x2 = 0. Time is integrated over log x2 by Gauss-Legendre, in steps that two halves confirm; after
+// the last node what is left falls like a power of x2.
+const GAUSS = [[1 - Math.sqrt(0.6), 5 / 18], [1, 8 / 18], [1 + Math.sqrt(0.6), 5 / 18]];
+const DEEP = 1e-290; // of what float64 can hold
+const CLOSE = 1e-10; // the two halves of a step to the whole
+
+const down = (c, h) => c * 2 ** (-h * Math.LOG2E);
+
+// Time per unit of log x2, where x2 = c and x1 is about `guess`.
+function paceAt(law, curve, c, guess) {
+  const p = curve.partner(c, guess);
+  return c / law.field(p, c)[2];
+}
+
+const elapsed = (law, curve, { a, b }, h) => GAUSS.reduce((sum, [place, weight]) =>
+  sum + weight * h * paceAt(law, curve, down(b, (h * place) / 2), a), 0);
+
+function clockOf(law, curve, a, b) {
+  const nodes = [];
+  let node = { t: 0, a, b };
+  let h = 0.1;
+  while (node.b > DEEP) {
+    const half = elapsed(law, curve, node, h / 2);
+    const c = down(node.b, h / 2);
+    const middle = { a: curve.partner(c, node.a), b: c };
+    const gained = half + elapsed(law, curve, middle, h / 2);
+    const missed = Math.abs(gained - elapsed(law, curve, node, h)) / (node.t + gained);
+    if (!(missed < CLOSE) && h > 1e-4) {
+      h /= 2;
+      continue;
+    }
+    nodes.push({ ...node, h });
+    const ended = law.reaches ? gained < 1e-17 * node.t
+      : node.t > TIME.high || node.b < 1e-9 * b;
+    if (ended || !Number.isFinite(node.t + gained)) break;
+    const next = down(node.b, h);
+    node = { t: node.t + gained, a: curve.partner(next, middle.a), b: next };
+    if (missed < CLOSE / 60) h = Math.min(1.7 * h, 20);
+  }
+  if (!law.reaches || !Number.isFinite(nodes.at(-1).t)) return { nodes, end: Infinity };
+  const { t, a: last, b: d } = nodes.at(-1);
+  const [whole, half] = [d, d / 2].map((c) => paceAt(law, curve, c, last));
+  const power = Math.log2(whole / half);
+  return { nodes, end: power > 0 ? t + whole / power : Infinity };
+}
+
+// Where the flow is at a time: between two nodes by halving.
+function momentOf(law, curve, { nodes, end }, time) {
+  if (time >= end) return [curve.cap, 0];
+  const late = nodes.findIndex((node) => node.t > time);
+  const from = nodes.at(late === -1 ? -1 : late - 1);
+  let [low, high] = [0, from.h];
+  for (let i = 0; i < 60; i += 1) {
+    const middle = (low + high) / 2;
+    if (from.t + elapsed(law, curve, from, middle) < time) low = middle;
+    else high = middle;
+  }
+  const c = down(from.b, high);
+  return [curve.partner(c, from.a), c];
+}
+
+export { clockOf, curveOf, lawOf, momentOf };
