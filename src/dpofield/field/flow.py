@@ -6,6 +6,7 @@ the speed goes to infinity (beta < 1) or to 0 (beta > 1) while the curve itself 
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,8 @@ EDGE = 1e-9
 """A coordinate with a lower bound counts as extinct this far above it."""
 TINY = 1e-280
 """A gradient below this counts as vanished: float64 holds neither its digits nor its clock."""
+PATIENCE = 50_000
+"""Evaluations of the field after which a flow is given up: a usual one needs some thousands."""
 AHEAD = 1e-9
 """How far ahead a flow looks for a gradient that turns: by arc length no step leads past a zero."""
 
@@ -62,7 +65,8 @@ def flow(
     """Follow `-gradient` from `start` until `time`, `length` or the edge of the chart.
 
     Integrator: SciPy's DOP853 on (a, b, t) by arc length. `params` and errors as in
-    `field.gradient`; `ValueError` too when `time` or `length` is not positive.
+    `field.gradient`; `ValueError` too when `time` or `length` is not positive, `RuntimeError` when
+    the line creeps along a valley that the integrator cannot follow that far.
 
     >>> line = flow("dpo", "ratio", beta=1.0)
     >>> line.stopped, round(float(line.t[-1]), 3), round(float(line.a[-1]), 4)
@@ -79,7 +83,14 @@ def flow(
         along_a, along_b = evaluate(exprs, loss, chart, inside[0], inside[1], given)
         return float(along_a), float(along_b)
 
-    def direction(_s: float, state: Array) -> list[float]:
+    asked = itertools.count()
+
+    def direction(s: float, state: Array) -> list[float]:
+        if next(asked) > PATIENCE:
+            raise RuntimeError(
+                f"flow of {loss.name!r} from {start} has become too stiff at length {s:.3g}: it "
+                f"creeps along a valley; ask for less with length="
+            )
         along_a, along_b = slopes(state)
         speed = max(float(np.hypot(along_a, along_b)), TINY)
         return [-along_a / speed, -along_b / speed, 1.0 / speed]
