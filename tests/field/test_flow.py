@@ -107,5 +107,5 @@ def test_a_valley_that_is_too_stiff_is_an_error_and_no_endless_loop():
     slower: a caller gets a line for a modest length, and a word instead of a hang beyond."""
     line = flow("nca", "log-ratio", (0.0, 0.0), beta=0.1, length=20.0)
     assert line.a[-1] < np.log(2) / 0.1
-    with pytest.raises(RuntimeError, match="'nca' .* too stiff at length .*length="):
+    with pytest.raises(RuntimeError, match=r"'nca' .* too stiff at length .*length="):
         flow("nca", "log-ratio", (0.0, 0.0), beta=0.1, length=500.0)
