@@ -13,12 +13,14 @@ from dpofield.formulas.theorems import (
     charts_of_a_loss,
     geometry,
     margin_clock,
+    motion,
     paper,
     setting,
     softmax,
+    zoo,
 )
 
-_PARTS = (setting, paper, geometry, charts_of_a_loss, margin_clock, softmax)
+_PARTS = (setting, paper, geometry, charts_of_a_loss, margin_clock, softmax, motion, zoo)
 
 THEOREMS: MappingProxyType[str, Derivation] = MappingProxyType(
     {proof.id: proof for part in _PARTS for proof in part.PROOFS}

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dpofield.formulas import THEOREMS
-from dpofield.ledger.checks import charts, field, softmax, training
+from dpofield.ledger.checks import charts, field, motion, softmax, training, zoo
 
 Check = Callable[[], str]
 
@@ -29,7 +29,9 @@ CHECKS: dict[str, Check] = {
     **{f"derivation {name}": partial(derivation, name) for name in THEOREMS},
     **charts.CHECKS,
     **field.CHECKS,
+    **motion.CHECKS,
     **softmax.CHECKS,
     **training.CHECKS,
+    **zoo.CHECKS,
 }
 """Every check by the name that claims use."""

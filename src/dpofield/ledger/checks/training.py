@@ -72,7 +72,7 @@ def one_small_step() -> str:
     model, tokenizer = sft_checkpoint("weak", progress=False)
     model = copy.deepcopy(model).double()
     pair = encode(tokenizer, World().pairs(1, seed=1, edit_distance=1))
-    start, K, beta = reference_logprobs(model, pair), gram(model, pair), 0.1
+    start, K, beta = reference_logprobs(model, pair), gram(model, pair, progress=False), 0.1
     misses = []
     for eta in (1e-4, 1e-5):
         predicted = eta * beta / 2 * np.array([K.ww - K.wl, K.wl - K.ll]).ravel()

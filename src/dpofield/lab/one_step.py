@@ -1,0 +1,120 @@
+"""One gradient step, taken and observed: what the law of motion is held against.
+
+Small steps need a float64 model. A Llama of `transformers` computes its norms and rotations in
+float32 whatever its weights are, so there the change over a very small step is mostly rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.func import functional_call
+from tqdm.auto import tqdm
+
+from dpofield.formulas import LOSSES
+from dpofield.lab.kernel import trained
+from dpofield.lab.logprobs import Batch, pair_logprobs, sequence_logprobs
+from dpofield.lab.model import CausalLM
+
+
+def steps_alone(
+    model: CausalLM,
+    pairs: Batch,
+    lrs: Sequence[float],
+    *,
+    reference: Tensor | None = None,
+    loss: str = "dpo",
+    progress: bool = True,
+    **params: Any,
+) -> NDArray[np.float64]:
+    """Observed change of both log-probabilities, in nats, when each pair steps alone.
+
+    For each of N pairs and each of S step sizes, one step of gradient descent on that pair's loss,
+    from the same weights: (S, 2, N), preferred first. The model is left as it was. `reference`
+    (2 N,) holds reference log-probabilities; without it the model itself is the reference, as at
+    the start of training. `params` are the loss's.
+
+    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.model import small_gpt2
+    >>> from dpofield.lab.tokenizer import word_tokenizer
+    >>> from dpofield.lab.world import World
+    >>> pairs = encode(word_tokenizer(), World().pairs(2, seed=0))
+    >>> change = steps_alone(small_gpt2(seed=0).double(), pairs, [1e-4], progress=False)
+    >>> change.shape, bool((change[0, 0] > change[0, 1]).all())
+    ((1, 2, 2), True)
+    """
+    n, start = len(pairs) // 2, trained(model)
+    found = np.empty((len(lrs), 2, n))
+    for i in tqdm(range(n), desc="steps", disable=not progress, leave=False, delay=1):
+        pair = pairs.pairs(torch.tensor([i]))
+        before = torch.cat(pair_logprobs(model, pair))
+        past = before.detach() if reference is None else reference[[i, i + n]]
+        u, v = (before - past).chunk(2)
+        value = LOSSES[loss].torch(u, v, **params).sum()
+        slope = torch.autograd.grad(value, list(start.values()))
+        for s, lr in enumerate(lrs):
+            after = _moved(model, dict(zip(start, slope, strict=True)), lr, pair)
+            found[s, :, i] = (after - before.detach()).cpu()
+    return found
+
+
+@torch.no_grad()
+def _moved(model: CausalLM, slope: dict[str, Tensor], lr: float, pair: Batch) -> Tensor:
+    """Both log-probabilities of a pair after theta -> theta - lr * slope."""
+    weights = {name: p - lr * slope[name] for name, p in trained(model).items()}
+
+    def stepped(**inputs: Any) -> Any:
+        return functional_call(model, weights, (), inputs)
+
+    return torch.cat(pair_logprobs(stepped, pair))  # type: ignore[arg-type]
+
+
+class Change(NamedTuple):
+    """What a move of the weights did to each row's log-probability, in nats, (R,) each.
+
+    `total` is the change. `concave`, never positive, is the part of it that the concavity of
+    log-softmax in its logits takes: minus the sum over tokens of log E exp(dz) - E dz, mean under
+    the old policy, which is half the variance of dz to second order. What is left is linear in dz.
+    """
+
+    total: NDArray[np.float64]
+    concave: NDArray[np.float64]
+
+
+@torch.no_grad()
+def change(before: CausalLM, after: CausalLM, rows: Batch) -> Change:
+    """Log-probabilities of each row under two models, compared, and split at the softmax.
+
+    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.model import small_gpt2
+    >>> from dpofield.lab.tokenizer import word_tokenizer
+    >>> from dpofield.lab.world import World
+    >>> pairs = encode(word_tokenizer(), World().pairs(2, seed=0))
+    >>> found = change(small_gpt2(seed=0), small_gpt2(seed=1), pairs)
+    >>> found.total.shape, bool((found.concave < 0).all())
+    ((4,), True)
+    """
+    (start, old), (end, new) = (_with_logits(model, rows) for model in (before, after))
+    old, moved = old.double().log_softmax(dim=-1), new.double() - old.double()
+    gap = (old + moved).logsumexp(dim=-1) - (old.exp() * moved).sum(dim=-1)
+    scored = rows.response_mask[:, -gap.shape[1] :]
+    concave = -torch.where(scored, gap, 0.0).sum(dim=1)
+    return Change((end - start).double().cpu().numpy(), concave.cpu().numpy())
+
+
+def _with_logits(model: CausalLM, rows: Batch) -> tuple[Tensor, Tensor]:
+    """log pi of each row, (R,), and the logits that predict its last T columns, (R, T, V)."""
+    seen: list[Tensor] = []
+
+    def recorded(**inputs: Any) -> Any:
+        outputs = model(**inputs)
+        seen.append(outputs.logits[:, :-1])
+        return outputs
+
+    parts = (rows.input_ids, rows.attention_mask, rows.response_mask)
+    return sequence_logprobs(recorded, *parts), seen[0]  # type: ignore[arg-type]
