@@ -8,7 +8,7 @@ numerically and says so.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -88,7 +88,10 @@ def pushes(loss: Loss) -> tuple[Push, Push]:
     >>> pushes(LOSSES["nca"])[0].text
     'up where $u < \\\\frac{\\\\log 2}{\\\\beta}$, else **down**'
     """
-    return _push(loss, 0), _push(loss, 1)
+    first = _push(loss, 0)
+    if loss.margin_only:  # then the components are opposite, which has been proved
+        return first, replace(first, response="dispreferred")
+    return first, _push(loss, 1)
 
 
 def _push(loss: Loss, which: int) -> Push:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 VERSION = "1.16.0"
 """The TRL that the rows describe; the tests refuse another one."""
 
-SUM, MEAN = "sums", "means per token"
+SUM, MEAN = "sums", "means"
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class Row:
     """A setting of one of TRL's trainers, and what it computes.
 
     `setting` holds the arguments that choose the loss, `names` maps further arguments to this
-    book's parameters. `reads` says what of a response's log-probability enters. TRL's value is
-    `scale` times the mean of ours over pairs. `free` marks losses that are given log-probabilities
-    in the place of log-ratios.
+    book's parameters. `reads` says what of a response's log-probability enters: the sum over its
+    tokens or the mean. TRL's value is `scale` times the mean of ours over pairs. `free` marks
+    losses that are given log-probabilities in the place of log-ratios.
     """
 
     trainer: Literal["DPO", "CPO", "ORPO", "KTO"]

@@ -21,10 +21,9 @@ def smoothed(margin: sp.Expr) -> sp.Expr:
     return -(1 - epsilon) * logsigmoid(beta * margin) - epsilon * logsigmoid(-beta * margin)
 
 
-def _smoothed_signs(margin: sp.Expr) -> tuple[Sign, Sign]:
+def _smoothed_sign(margin: sp.Expr) -> Sign:
     excess = beta * margin - _DESERVED
-    positive = beta * (1 - epsilon) * sigmoid(-beta * margin) * boxcox(1, excess)
-    return Sign(positive, excess), Sign(positive, -excess)
+    return Sign(beta * (1 - epsilon) * sigmoid(-beta * margin) * boxcox(1, excess), excess)
 
 
 _EXO = beta * sigmoid(beta * H) * sigmoid(-beta * H)
@@ -43,7 +42,7 @@ MARGIN = (
         expr=smoothed(H),
         params=(BETA, default(EPSILON, 0.2)),
         source="Mitchell 2023, ericmitchell.ai/cdpo.pdf; default epsilon of HALOs",
-        signs=_smoothed_signs(H),
+        signs=(_smoothed_sign(H), None),
     ),
     Loss(
         name="robust",
@@ -83,7 +82,7 @@ MARGIN = (
             ),
         ),
         source="Ji et al. 2024, arXiv 2402.00856, Eq. 16, as in TRL 1.16.0 (exo_pair)",
-        signs=(Sign(_EXO, beta * H - _DESERVED), Sign(_EXO, _DESERVED - beta * H)),
+        signs=(Sign(_EXO, beta * H - _DESERVED), None),
     ),
     Loss(
         name="discopop",
@@ -106,6 +105,6 @@ MARGIN = (
             Parameter("shift", shift, 0.0, REAL, "what the matching adds is a finite number"),
         ),
         source="Melnyk et al. 2024, arXiv 2406.05882, as in TRL 1.16.0 (aot), per matched item",
-        signs=_smoothed_signs(H + shift),
+        signs=(_smoothed_sign(H + shift), None),
     ),
 )

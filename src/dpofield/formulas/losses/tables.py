@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from dpofield.formulas.losses import LOSSES, Loss
 from dpofield.formulas.losses.classify import pushes, tilt
-from dpofield.formulas.losses.conventions import TRL, VERSION
+from dpofield.formulas.losses.conventions import TRL
 from dpofield.formulas.printers import latex
 
 
@@ -17,17 +18,24 @@ def _table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def classes(losses: Iterable[Loss]) -> str:
-    """What each loss does to the field.
+    """What each loss does to the field; the ratio of components where the losses differ in it.
 
     >>> print(classes([LOSSES["dpo"]]).splitlines()[-1])
-    | DPO | $1$ | always up | always down |
+    | DPO | always up | always down |
     """
-    rows = []
-    for loss in losses:
-        constant = tilt(loss)
-        ratio = "varies" if constant is None else f"${latex(constant)}$"
-        rows.append((loss.title, ratio, *(push.text for push in pushes(loss))))
-    return _table("loss | ratio of components | preferred | dispreferred", rows)
+    losses = list(losses)
+    rows: list[tuple[str, ...]] = [tuple(p.text for p in pushes(loss)) for loss in losses]
+    head = "preferred | dispreferred"
+    if len({tilt(loss) for loss in losses}) > 1:
+        head = f"ratio | {head}"
+        rows = [(_ratio(loss), *row) for loss, row in zip(losses, rows, strict=True)]
+    titled = [(loss.title, *row) for loss, row in zip(losses, rows, strict=True)]
+    return _table(f"loss | {head}", titled)
+
+
+def _ratio(loss: Loss) -> str:
+    constant = tilt(loss)
+    return "varies" if constant is None else f"${latex(constant)}$"
 
 
 def definitions(losses: Iterable[Loss]) -> str:
@@ -47,11 +55,19 @@ def in_trl() -> str:
     """What TRL's settings are here.
 
     >>> print(in_trl().splitlines()[2])
-    | `DPOConfig(loss_type="sigmoid")` | DPO | sums | `label_smoothing` is ignored: no cDPO |
+    | DPO: `sigmoid` | DPO | sums | `label_smoothing` is ignored: no cDPO |
     """
     rows = []
     for row in TRL:
-        chosen = ", ".join(f"{k}={v!r}".replace("'", '"') for k, v in row.setting.items())
         title = LOSSES[row.loss].title + (", no reference" if row.free else "")
-        rows.append((f"`{row.trainer}Config({chosen})`", title, row.reads, row.note))
-    return _table(f"TRL {VERSION} | here | reads | mind", rows)
+        chosen = [_setting(name, value) for name, value in row.setting.items()]
+        asked = f"{row.trainer}: {', '.join(chosen)}".removesuffix(": ")
+        rows.append((asked, title, row.reads, row.note))
+    return _table("trainer and setting | here | reads | mind", rows)
+
+
+def _setting(name: str, value: Any) -> str:
+    # the types need no name: no two settings of a trainer share a value
+    if name.endswith("_type"):
+        return " + ".join(f"`{x}`" for x in ([value] if isinstance(value, str) else value))
+    return f"`{name}={value}`"
