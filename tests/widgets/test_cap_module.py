@@ -10,12 +10,13 @@ import pytest
 import sympy as sp
 
 from dpofield.field import extinction_time, flow, gradient, potential
+from dpofield.formulas.caps import conserved, reaches_zero
 from dpofield.formulas.divergences import DIVERGENCES
 from dpofield.formulas.losses import BETA
 from dpofield.formulas.losses.divergence import f_dpo
 from dpofield.formulas.symbols import alpha, x
 from dpofield.widgets import CapExplorer
-from dpofield.widgets.cap_formulas import as_alpha, conserved, reaches_zero
+from dpofield.widgets.cap_formulas import as_alpha
 
 SCRIPT = """
 import { readFileSync } from "node:fs";

@@ -1,0 +1,88 @@
+"""How far a divergence lets the preferred ratio rise: the conserved quantity and the cap."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+
+from dpofield.field.core import Array
+from dpofield.formulas import CHARTS
+from dpofield.formulas.caps import at_zero, conserved
+from dpofield.formulas.divergences import ALPHA, DIVERGENCES, Divergence
+from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.printers import numpy_function
+from dpofield.formulas.symbols import x
+
+LARGEST = np.log(np.finfo(np.float64).max)
+
+
+def find_divergence(name: str | Divergence) -> Divergence:
+    """The divergence of that name; `ValueError` listing the names when there is none."""
+    if isinstance(name, Divergence):
+        return name
+    if name not in DIVERGENCES:
+        raise ValueError(f"no divergence {name!r}; there are {', '.join(DIVERGENCES)}")
+    return DIVERGENCES[name]
+
+
+def conserved_by(divergence: str | Divergence, ratio: ArrayLike, *, alpha: float = 0.5) -> Array:
+    """I at `ratio` (one of x1, x2, no unit; its shape), with `I' = 1/f''`.
+
+    Gradient flow of f-DPO in the ratios keeps `I(x1) + I(x2)` (own derivation,
+    `THEOREMS["divergence-invariant"]`). A ratio of 0 gives the limit there, which is `-inf` for
+    the alpha-divergence from alpha = 3 on. `alpha` counts only where the divergence has it.
+    `ValueError` for an unknown divergence, a negative or infinite ratio, an infinite alpha.
+
+    >>> conserved_by("forward_kl", [0.0, 1.0, 3.0]).round(4)
+    array([0.    , 0.3333, 9.    ])
+    """
+    divergence = find_divergence(divergence)
+    ALPHA.check(alpha)
+    ratio = np.asarray(ratio, dtype=np.float64)
+    inside = np.where(ratio == 0, 1.0, ratio)
+    check_interval("ratio", inside, CHARTS["ratio"].domain, CHARTS["ratio"].domain_meaning)
+    with np.errstate(over="ignore"):
+        value = numpy_function((x, ALPHA.symbol), (conserved(divergence),))(inside, alpha)[0]
+    if (ratio == 0).any():
+        value = np.where(ratio == 0, float(at_zero(divergence).subs(ALPHA.symbol, alpha)), value)
+    return np.asarray(value, dtype=np.float64)
+
+
+def cap(
+    divergence: str | Divergence, x1: float = 1.0, x2: float = 1.0, *, alpha: float = 0.5
+) -> float:
+    """The least upper bound of the preferred ratio on the flow line from `(x1, x2)`, or `inf`.
+
+    The root c of `I(c) = I(x1) + I(x2) - I(0)` (own derivation, `THEOREMS["divergence-caps"]`);
+    beta is not in it. Errors as in `conserved_by`, for ratios that are 0 too; `OverflowError`
+    when the cap is finite and beyond float64.
+
+    >>> [round(cap(name), 4) for name in ("reverse_kl", "forward_kl", "js", "chi2")]
+    [1.4142, 1.2599, 1.3294, 2.0]
+    >>> round(cap("alpha", alpha=2.5), 9), cap("alpha", alpha=3.0)
+    (4.0, inf)
+    """
+    divergence = find_divergence(divergence)
+    domain = CHARTS["ratio"]
+    for name, value in (("x1", x1), ("x2", x2)):
+        check_interval(name, value, domain.domain, domain.domain_meaning)
+
+    def kept(ratio: float) -> float:
+        return float(conserved_by(divergence, ratio, alpha=alpha))
+
+    if not np.isfinite(kept(0.0)):
+        return float("inf")
+    target = kept(x1) + (kept(x2) - kept(0.0))
+
+    def short(log_c: float) -> float:
+        return kept(float(np.exp(log_c))) - target
+
+    if short(LARGEST - 1) < 0:
+        raise OverflowError(f"the cap at alpha = {alpha} from ({x1}, {x2}) is beyond float64")
+    high = np.log(x1)
+    while short(high) < 0:  # short of a bracket; I increases
+        high = min(high + 1, LARGEST - 1)
+    if high == np.log(x1):
+        return float(x1)  # x2 so small that it adds nothing in float64
+    return float(np.exp(brentq(short, high - 1, high, xtol=1e-15, rtol=1e-14)))
