@@ -88,6 +88,11 @@ class Shown:
         self.frame()
         self.page.mouse.up()
 
+    def said(self):
+        """The sentence below the picture."""
+        self.frame()
+        return self.root.locator(".dpf-sentence").inner_text()
+
     def spoken(self, part):
         """What the live region says once things are quiet and it holds `part`."""
         self.page.wait_for_function(
@@ -107,6 +112,7 @@ class Explorer(Shown):
 
     @property
     def chart(self):
+        self.frame()
         return self.root.locator("input[type=radio]:checked").get_attribute("value")
 
     def start(self):

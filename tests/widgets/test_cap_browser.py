@@ -21,7 +21,6 @@ class Caps(Shown):
     def __init__(self, page, within="body"):
         super().__init__(page, within)
         self.handle = self.root.get_by_role("slider", name="Start")
-        self.sentence = self.root.locator(".dpf-sentence")
 
     def slider(self, name):
         """The slider of a number."""
@@ -80,8 +79,8 @@ def test_alpha_and_beta(caps):
     assert other["end"] != found["end"]
     caps.type("alpha", "3")
     assert caps.numbers()["cap"] == "none"
-    assert "no cap" in caps.sentence.inner_text()
-    assert "never quite reaches 0" in caps.sentence.inner_text()
+    assert "no cap" in caps.said()
+    assert "never quite reaches 0" in caps.said()
     caps.slider("alpha").focus()
     caps.page.keyboard.press("Home")
     assert caps.value("alpha") == -1

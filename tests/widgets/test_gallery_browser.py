@@ -72,22 +72,21 @@ def test_every_loss_on_both_sides(gallery):
 
 def test_words_are_computed(gallery):
     """Directions here, how the steps compare, and the class of each loss."""
-    sentence = gallery.root.locator(".dpf-sentence")
     gallery.choose("b", "robust")
     gallery.frame()
-    assert "Same direction" in sentence.inner_text()  # both of the margin only
+    assert "Same direction" in gallery.said()  # both of the margin only
     gallery.choose("b", "apo_down")
     gallery.type("v", "-3")
     found = gallery.numbers()
     assert found["b-preferred"] == "up or down"
     assert found["b-along"] > 0
-    assert "APO-down: preferred falls, dispreferred falls." in sentence.inner_text()
-    assert "° apart" in sentence.inner_text()
+    assert "APO-down: preferred falls, dispreferred falls." in gallery.said()
+    assert "° apart" in gallery.said()
     gallery.choose("b", "hinge")
     gallery.type("u", "9")
     assert gallery.numbers()["b-along"] == 0
-    assert "Hinge: preferred stays, dispreferred stays." in sentence.inner_text()
-    assert "One of them is at rest." in sentence.inner_text()
+    assert "Hinge: preferred stays, dispreferred stays." in gallery.said()
+    assert "One of them is at rest." in gallery.said()
     text = gallery.spoken("Hinge: loss 0")
     assert "u 9, v −3" in text
 

@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from dpofield.widgets.cap_explorer import CapExplorer
     from dpofield.widgets.field_explorer import FieldExplorer
+    from dpofield.widgets.law_of_motion import LawOfMotion
     from dpofield.widgets.loss_gallery import LossGallery
 
-__all__ = ["CapExplorer", "FieldExplorer", "LossGallery"]
+__all__ = ["CapExplorer", "FieldExplorer", "LawOfMotion", "LossGallery"]
 
 _MODULES = {
     "CapExplorer": "cap_explorer",
     "FieldExplorer": "field_explorer",
+    "LawOfMotion": "law_of_motion",
     "LossGallery": "loss_gallery",
 }
 

@@ -16,7 +16,7 @@ from typing import Any
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
 from dpofield.field.style import PALETTE
-from dpofield.widgets import CapExplorer, FieldExplorer, LossGallery
+from dpofield.widgets import CapExplorer, FieldExplorer, LawOfMotion, LossGallery
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
 LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
@@ -48,6 +48,14 @@ DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
         "dashed blue line the most that the preferred ratio can reach. Change beta: only the clock "
         "moves.",
     ),
+    "law-of-motion": (
+        LawOfMotion,
+        "The law of motion, with two gradients",
+        "Drag the gradients of two log-probabilities and see what one training step does to both: "
+        "a stand-alone page.",
+        "Drag the orange gradient past the dashed blue line: now one step against the loss makes "
+        "the preferred response fall. Outside the dotted circle the dispreferred moves more.",
+    ),
 }
 """Figure class, title, summary and what to try, by the name of the page."""
 
@@ -58,8 +66,8 @@ def _script(kind: str, data: Any) -> str:
     return f'<script type="application/vnd.jupyter.widget-{kind}+json">{text}</script>'
 
 
-def demo_page(name: str, loader: Path = LOADER) -> str:
-    """The HTML of one demo; `KeyError` for an unknown name.
+def demo_page(name: str, loader: Path = LOADER, widget: Any = None) -> str:
+    """The HTML of one demo; `KeyError` for an unknown name. `widget`: another state of its figure.
 
     Raises `FileNotFoundError` naming the loader when it is not there: it belongs to the book's
     checkout, not to the installed package.
@@ -70,7 +78,7 @@ def demo_page(name: str, loader: Path = LOADER) -> str:
             f"{loader.name} is not in {loader.parent}: demo pages are written from a checkout of "
             "the book, or name the file with loader="
         )
-    widget = figure()
+    widget = figure() if widget is None else widget
     state = dependency_state([widget], drop_defaults=False)  # not every widget of this process
     data = embed_data(views=[widget], state=state)
     (view,) = data["view_specs"]

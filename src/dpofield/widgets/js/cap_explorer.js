@@ -207,7 +207,7 @@ class Caps extends Figure {
     part.capText.setAttribute("y", PLANE.top + 16);
     const [nx, ny] = inPlot([n.aThen, n.bThen]);
     const here = frame.holds(n.aThen, n.bThen);
-    part.now.setAttribute("d", here ? `M${short(nx - 5)} ${short(ny)}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0` : "");
+    part.now.setAttribute("d", here ? disc(nx, ny) : "");
     part.reference.show(frame.x(1), frame.y(1), x, y);
     drawStep([part.stepAlong, part.stepAcross], x, y, [-n.along, -n.across], 48);
     placeHandle(part.handle, [x, y], frame, "Start: x 1 and x 2", a,
@@ -247,9 +247,11 @@ class Caps extends Figure {
   say() {
     const state = this.values();
     const n = solve(state);
-    return `${n.law.title}. ${spoken(verdict(n))} beta ${brief(state.beta)}, x 1 ${brief(state.a)}, x 2 ${brief(state.b)}. ` +
+    const { a, b, beta, time } = state;
+    return `${n.law.title}. ${spoken(verdict(n))} beta ${brief(beta)}, x 1 ${brief(a)}, x 2 ${brief(b)}. ` +
       `Partial derivatives ${brief(n.along)} and ${brief(n.across)}, ratio of sizes ` +
-      `${brief(n.factor)}. At time ${brief(state.time)} x 1 is ${brief(n.aThen)} and x 2 ${brief(n.bThen)}.`;
+      `${brief(n.factor)}. At time ${brief(time)} x 1 is ${brief(n.aThen)} and x 2 ` +
+      `${brief(n.bThen)}.`;
   }
 }
 

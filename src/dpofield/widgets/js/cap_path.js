@@ -60,8 +60,8 @@ function linesOf(law, { total, least, partner, cap }, a, b, high) {
   return { ahead, back: back.reverse() };
 }
 
-// The time along the flow: nodes { t, a, b, h } with x2 falling by e^-h to the next, and the time of
-// x2 = 0. Time is integrated over log x2 by Gauss-Legendre, in steps that two halves confirm; after
+// The time along the flow: nodes { t, a, b, h } with x2 falling by e^-h to the next, and the time
+// of x2 = 0. Time is integrated over log x2 by Gauss-Legendre, in steps that two halves confirm; after
 // the last node what is left falls like a power of x2.
 const GAUSS = [[1 - Math.sqrt(0.6), 5 / 18], [1, 8 / 18], [1 + Math.sqrt(0.6), 5 / 18]];
 const DEEP = 1e-290; // of what float64 can hold

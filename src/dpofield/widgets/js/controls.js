@@ -4,8 +4,8 @@
 // it is good; a refused text gives way to the last good value.
 function numberField({ id, role, take }) {
   const input = html("input", {
-    id: `${id}-${role}`, type: "text", inputmode: "decimal", autocomplete: "off", spellcheck: "false",
-    class: "dpf-number", "data-field": role,
+    id: `${id}-${role}`, type: "text", inputmode: "decimal", autocomplete: "off",
+    spellcheck: "false", class: "dpf-number", "data-field": role,
   });
   const label = html("label", { for: input.id, class: "dpf-label" });
   let last = "";
@@ -71,7 +71,8 @@ function numberRow({ id, role, label, name = spoken(label), low, high, marks, lo
     field.show(value);
     track.show(value);
   };
-  return { node: box(`dpf-numberrow dpf-${role}`, field.label, track.node, field.input), field, track, show };
+  const node = box(`dpf-numberrow dpf-${role}`, field.label, track.node, field.input);
+  return { node, field, track, show };
 }
 
 // One of several: `options` are { value, label }.
@@ -141,8 +142,9 @@ function placeHandle(handle, [x, y], { low, high }, name, value, text) {
 
 // A point that is moved in a plane.
 // Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap a place; a finger
-// that moves elsewhere scrolls the page.
-function listenToPointer(plot, handle, frame, moveTo) {
+// that moves elsewhere scrolls the page. Where a plot has several handles, none is moved from
+// `anywhere` but itself.
+function listenToPointer(plot, handle, frame, moveTo, { anywhere = true } = {}) {
   let offset = null;
   const place = (event) => {
     const toPlot = plot.getScreenCTM().inverse();
@@ -160,7 +162,8 @@ function listenToPointer(plot, handle, frame, moveTo) {
   plot.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     const onHandle = handle.contains(event.target);
-    if (!onHandle && (event.pointerType === "touch" || !inPlot(place(event)))) return;
+    const byPlace = anywhere && event.pointerType !== "touch" && inPlot(place(event));
+    if (!onHandle && !byPlace) return;
     // The target is larger than the dot: what was grabbed stays under the finger.
     const [x, y] = place(event);
     const at = handle.transform.baseVal.getItem(0).matrix;
@@ -178,7 +181,7 @@ function listenToPointer(plot, handle, frame, moveTo) {
   plot.addEventListener("pointercancel", end);
   plot.addEventListener("lostpointercapture", end);
   plot.addEventListener("click", (event) => {
-    const tapped = event.pointerType === "touch" && !handle.contains(event.target);
+    const tapped = anywhere && event.pointerType === "touch" && !handle.contains(event.target);
     if (!tapped || !inPlot(place(event))) return;
     moveTo(...frame().data(...place(event)));
   });
@@ -186,7 +189,9 @@ function listenToPointer(plot, handle, frame, moveTo) {
 }
 
 function listenToKeys(handle, step, home) {
-  const directions = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
+  const directions = {
+    ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
+  };
   handle.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const direction = directions[event.key];

@@ -54,7 +54,7 @@ function drawFlow(part, chart, a, b, line, frame, time) {
   part.level.setAttribute("d", polyline(levelCurve(chart, a, b, frame).map(inPlot)));
   const [x, y] = inPlot(line.points.at(-1));
   const shownEnd = line.stopped === "extinct" && frame.holds(...line.points.at(-1));
-  part.end.setAttribute("d", shownEnd ? `M${x - 5} ${y}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0` : "");
+  part.end.setAttribute("d", shownEnd ? disc(x, y) : "");
   const when = time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time";
   part.endText.textContent = shownEnd ? when : "";
   const right = x > frame.left + frame.side * 0.6;

@@ -40,8 +40,8 @@ function numbers(loss, params, pair, u, v) {
   return {
     loss: value, along, across, factor: Math.abs(along) / Math.abs(across),
     up: goes(along), down: goes(across),
-    preferred: loss.preferred, dispreferred: loss.dispreferred, margin: loss.marginOnly ? "yes" : "no",
-    reads: loss.inputs.join(", ") || "nothing",
+    preferred: loss.preferred, dispreferred: loss.dispreferred,
+    margin: loss.marginOnly ? "yes" : "no", reads: loss.inputs.join(", ") || "nothing",
   };
 }
 
@@ -83,7 +83,8 @@ class Gallery extends Figure {
       take: (value, text) => this.takeWindow(value, text),
     });
     const coordinate = (role) => {
-      const field = numberField({ id, role, take: (value, text) => this.takePair(role, value, text) });
+      const take = (value, text) => this.takePair(role, value, text);
+      const field = numberField({ id, role, take });
       field.label.append(...htmlLabel(`$${role}$ (nats)`));
       return field;
     };

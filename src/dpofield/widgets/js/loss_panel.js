@@ -94,8 +94,8 @@ class Panel {
     const line = descent(at, pair, [u, v], window);
     part.flow.setAttribute("d", polyline(line.points.map(([p, q]) => [frame.x(p), frame.y(q)])));
     const end = line.points.at(-1);
-    const dot = `M${short(frame.x(end[0]) - 5)} ${short(frame.y(end[1]))}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0`;
-    part.end.setAttribute("d", line.rests && line.points.length > 1 ? dot : "");
+    const rests = line.rests && line.points.length > 1;
+    part.end.setAttribute("d", rests ? disc(frame.x(end[0]), frame.y(end[1])) : "");
     drawStep([part.stepAlong, part.stepAcross], x, y, [-along, -across], 48);
     part.reference.show(frame.x(0), frame.y(0), x, y);
     placeHandle(part.handle, [x, y], frame, `Pair in the field of ${loss.title}`, u,

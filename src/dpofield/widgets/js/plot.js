@@ -28,6 +28,8 @@ const short = (number) => number.toFixed(1);
 const polyline = (points) =>
   points.map(([x, y], i) => `${i ? "L" : "M"}${short(x)} ${short(y)}`).join("");
 
+const disc = (x, y) => `M${short(x - 5)} ${short(y)}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0`;
+
 // A straight arrow whose head is two strokes: cheap enough for hundreds in one path.
 function arrow(x, y, dx, dy, head) {
   const length = Math.hypot(dx, dy) || 1;

@@ -1,0 +1,213 @@
+// The law of motion. State lives in the traits; everything drawn is worked out from them. Joined
+// behind law_picture.js.
+
+const READOUTS = [
+  { key: "ww", label: "$K_ww$", tone: "dpf-preferred" },
+  { key: "ll", label: "$K_ll$", tone: "dpf-dispreferred" },
+  { key: "wl", label: "$K_wl$" },
+  { key: "cosine", label: "cosine of the two" },
+  { key: "dw", label: "Δ log $π_w$ (nats)", tone: "dpf-preferred" },
+  { key: "dl", label: "Δ log $π_l$ (nats)", tone: "dpf-dispreferred" },
+  { key: "margin", label: "growth of the margin" },
+  { key: "factor", label: "sizes, $l$ to $w$" },
+];
+const VECTORS = ["wx", "wy", "lx", "ly"];
+
+function solve({ wx, wy, lx, ly, pace }) {
+  const [ww, wl, ll] = FORMULAS.kernel(wx, wy, lx, ly);
+  const [dw, dl, margin, cosine] = FORMULAS.moves(ww, wl, ll, pace);
+  return { ww, wl, ll, dw, dl, margin, cosine, factor: Math.abs(dl) / Math.abs(dw) };
+}
+
+const goes = (change) => (change > 0 ? "rises" : change < 0 ? "falls" : "stays");
+const compared = (one, other) => (one > other ? ">" : one < other ? "<" : "=");
+
+// Who rises, who falls, who moves more, each with the comparison that decides it.
+function verdict({ ww, wl, ll, dw, dl }) {
+  if (dw === 0 && dl === 0) return ["Nothing moves: ", "the two gradients are one."];
+  const most = ll > ww ? "the dispreferred moves more" : ll < ww ? "the preferred moves more"
+    : "both move by the same amount";
+  return [
+    `The preferred ${goes(dw)}, the dispreferred ${goes(dl)}; ${most}. `,
+    `$K_wl ${compared(wl, ww)} K_ww$, $K_wl ${compared(wl, ll)} K_ll$, ` +
+      `$K_ll ${compared(ll, ww)} K_ww$.`,
+  ];
+}
+
+class Law extends Figure {
+  static kind = "law";
+  static traits = [...VECTORS, "pace", "preset", "presets"];
+
+  build() {
+    const { id } = this;
+    this.gradients = buildGradients(id);
+    this.kernel = buildKernel(id);
+    this.readouts = readouts(READOUTS);
+    this.pace = numberRow({
+      id, role: "pace", label: "$eta W$", name: "eta W",
+      low: 1e-5, high: 1, marks: [1e-5, 1e-3, 0.1, 1],
+      take: (value, text) => this.takePace(value, text),
+    });
+    this.fields = Object.fromEntries(VECTORS.map((role) => {
+      const take = (value, text) => this.takePart(role, value, text);
+      const field = numberField({ id, role, take });
+      field.label.append(...htmlLabel(`$g_${role[0]}$, ${role[1] === "x" ? "right" : "up"}`));
+      field.input.setAttribute("inputmode", "text");
+      return [role, field];
+    }));
+    const presets = this.model.get("presets");
+    this.pairs = presets.length > 0 && select({
+      id, role: "preset", label: "Pair", take: (index) => this.takePreset(Number(index)),
+      groups: [
+        ["by hand", [{ value: "-1", label: "moved by hand" }]],
+        ["measured", presets.map(({ name }, i) => ({ value: String(i), label: name }))],
+      ],
+    });
+    return [
+      ...(this.pairs ? [this.pairs.node] : []),
+      box("dpf-planes", this.gradients.node, this.kernel.node), this.words, this.readouts.node,
+      this.pace.node,
+      box("dpf-starts", ...Object.values(this.fields).map(({ label, input }) =>
+        box("dpf-field", label, input)), button("Reset", () => this.reset())),
+    ];
+  }
+
+  // -- what a reader does --
+
+  listen() {
+    const { gradients, kernel } = this;
+    const home = (names) =>
+      this.place(Object.fromEntries(names.map((name) => [name, this.begin[name]])));
+    const held = ["w", "l"].map((which) => {
+      const { handle } = gradients.part[which];
+      listenToKeys(handle, (right, up, fast) => this.stepVector(which, right, up, fast),
+        () => home([`${which}x`, `${which}y`]));
+      return listenToPointer(gradients.node, handle, () => this.frame,
+        (a, b) => this.moveVector(which, a, b), { anywhere: false });
+    });
+    const { handle } = kernel.part;
+    held.push(
+      listenToPointer(kernel.node, handle, () => this.window, (x, y) => this.movePair(x, y)));
+    listenToKeys(handle, (right, up, fast) => {
+      const { ww, wl, ll } = solve(this.values());
+      const size = (fast ? 0.1 : 0.02) * (this.window.high / RIGHT);
+      this.movePair(wl / ww + right * size, ll / ww + up * size);
+    }, () => home(VECTORS));
+    this.held = () => held.some((one) => one());
+  }
+
+  // By hand, the vectors stand for no measured pair any more.
+  place(vectors) { this.change({ ...vectors, preset: -1 }); }
+
+  get snap() { return 10 ** Math.floor(Math.log10(this.frame.high)) / 100; }
+
+  moveVector(which, a, b) {
+    const { low, high } = this.frame;
+    const tidy = (c) => {
+      const within = Math.min(high, Math.max(low, c));
+      return Number((Math.round(within / this.snap) * this.snap).toPrecision(12));
+    };
+    const [x, y] = [tidy(a), tidy(b)];
+    if (Math.hypot(x, y) > 0) this.place({ [`${which}x`]: x, [`${which}y`]: y });
+  }
+
+  stepVector(which, right, up, fast) {
+    const values = this.values();
+    const size = this.snap * (fast ? 10 : 2);
+    this.moveVector(which, values[`${which}x`] + right * size, values[`${which}y`] + up * size);
+  }
+
+  // The point of the kernel's plane moves g_l; g_w stays.
+  movePair(x, y) {
+    const { wx, wy, lx, ly } = this.values();
+    const { low, high, ceiling } = this.window;
+    const within = (c, least, most) => Math.min(most, Math.max(least, c));
+    const side = wx * ly - wy * lx < 0 ? -1 : 1;
+    const least = 1e-4 * ceiling; // a gradient has some length
+    const top = within(y, least, ceiling);
+    const edge = Math.sqrt(top);
+    const right = within(x, Math.max(low, -edge), Math.min(high, edge));
+    const [along, across] = FORMULAS.upright(right, top, side);
+    const [nx, ny] = FORMULAS.placed(wx, wy, along, across).map((c) => Number(c.toPrecision(6)));
+    this.place({ lx: nx, ly: ny });
+  }
+
+  takePreset(index) {
+    if (index < 0) return this.change({ preset: -1 });
+    const { ww, wl, ll } = this.model.get("presets")[index];
+    const [wx, lx, ly] = FORMULAS.given(ww, wl, ll);
+    return this.change({ preset: index, wx, wy: 0, lx, ly });
+  }
+
+  takePart(role, value, text) {
+    const values = { ...this.values(), [role]: value };
+    const why = !Number.isFinite(value) ? "it is not a number"
+      : !(Math.hypot(values[`${role[0]}x`], values[`${role[0]}y`]) > 0)
+        ? "a gradient of length 0 has no direction" : "";
+    if (why) return this.refuse(text, why, this.model.get(role));
+    this.place({ [role]: value });
+    return "";
+  }
+
+  takePace(value, text) {
+    const why = outside(value, PACE);
+    if (why) return this.refuse(text, why, this.model.get("pace"));
+    this.change({ pace: value });
+    return "";
+  }
+
+  // -- what is shown --
+
+  draw() {
+    const state = this.values();
+    const vectors = VECTORS.map((name) => state[name]);
+    const n = solve(state);
+    const pair = [n.wl / n.ww, n.ll / n.ww];
+    // Windows stay under a held pointer, or what it holds would jump away from it.
+    if (!this.held?.()) this.frameAll(vectors, pair);
+    drawGradients(this.gradients, this.frame, vectors);
+    for (const [name, who] of [["w", "preferred"], ["l", "dispreferred"]]) {
+      const [a, b] = [state[`${name}x`], state[`${name}y`]];
+      placeHandle(this.gradients.part[name].handle, [this.frame.x(a), this.frame.y(b)], this.frame,
+        `Gradient of the ${who}`, a, `right ${brief(a)}, up ${brief(b)}`);
+    }
+    const { window } = this;
+    const right = Math.min(window.high, Math.max(window.low, pair[0]));
+    const up = Math.min(window.ceiling, pair[1]);
+    placeHandle(this.kernel.part.handle, [window.x(right), window.y(up)], window,
+      "The pair in the kernel's plane", pair[0],
+      `K w l by K w w ${brief(pair[0])}, K l l by K w w ${brief(pair[1])}`);
+    for (const [name, field] of Object.entries(this.fields)) field.show(state[name]);
+    this.pace.show(state.pace);
+    if (this.pairs) this.pairs.show(String(state.preset));
+    this.readouts.show(n);
+    const [first, second] = verdict(n);
+    this.sentence.replaceChildren(html("strong", {}, first), ...htmlLabel(second));
+  }
+
+  frameAll(vectors, [x, y]) {
+    let high = REACH;
+    while (Math.max(...vectors.map(Math.abs)) > high) high *= 2;
+    if (this.frame?.high !== high) {
+      this.frame = square(GRADIENTS, [-high, high]);
+      this.gradients.axes(this.frame, "parameters, in the plane of both", "");
+    }
+    let times = 1;
+    while ((x > RIGHT * times || x < LEFT * times || y > TOP * times) && times < 1e9) times *= 2;
+    if (this.window?.high !== RIGHT * times) {
+      this.window = square(KERNEL, [LEFT * times, RIGHT * times], [0, TOP * times]);
+      this.kernel.axes(this.window, "$K_wl / K_ww$", "$K_ll / K_ww$");
+      drawRegions(this.kernel, this.window);
+    }
+  }
+
+  say() {
+    const n = solve(this.values());
+    return `${verdict(n).map(spoken).join("")} Kernel: preferred ${brief(n.ww)}, both ` +
+      `${brief(n.wl)}, dispreferred ${brief(n.ll)}. Changes in nats: preferred ${brief(n.dw)}, ` +
+      `dispreferred ${brief(n.dl)}.`;
+  }
+}
+
+export { FORMULAS, solve, verdict };
+export default anywidget(Law);

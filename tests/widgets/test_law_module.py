@@ -1,0 +1,127 @@
+"""The law of motion's module and traits: one step of a real optimiser, and what is refused."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from traitlets import TraitError
+
+from dpofield.formulas import LOSSES
+from dpofield.widgets import LawOfMotion
+
+SCRIPT = """
+import { readFileSync } from "node:fs";
+import { FORMULAS, solve, verdict } from "./module.mjs";
+const jobs = JSON.parse(readFileSync(0, "utf8"));
+console.log(JSON.stringify(jobs.map((job) => {
+  const n = solve(job);
+  return { ...n, words: verdict(n).join(""), given: FORMULAS.given(n.ww, n.wl, n.ll) };
+})));
+"""
+
+
+def random_states(count=60):
+    """Vectors in general position, and the edges of every region."""
+    draw = np.random.default_rng(0).normal(size=(count, 4))
+    rows = [*draw, (1, 0, 1, 1), (1, 0, 2, 0.1), (1, 1, 0.4, 0.4), (2, 1, 2, 1), (1, 0, 0, 1)]
+    names = ("wx", "wy", "lx", "ly")
+    return [dict(zip(names, map(float, row), strict=True)) for row in rows]
+
+
+def test_one_step_of_sgd(under_node):
+    """Log-probabilities linear in two parameters: the law is then exact, so torch's SGD on the DPO
+    loss has to make the very changes that the figure shows."""
+    eta, beta = 0.05, 0.3
+    jobs, seen = [], []
+    for state in random_states():
+        rows = [[state["wx"], state["wy"]], [state["lx"], state["ly"]]]
+        g = torch.tensor(rows, dtype=torch.float64)
+        theta = torch.tensor([0.4, -0.7], dtype=torch.float64, requires_grad=True)
+        u, v = g @ theta
+        LOSSES["dpo"].torch(u, v, beta=beta).backward()
+        torch.optim.SGD([theta], lr=eta).step()
+        after = (g @ theta).detach()
+        weight = beta * torch.sigmoid(-beta * (u - v)).item()
+        jobs.append(state | {"pace": eta * weight})
+        seen.append((after - torch.stack([u, v]).detach()).tolist())
+    for found, (dw, dl) in zip(under_node(LawOfMotion, SCRIPT, jobs), seen, strict=True):
+        assert found["dw"] == pytest.approx(dw, rel=1e-9, abs=1e-14)
+        assert found["dl"] == pytest.approx(dl, rel=1e-9, abs=1e-14)
+        assert found["margin"] == pytest.approx(dw - dl, rel=1e-9, abs=1e-14)
+        assert found["margin"] >= -1e-15
+
+
+def test_words_and_kernel(under_node):
+    """Who rises, falls and moves more, from the changes themselves; the way back from a kernel."""
+    jobs = [state | {"pace": 0.1} for state in random_states()]
+    for found in under_node(LawOfMotion, SCRIPT, jobs):
+        words, dw, dl = found["words"], found["dw"], found["dl"]
+        if dw == dl == 0:
+            assert "Nothing moves" in words
+            continue
+        names = {1: "rises", -1: "falls", 0: "stays"}
+        assert f"The preferred {names[int(np.sign(dw))]}, " in words
+        assert f"the dispreferred {names[int(np.sign(dl))]};" in words
+        if not math.isclose(abs(dl), abs(dw)):
+            more = "dispreferred" if abs(dl) > abs(dw) else "preferred"
+            assert f"the {more} moves more" in words
+        length, along, across = found["given"]
+        kernel = (length**2, length * along, along**2 + across**2)
+        assert kernel == pytest.approx((found["ww"], found["wl"], found["ll"]), abs=1e-12)
+        assert found["cosine"] == pytest.approx(found["wl"] / (found["ww"] * found["ll"]) ** 0.5)
+
+
+@given(st.floats(0.01, 500), st.floats(-1, 1), st.floats(0.01, 500))
+def test_a_preset_has_its_kernel(ww, cosine, ll):
+    """The vectors set by a preset have the inner products that it names."""
+    wl = cosine * math.sqrt(ww * ll)
+    law = LawOfMotion(presets=[{"name": "pair", "ww": ww, "wl": wl, "ll": ll}])
+    assert law.wx == 1.0
+    law.preset = 0
+    assert law.wx**2 + law.wy**2 == pytest.approx(ww)
+    assert law.wx * law.lx + law.wy * law.ly == pytest.approx(wl)
+    assert law.lx**2 + law.ly**2 == pytest.approx(ll)
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"pace": 0.0}, "pace"),
+        ({"wx": math.nan}, "wx"),
+        ({"wx": 0.0, "wy": 0.0}, "length 0"),
+        ({"preset": 1}, "there are 1"),
+        ({"presets": [{"name": "x", "ww": 1.0, "wl": 2.0, "ll": 1.0}]}, "Cauchy-Schwarz"),
+        ({"presets": [{"name": "x", "ww": 0.0, "wl": 0.0, "ll": 1.0}]}, "ww of preset 'x'"),
+        ({"presets": [{"name": "x"}]}, "a preset holds"),
+    ],
+)
+def test_bad_values_are_refused_by_name(values, says):
+    """At construction and later; later the last good state stays."""
+    one = [{"name": "one", "ww": 4.0, "wl": 1.0, "ll": 9.0}]
+    with pytest.raises(TraitError, match=says):
+        LawOfMotion(**({"presets": one} | values))
+    law = LawOfMotion(presets=one)
+    before = law.get_state()
+    with pytest.raises(TraitError, match=says):
+        together(law, values)
+    assert law.get_state() == before
+
+
+def together(law, values):
+    with law.hold_trait_notifications():
+        for name, value in values.items():
+            setattr(law, name, value)
+
+
+def test_a_page_that_takes_a_preset_has_moved_the_vectors_itself():
+    """And moving by hand leaves the preset, without moving anything else."""
+    law = LawOfMotion(presets=[{"name": "one", "ww": 4.0, "wl": 2.0, "ll": 9.0}])
+    law.set_state({"preset": 0, "wx": 1.2, "wy": 1.6, "lx": 0.5, "ly": 2.0})
+    assert (law.wx, law.ly) == (1.2, 2.0)
+    law.set_state({"preset": -1, "lx": 0.75})
+    assert (law.preset, law.wx, law.lx) == (-1, 1.2, 0.75)
