@@ -119,7 +119,7 @@ def test_parameters(gallery):
 def test_pair_data_and_window(gallery):
     """References and lengths reach the losses that read them; the window and what cannot be."""
     gallery.choose("a", "orpo")
-    pair = {"ref_w": -30.0, "ref_l": -20.0, "len_w": 15.0, "len_l": 9.0}
+    pair = {"ref_w": -28.0, "ref_l": -20.0, "len_w": 15.0, "len_l": 9.0}
     for name, value in pair.items():
         gallery.type(name, f"{value:g}")
     gallery.agrees("a", "orpo", 0, 0, pair=pair)
@@ -144,11 +144,11 @@ def test_pair_data_and_window(gallery):
     ("field", "text", "why", "kept"),
     [
         ("u", "abc", "not a number", "0"),
-        ("u", "12.5", "exceed 1", "0"),
+        ("u", "30.5", "exceed 1", "0"),
         ("a-beta", "0", "positive", "0.1"),
         ("b-lam", "-1", "not negative", "1"),
         ("len_w", "0", "counted", "10"),
-        ("ref_w", "3", "<= 0", "−12"),
+        ("ref_w", "3", "<= 0", "−30"),
         ("window", "-2", "positive number of nats", "10"),
     ],
 )

@@ -34,7 +34,7 @@ def test_takes_every_loss_with_its_own_parameters(name):
         ({"params_a": {"gamma": 1.0}}, r"takes \['beta'\]"),
         ({"params_b": {"lam": -1.0}}, "lam"),
         ({"u": math.nan}, "u = nan"),
-        ({"u": 13.0}, "exceed 1"),
+        ({"u": 31.0}, "exceed 1"),
         ({"window": 0.0}, "window"),
         ({"pair": EXAMPLE | {"len_w": 0.0}}, "len_w"),
         ({"pair": {"ref_w": -1.0}}, "pair holds"),

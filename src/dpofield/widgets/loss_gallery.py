@@ -7,6 +7,7 @@ from typing import Any
 
 import traitlets
 
+from dpofield.field.figures_zoo import GROUPS, PAIR, group
 from dpofield.formulas import CHARTS, LOSSES, Loss
 from dpofield.formulas.losses.classify import Push, pushes
 from dpofield.formulas.losses.core import LEN_L, LEN_W, REF_L, REF_W
@@ -15,7 +16,7 @@ from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import u, v
 from dpofield.widgets.figure import Figure, css, esm, facts, printed
 
-EXAMPLE = {"ref_w": -12.0, "ref_l": -15.0, "len_w": 10.0, "len_l": 12.0}
+EXAMPLE = dict(PAIR)
 """A made-up pair for the losses that read more than u and v: log-probabilities in nats, tokens."""
 
 INPUTS = {p.name: p for p in (REF_W, REF_L, LEN_W, LEN_L)}
@@ -26,20 +27,6 @@ LABELS = {
     "len_w": "tokens $w$",
     "len_l": "tokens $l$",
 }
-GROUPS = (
-    "depends on u − v only",
-    "treats u and v apart",
-    "reads likelihoods or lengths too",
-)
-
-
-def group(loss: Loss) -> str:
-    """The class of a loss, by what it depends on.
-
-    >>> group(LOSSES["ipo"]), group(LOSSES["orpo"])
-    ('depends on u − v only', 'reads likelihoods or lengths too')
-    """
-    return GROUPS[0 if loss.margin_only else 2 if loss.inputs else 1]
 
 
 def direction(push: Push) -> str:
