@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from itertools import product
 
 import sympy as sp
@@ -34,6 +35,12 @@ def points(
     >>> points([])[1]
     {u: 1/3, v: -2/7}
     """
+    fixed = dict(_example(tuple(parameters)))
+    return [{s.u: sp.sympify(a), s.v: sp.sympify(b), **fixed} for a, b in pairs]
+
+
+@cache
+def _example(parameters: tuple[Parameter, ...]) -> tuple[tuple[sp.Symbol, sp.Expr], ...]:
     fixed: Point = {}
     for number, p in enumerate(parameters):
         if p.default is not None:
@@ -43,7 +50,7 @@ def points(
         else:  # log-probabilities or lengths, no two alike
             negative = p.interval.end == 0
             fixed[p.symbol] = sp.Rational(-(13 + number), 2) if negative else sp.Integer(3 + number)
-    return [{s.u: sp.sympify(a), s.v: sp.sympify(b), **fixed} for a, b in pairs]
+    return tuple(fixed.items())
 
 
 def number(expr: sp.Expr, point: Point) -> float:

@@ -134,9 +134,12 @@ def _examples(loss: Loss, witness: sp.Expr, response: str) -> None:
     """Both signs of the witness have to occur, or "turns" would be too much said."""
     beta = next((p.default for p in loss.params if p.name == "beta"), None)
     scale = 1 / sp.nsimplify(beta, rational=True) if beta else sp.Integer(10)
-    values = [number(witness, point) for point in points(loss.arguments, grid(scale))]
-    if not min(values) < 0 < max(values):
-        raise UndecidedError(f"loss {loss.name!r}: no example of both signs for the {response}")
+    seen: set[float] = set()
+    for point in points(loss.arguments, grid(scale)):
+        seen.add(np.sign(number(witness, point)))
+        if seen >= {-1, 1}:
+            return
+    raise UndecidedError(f"loss {loss.name!r}: no example of both signs for the {response}")
 
 
 def _linear(expr: sp.Expr) -> bool:
@@ -204,8 +207,8 @@ def tilt(loss: Loss) -> sp.Expr | None:
         right, down = (number(partial, point) for partial in loss.partials)
         if right or down:  # a loss that pushes nothing there has no direction there
             directions.add(round(math.atan2(-right, down), 12))
-    if len(directions) > 1:
-        return None
+        if len(directions) > 1:
+            return None
     ratio = sp.simplify(-along_u / along_v)
     if not all(vanishes(sp.diff(ratio, z), loss.arguments) for z in (s.u, s.v)):
         raise UndecidedError(f"loss {loss.name!r}: is {ratio} constant?")
