@@ -16,11 +16,9 @@ from types import MappingProxyType
 import sympy as sp
 
 from dpofield.formulas import symbols as s
-from dpofield.formulas.losses.core import NONPOSITIVE, Loss
+from dpofield.formulas.losses.core import NONPOSITIVE, REAL, Loss
 from dpofield.formulas.parameters import Parameter
 from dpofield.formulas.stable import logaddexp
-
-REAL = sp.Interval.open(-sp.oo, sp.oo)
 
 REFERENCE = (
     Parameter("ref_w", s.ref_w, -math.log(4), NONPOSITIVE, "a reference log-probability is <= 0"),
