@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from dpofield.widgets.field_explorer import FieldExplorer
     from dpofield.widgets.law_of_motion import LawOfMotion
     from dpofield.widgets.loss_gallery import LossGallery
+    from dpofield.widgets.one_softmax import OneSoftmax
 
-__all__ = ["CapExplorer", "FieldExplorer", "LawOfMotion", "LossGallery"]
+__all__ = ["CapExplorer", "FieldExplorer", "LawOfMotion", "LossGallery", "OneSoftmax"]
 
 _MODULES = {
     "CapExplorer": "cap_explorer",
     "FieldExplorer": "field_explorer",
     "LawOfMotion": "law_of_motion",
     "LossGallery": "loss_gallery",
+    "OneSoftmax": "one_softmax",
 }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
 from dpofield.field.style import PALETTE
-from dpofield.widgets import CapExplorer, FieldExplorer, LawOfMotion, LossGallery
+from dpofield.widgets import CapExplorer, FieldExplorer, LawOfMotion, LossGallery, OneSoftmax
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
 LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
@@ -55,6 +55,15 @@ DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
         "a stand-alone page.",
         "Drag the orange gradient past the dashed blue line: now one step against the loss makes "
         "the preferred response fall. Outside the dotted circle the dispreferred moves more.",
+    ),
+    "one-softmax": (
+        OneSoftmax,
+        "One softmax, one pair",
+        "A policy over three to eight responses learns one pair, on its exact path: a stand-alone "
+        "page.",
+        "Press Play and watch the bars and the point in the triangle. Then drag the dot to the "
+        "upper left, so that the dispreferred starts likelier than the preferred, and play again: "
+        "until the dashed line is crossed, the other responses grow too.",
     ),
 }
 """Figure class, title, summary and what to try, by the name of the page."""

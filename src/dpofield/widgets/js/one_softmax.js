@@ -1,0 +1,339 @@
+// One softmax, one pair. State lives in the traits; everything drawn is worked out from them.
+// Joined behind the printed rates, path and clock.
+
+const TRIANGLE = { left: 46, top: 8, side: 284, size: 340 };
+const SNAP = 0.005; // of a probability that is dragged
+const STEP = 1; // nats of margin
+const PLAYING = 6000; // ms from the reference to the end of the track
+const READOUTS = [
+  { key: "rateW", label: "$d log π_w / dt$", tone: "dpf-preferred" },
+  { key: "rateL", label: "$d log π_l / dt$", tone: "dpf-dispreferred" },
+  { key: "rateO", label: "others: $d log π_o / dt$" },
+  { key: "weight", label: "weight $W$" },
+  { key: "factor", label: "fall of $l$ by rise of $w$" },
+  { key: "share", label: "$w$’s part of $l$’s loss" },
+  { key: "rest", label: "mass of the rest" },
+  { key: "top", label: "its most from here" },
+  { key: "margin", label: "margin $h$ (nats)" },
+  { key: "time", label: "time $t$" },
+];
+
+const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
+const others = (values, w, l) => values.filter((_, i) => i !== w && i !== l);
+
+// The policy after a move of s nats, and everything said about it.
+function solve({ start, w, l, beta, margin }) {
+  const beside = sum(others(start, w, l));
+  const [piW, piL, scale] = FORMULAS.moved(start[w], start[l], margin / 2);
+  const policy = start.map((p, i) => (i === w ? piW : i === l ? piL : p * scale));
+  const rest = beside * scale;
+  const [weight] = FORMULAS.weight(margin, beta);
+  const [rateW, rateL, rateO] = FORMULAS.rates(piW, piL, rest).map((rate) => weight * rate);
+  const [share] = FORMULAS.share(piW, piL, rest);
+  const [meeting, most] = FORMULAS.peak(start[w], start[l], beside);
+  return {
+    policy, rest, weight, rateW, rateL, rateO, share, margin, factor: -rateL / rateW,
+    meeting, top: margin < meeting ? most : rest, time: FORMULAS.clock(margin, beta)[0],
+  };
+}
+
+// Another probability for some responses; all others keep their proportions. They sum to 1.
+function withShares(start, shares) {
+  const fixed = Object.keys(shares).map(Number);
+  const left = 1 - sum(Object.values(shares));
+  const before = sum(start.filter((_, i) => !fixed.includes(i)));
+  return start.map((p, i) => shares[i] ?? (p / before) * left);
+}
+
+// More or fewer responses: a new one gets an equal part, the rest keep their proportions.
+function withSize(start, size) {
+  const grown = [...start];
+  while (grown.length < size) {
+    const n = grown.length;
+    grown.splice(0, n, ...grown.map((p) => (p * n) / (n + 1)), 1 / (n + 1));
+  }
+  const kept = grown.slice(0, size);
+  return kept.map((p) => p / sum(kept));
+}
+
+// What one more nat of margin would do to each mass, at the rates of the moment.
+const NAT = 0.5; // of a move: the margin is twice the move
+const drifts = ({ policy, weight, rateW, rateL, rateO }, w, l) => policy.map((p, i) =>
+  (NAT * p * (i === w ? rateW : i === l ? rateL : rateO)) / weight);
+
+// The margin at which the preferred lacks a hundredth: as far as the track goes.
+const reachOf = (start, w) =>
+  Math.ceil(Math.min(MARGIN.high, Math.max(10, 2 * Math.log((100 * (1 - start[w])) / start[w]))));
+
+function verdict({ policy, rateO }, w, l) {
+  if (policy[w] === policy[l]) return "Equal masses: both move equally fast, the rest stands still.";
+  if (rateO < 0) return "The dispreferred falls faster, in log-probability; the rest loses.";
+  return "The preferred rises faster, in log-probability; the rest gains.";
+}
+
+class OneSoftmax extends Figure {
+  static kind = "softmax";
+  static traits = ["start", "w", "l", "beta", "margin"];
+
+  build() {
+    const { id } = this;
+    this.size = choices({
+      id, role: "size", legend: "Number of responses",
+      options: SIZES.map((n) => ({ value: String(n), label: String(n) })),
+      take: (n) => this.takeSize(Number(n)),
+    });
+    const row = (parameter, more) => numberRow({
+      id, role: parameter.name, label: parameter.label, name: parameter.name, log: false, ...more,
+      take: (value, text) => this.takeNumber(parameter, value, text),
+    });
+    this.beta = row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3], log: true });
+    this.margin = row(MARGIN, { low: 0, high: 10 });
+    this.triangle = this.buildTriangle();
+    this.readouts = readouts(READOUTS);
+    this.play = button("Play", () => (this.playing ? this.pause() : this.begins()));
+    return [
+      box("dpf-sizerow", html("span", { class: "dpf-label" }, "responses"), this.size.node),
+      this.beta.node, this.buildTable(), this.triangle.node,
+      box("dpf-buttons", this.play, button("Step", () => this.step()),
+        button("Back", () => this.moveOn(0)), button("Reset", () => { this.pause(); this.reset(); })),
+      this.margin.node, this.words, this.readouts.node,
+    ];
+  }
+
+  // One response a row: its bar, its start, and whether it is the preferred or the dispreferred.
+  buildTable() {
+    const { id } = this;
+    const all = Array.from({ length: SIZES.at(-1) }, (_, i) => i);
+    const pick = (role, legend) => choices({
+      id, role, legend, take: (value) => this.takePair(role, Number(value.slice(1))),
+      options: all.map((i) => ({ value: `${role}${i}`, label: String(i + 1) })),
+    });
+    const head = (words, tone) => html("span", { class: `dpf-head dpf-${tone}` }, htmlLabel(words));
+    this.bars = all.map((i) => {
+      const value = html("span", { "data-value": `p${i}` });
+      const bar = html("span", { class: "dpf-mass" });
+      const mark = html("span", { class: "dpf-mark" });
+      const drift = html("span", { class: "dpf-drift" });
+      const track = html("span", { class: "dpf-masstrack", "aria-hidden": "true" }, bar, mark, drift);
+      const node = box("dpf-response", html("span", { class: "dpf-label" }, `${i + 1}`), value, track);
+      return { node, value, bar, mark, drift };
+    });
+    this.fields = all.map((i) => {
+      const field = numberField({
+        id, role: `start${i}`, take: (value, text) => this.takeShare(i, value, text),
+      });
+      field.label.append(`Response ${i + 1}, probability at the start`);
+      field.label.classList.add("dpf-unseen");
+      return { ...field, node: box("dpf-share", field.label, field.input) };
+    });
+    this.pair = { w: pick("w", "Preferred response"), l: pick("l", "Dispreferred response") };
+    return box("dpf-table", head("$π$ now, | start", "now"), head("start", "start"),
+      head("preferred", "preferred"), head("dispreferred", "dispreferred"),
+      box("dpf-column", this.bars.map(({ node }) => node)),
+      box("dpf-column", this.fields.map(({ node }) => node)),
+      this.pair.w.node, this.pair.l.node);
+  }
+
+  buildTriangle() {
+    const part = { handle: handleNode() };
+    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const frame = square(TRIANGLE, [0, 1]);
+    // In the half of the square that holds no policy: what the two colours mean.
+    const key = (tone, y, ...lines) => [
+      svg("rect", { x: 182, y: y - 11, width: 14, height: 14, class: `dpf-${tone}` }),
+      ...lines.map((line, i) => svg("text", { x: 202, y: y + 15 * i, class: "dpf-note" }, line)),
+    ];
+    const corner = (a, b) => `${short(frame.x(a))} ${short(frame.y(b))}`;
+    const shape = (name, ...at) => element(path(name), { d: `M${at.join("L")}z` }, []);
+    const { node, axes } = plane({
+      id: `${this.id}-triangle`, ...TRIANGLE,
+      label: "Triangle of policies: the two regions, the path, and a start that can be moved",
+      inside: [
+        shape("gains", corner(0, 0), corner(0, 1), corner(0.5, 0.5)),
+        shape("loses", corner(0, 0), corner(1, 0), corner(0.5, 0.5)),
+        element(path("diagonal"), { d: `M${corner(0, 0)}L${corner(0.5, 0.5)}` }, []),
+        path("level"), path("flow"),
+      ],
+      above: [
+        ...key("gains", 30, "preferred faster,", "the rest gains"),
+        ...key("loses", 72, "dispreferred faster,", "the rest loses"),
+        path("now"), part.handle,
+      ],
+    });
+    axes(frame, "preferred, $π_w$", "dispreferred, $π_l$");
+    return { node, part, frame };
+  }
+
+  // -- what a reader does --
+
+  listen() {
+    const { node, frame, part: { handle } } = this.triangle;
+    listenToPointer(node, handle, () => frame, (a, b) => this.moveTo(a, b));
+    listenToKeys(handle, (right, up, fast) => {
+      const { start, w, l } = this.values();
+      const size = SNAP * (fast ? 20 : 2);
+      this.moveTo(start[w] + right * size, start[l] + up * size);
+    }, () => this.restart({ start: this.begin.start, w: this.begin.w, l: this.begin.l }));
+  }
+
+  remove() {
+    this.pause();
+    super.remove();
+  }
+
+  // Another start or another pair: training begins anew.
+  restart(values) {
+    this.pause();
+    this.change({ ...values, margin: 0 });
+  }
+
+  takeSize(size) {
+    const { start, w, l } = this.values();
+    const free = [0, 1, 2].filter((i) => i !== w && i !== l);
+    const within = (i) => (i < size ? i : free.shift());
+    this.restart({ start: withSize(start, size), w: within(w), l: within(l) });
+  }
+
+  takePair(role, index) {
+    const other = role === "w" ? "l" : "w";
+    const values = this.values();
+    const swapped = values[other] === index ? { [other]: values[role] } : {};
+    this.restart({ [role]: index, ...swapped });
+  }
+
+  takeShare(index, value, text) {
+    const { start } = this.values();
+    const why = outside(value, SHARE);
+    if (why) return this.refuse(text, why, start[index]);
+    this.restart({ start: withShares(start, { [index]: value }) });
+    return "";
+  }
+
+  takeNumber(parameter, value, text) {
+    const { name } = parameter;
+    const why = outside(value, parameter);
+    if (why) return this.refuse(text, why, this.values()[name]);
+    if (name === "margin") this.pause();
+    this.change({ [name]: value });
+    return "";
+  }
+
+  moveTo(a, b) {
+    const { start, w, l } = this.values();
+    const tidy = (p, most) => {
+      const within = Math.min(most, Math.max(SNAP, p));
+      return Number((Math.round(within / SNAP) * SNAP).toPrecision(12));
+    };
+    const piW = tidy(a, 1 - 3 * SNAP); // something is left for the others
+    const piL = tidy(b, 1 - SNAP - piW);
+    if (piW === start[w] && piL === start[l]) return;
+    this.restart({ start: withShares(start, { [w]: piW, [l]: piL }) });
+  }
+
+  // -- the course of training --
+
+  moveOn(margin) {
+    this.pause();
+    this.change({ margin });
+  }
+
+  step() { this.moveOn(Math.min(MARGIN.high, this.values().margin + STEP)); }
+
+  // From where it stands, or anew from the end. Who wants no motion is taken to the end at once.
+  begins() {
+    const { start, w, margin } = this.values();
+    const reach = reachOf(start, w);
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.moveOn(reach);
+    const from = margin < reach ? margin : 0;
+    let first = null;
+    const go = (now) => {
+      first ??= now;
+      const at = from + (reach * (now - first)) / PLAYING;
+      this.change({ margin: Number(Math.min(reach, at).toPrecision(4)) });
+      if (at >= reach) this.pause();
+      else this.playing = requestAnimationFrame(go);
+    };
+    this.playing = requestAnimationFrame(go);
+    this.play.textContent = "Pause";
+    return undefined;
+  }
+
+  pause() {
+    cancelAnimationFrame(this.playing);
+    this.playing = 0;
+    this.play.textContent = "Play";
+  }
+
+  // -- what is shown --
+
+  draw() {
+    const state = this.values();
+    const { start, w, l, beta, margin } = state;
+    if (Math.max(w, l) >= start.length || w === l) return; // half of a kernel's change
+    const n = solve(state);
+    const reach = reachOf(start, w);
+    this.size.show(String(start.length));
+    this.beta.show(beta);
+    this.margin.track.reach(0, reach, ticks(0, reach, 4));
+    this.margin.show(margin);
+    this.drawTable(n, state);
+    this.drawTriangle(n, state);
+    this.readouts.show(n);
+    this.sentence.replaceChildren(html("strong", {}, verdict(n, w, l)), " ", ...htmlLabel(
+      `$π_w$ ${n.policy[w] > n.policy[l] ? ">" : n.policy[w] < n.policy[l] ? "<" : "="} $π_l$. ` +
+      "The preferred rises wherever it stands."));
+  }
+
+  drawTable(n, { start, w, l }) {
+    const { policy } = n;
+    const drift = drifts(n, w, l);
+    this.bars.forEach(({ node, value, bar, mark, drift: tip }, i) => {
+      const there = i < start.length;
+      const labels = ["w", "l"].map((role) => this.pair[role].node.querySelectorAll("label")[i]);
+      for (const part of [node, this.fields[i].node, ...labels]) part.toggleAttribute("hidden", !there);
+      value.toggleAttribute("data-value", there);
+      if (!there) return;
+      value.dataset.value = `p${i}`;
+      value.textContent = shown(policy[i]);
+      bar.className = `dpf-mass dpf-${i === w ? "w" : i === l ? "l" : "o"}`;
+      bar.style.width = `${100 * policy[i]}%`;
+      mark.style.left = `${100 * start[i]}%`;
+      tip.className = `dpf-drift dpf-${drift[i] < 0 ? "down" : "up"}`;
+      tip.style.left = `${100 * Math.min(policy[i], policy[i] + drift[i])}%`;
+      tip.style.width = `${100 * Math.abs(drift[i])}%`;
+      this.fields[i].show(start[i]);
+    });
+    this.pair.w.show(`w${w}`);
+    this.pair.l.show(`l${l}`);
+  }
+
+  drawTriangle({ policy }, { start, w, l }) {
+    const { part, frame } = this.triangle;
+    const far = 12 - Math.log(start[w]) - Math.log(start[l]);
+    const line = (way) => polyline(Array.from({ length: 161 }, (_, i) => {
+      const [a, b] = FORMULAS.moved(start[w], start[l], (way * far * i) / 160);
+      return [frame.x(a), frame.y(b)];
+    }));
+    part.flow.setAttribute("d", line(1));
+    part.level.setAttribute("d", line(-1));
+    const [x, y] = [frame.x(policy[w]), frame.y(policy[l])];
+    part.now.setAttribute("d", `M${short(x - 6)} ${short(y)}a6 6 0 1 0 12 0a6 6 0 1 0 -12 0`);
+    placeHandle(part.handle, [frame.x(start[w]), frame.y(start[l])], frame,
+      "Start: preferred and dispreferred", start[w],
+      `preferred ${brief(start[w])}, dispreferred ${brief(start[l])}`);
+  }
+
+  say() {
+    const state = this.values();
+    const { start, w, l, beta, margin } = state;
+    if (Math.max(w, l) >= start.length || w === l) return "";
+    const n = solve(state);
+    return `${verdict(n, w, l)} Response ${w + 1} is preferred and has ${brief(n.policy[w])}, ` +
+      `response ${l + 1} is dispreferred and has ${brief(n.policy[l])}, the rest has ${brief(n.rest)}. ` +
+      `Rates ${brief(n.rateW)}, ${brief(n.rateL)} and ${brief(n.rateO)}. ` +
+      `Margin ${brief(margin)} nats, beta ${brief(beta)}.`;
+  }
+}
+
+export { reachOf, solve, withShares, withSize };
+export default anywidget(OneSoftmax);

@@ -1,0 +1,125 @@
+"""One softmax, one pair: a policy over a few responses, on its exact path."""
+# ruff: noqa: E741  (l is the field's own letter)
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import sympy as sp
+import traitlets
+
+from dpofield.formulas.losses import BETA, LOSSES
+from dpofield.formulas.parameters import Parameter, check_interval
+from dpofield.formulas.symbols import pi_l, pi_w, u, v
+from dpofield.formulas.theorems import softmax as theorem
+from dpofield.widgets.figure import Figure, css, esm, facts, printed
+
+FEWEST, MOST = 3, 8
+SHARE = Parameter(
+    "probability",
+    sp.Symbol("p"),
+    0.2,
+    sp.Interval.open(0, 1),
+    "every response has some probability",
+)
+MARGIN = Parameter(
+    "margin", sp.Symbol("h"), 0.0, sp.Interval(0, 500), "this figure goes from 0 to 500 nats"
+)
+START = (0.25, 0.15, 0.3, 0.2, 0.1)
+ROUNDING = 1e-9  # of a sum of probabilities
+
+
+def formulas_js() -> str:
+    """The functions of the figure, each returning an array; margins and moves in nats.
+
+    `rates` are per unit of weight. They take the mass of the rest too, so that no digits are lost
+    where the preferred has nearly everything.
+    """
+    h, s, pi_o = theorem.h, theorem.s, theorem.pi_o
+    up = sp.expand(theorem.RATE_W.subs(pi_w, 1 - pi_l - pi_o))
+    down = sp.expand(theorem.RATE_L.subs(pi_l, 1 - pi_w - pi_o))
+    gain, loss = pi_w * up, -pi_l * down
+    weight = -LOSSES["dpo"].partials[0].subs({u: h, v: 0})
+    top = pi_o / (pi_o + 2 * sp.sqrt(pi_w * pi_l))
+    functions = {
+        "rates": printed((pi_w, pi_l, pi_o), (up, down, theorem.RATE_O)),
+        "share": printed((pi_w, pi_l, pi_o), (gain / loss,)),
+        "moved": printed((pi_w, pi_l, s), (theorem.MOVED_W, theorem.MOVED_L, theorem.MOVED_O)),
+        "clock": printed((h,), (theorem.CLOCK,), (BETA,)),
+        "weight": printed((h,), (weight,), (BETA,)),
+        "peak": printed((pi_w, pi_l, pi_o), (2 * theorem.MEETING, top)),
+    }
+    body = ",\n".join(f"  {name}: {function}" for name, function in functions.items())
+    return f"const FORMULAS = {{\n{body},\n}};\n"
+
+
+def check_start(start: Sequence[float], w: int, l: int) -> None:
+    """Raise `ValueError` unless `start` is a policy of a few responses and (w, l) a pair of it."""
+    if not FEWEST <= len(start) <= MOST:
+        raise ValueError(f"start has {len(start)} responses; the figure shows {FEWEST} to {MOST}")
+    check_interval("start", start, SHARE.interval, SHARE.meaning)
+    if abs(sum(start) - 1) > ROUNDING:
+        raise ValueError(f"start sums to {sum(start)}: probabilities sum to 1")
+    for name, index in (("w", w), ("l", l)):
+        if not 0 <= index < len(start):
+            raise ValueError(f"{name} = {index} is no index of {len(start)} responses")
+    if w == l:
+        raise ValueError(f"w = l = {w}: a pair is two different responses")
+
+
+class OneSoftmax(Figure):
+    """A policy over three to eight responses that learns one pair, on its exact path.
+
+    `start` holds the probabilities of the reference policy, `w` and `l` the indices of the
+    preferred and the dispreferred response, `beta` > 0, `margin` how far training has come
+    (nats, 0 to 500). All five traits follow the reader's hand where there is a kernel. To change
+    several at once, do so under `hold_trait_notifications()`.
+
+    Raises `traitlets.TraitError` for a start that is no policy, a pair that is none, beta <= 0
+    and a margin out of range.
+
+    >>> figure = OneSoftmax(start=[0.1, 0.6, 0.3], w=0, l=1, margin=2.0)
+    >>> figure.w = 1
+    Traceback (most recent call last):
+    ...
+    traitlets.traitlets.TraitError: w = l = 1: a pair is two different responses
+    """
+
+    _esm = esm(
+        formulas_js(),
+        "one_softmax.js",
+        BETA=facts(BETA),
+        MARGIN=facts(MARGIN),
+        SHARE=facts(SHARE),
+        SIZES=list(range(FEWEST, MOST + 1)),
+    )
+    _css = css("one_softmax.css")
+
+    start = traitlets.List(traitlets.Float(), default_value=list(START)).tag(sync=True)
+    w = traitlets.Int(0).tag(sync=True)
+    l = traitlets.Int(1).tag(sync=True)
+    beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
+    margin = traitlets.Float(MARGIN.default).tag(sync=True)
+    _height = traitlets.Int(776).tag(sync=True)
+    _height_narrow = traitlets.Int(1370).tag(sync=True)
+
+    @traitlets.validate("start")  # type: ignore[untyped-decorator]
+    def _check_start(self, proposal: Any) -> list[float]:
+        return list(self.checked(lambda start: check_start(start, self.w, self.l), proposal))
+
+    @traitlets.validate("w")  # type: ignore[untyped-decorator]
+    def _check_w(self, proposal: Any) -> int:
+        return int(self.checked(lambda w: check_start(self.start, w, self.l), proposal))
+
+    @traitlets.validate("l")  # type: ignore[untyped-decorator]
+    def _check_l(self, proposal: Any) -> int:
+        return int(self.checked(lambda l: check_start(self.start, self.w, l), proposal))
+
+    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
+    def _check_beta(self, proposal: Any) -> float:
+        return float(self.checked(BETA.check, proposal))
+
+    @traitlets.validate("margin")  # type: ignore[untyped-decorator]
+    def _check_margin(self, proposal: Any) -> float:
+        return float(self.checked(MARGIN.check, proposal))
