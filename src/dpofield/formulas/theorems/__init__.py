@@ -11,6 +11,7 @@ from types import MappingProxyType
 from dpofield.formulas.derivation import Derivation
 from dpofield.formulas.theorems import (
     charts_of_a_loss,
+    divergent,
     geometry,
     margin_clock,
     motion,
@@ -20,7 +21,7 @@ from dpofield.formulas.theorems import (
     zoo,
 )
 
-_PARTS = (setting, paper, geometry, charts_of_a_loss, margin_clock, softmax, motion, zoo)
+_PARTS = (setting, paper, geometry, charts_of_a_loss, divergent, margin_clock, softmax, motion, zoo)
 
 THEOREMS: MappingProxyType[str, Derivation] = MappingProxyType(
     {proof.id: proof for part in _PARTS for proof in part.PROOFS}

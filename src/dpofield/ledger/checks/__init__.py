@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from dpofield.formulas import THEOREMS
-from dpofield.ledger.checks import charts, field, motion, softmax, training, zoo
+from dpofield.ledger.checks import charts, divergences, field, motion, softmax, training, zoo
 
 Check = Callable[[], str]
 
@@ -28,6 +28,7 @@ def derivation(name: str) -> str:
 CHECKS: dict[str, Check] = {
     **{f"derivation {name}": partial(derivation, name) for name in THEOREMS},
     **charts.CHECKS,
+    **divergences.CHECKS,
     **field.CHECKS,
     **motion.CHECKS,
     **softmax.CHECKS,
