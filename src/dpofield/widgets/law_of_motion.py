@@ -106,7 +106,8 @@ class LawOfMotion(Figure):
                 kwargs[name] = self.traits()[name].default_value + PRESET_ROW
         preset = kwargs.pop("preset", -1)
         self._page_moved = False
-        super().__init__(presets=[dict(p) for p in presets], **kwargs)
+        plain = [{k: v if k == "name" else float(v) for k, v in p.items()} for p in presets]
+        super().__init__(presets=plain, **kwargs)
         self.observe(self._take_preset, "preset")
         self.preset = preset
 

@@ -45,7 +45,7 @@ class Law extends Figure {
     this.readouts = readouts(READOUTS);
     this.pace = numberRow({
       id, role: "pace", label: "$eta W$", name: "eta W",
-      low: 1e-5, high: 1, marks: [1e-5, 1e-3, 0.1, 1],
+      low: 1e-7, high: 1, marks: [1e-6, 1e-3, 1],
       take: (value, text) => this.takePace(value, text),
     });
     this.fields = Object.fromEntries(VECTORS.map((role) => {
