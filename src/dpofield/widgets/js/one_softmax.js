@@ -28,11 +28,12 @@ function solve({ start, w, l, beta, margin }) {
   const policy = start.map((p, i) => (i === w ? piW : i === l ? piL : p * scale));
   const rest = beside * scale;
   const [weight] = FORMULAS.weight(margin, beta);
-  const [rateW, rateL, rateO] = FORMULAS.rates(piW, piL, rest).map((rate) => weight * rate);
+  const pace = FORMULAS.rates(piW, piL, rest); // per unit of weight, which may be as small as 0
+  const [rateW, rateL, rateO] = pace.map((rate) => weight * rate);
   const [share] = FORMULAS.share(piW, piL, rest);
   const [meeting, most] = FORMULAS.peak(start[w], start[l], beside);
   return {
-    policy, rest, weight, rateW, rateL, rateO, share, margin, factor: -rateL / rateW,
+    policy, rest, weight, rateW, rateL, rateO, share, margin, pace, factor: -pace[1] / pace[0],
     meeting, top: margin < meeting ? most : rest, time: FORMULAS.clock(margin, beta)[0],
   };
 }
@@ -58,8 +59,8 @@ function withSize(start, size) {
 
 // What one more nat of margin would do to each mass, at the rates of the moment.
 const NAT = 0.5; // of a move: the margin is twice the move
-const drifts = ({ policy, weight, rateW, rateL, rateO }, w, l) => policy.map((p, i) =>
-  (NAT * p * (i === w ? rateW : i === l ? rateL : rateO)) / weight);
+const drifts = ({ policy, pace }, w, l) => policy.map((p, i) =>
+  NAT * p * pace[i === w ? 0 : i === l ? 1 : 2]);
 
 // The margin at which the preferred lacks a hundredth: as far as the track goes.
 const reachOf = (start, w) =>
