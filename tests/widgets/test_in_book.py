@@ -1,13 +1,15 @@
-"""The field explorer inside the book's theme, whose rules for lists reach into it."""
+"""The figures inside the book's theme, whose rules for lists and tables reach into them."""
 
 from __future__ import annotations
 
 import browser
 import pytest
 
+from dpofield.widgets.demo import DEMOS
+
 pytestmark = [pytest.mark.built, pytest.mark.browser]
 
-SIZES = """() => [...document.querySelectorAll(".dpf-explorer")].map((root) => ({
+SIZES = """() => [...document.querySelectorAll(".dpf")].map((root) => ({
   box: root.closest(".dpofield-widget").offsetHeight,
   has: root.clientHeight, needs: root.scrollHeight,
   wider: [...root.children].filter((e) => !e.matches(".dpf-unseen"))
@@ -16,13 +18,14 @@ SIZES = """() => [...document.querySelectorAll(".dpf-explorer")].map((root) => (
 
 
 def pages():
-    """The built pages that show the figure."""
-    return [p for p in browser.HTML.rglob("*.html") if "dpf-explorer" in p.read_text("utf8")]
+    """The built pages that show a figure."""
+    return [p for p in browser.HTML.rglob("*.html") if "dpofield-widget" in p.read_text("utf8")]
 
 
-def test_the_demo_is_published():
-    """Chapters link it as demos/field-explorer.html."""
-    assert (browser.HTML / "demos" / "field-explorer.html").is_file()
+@pytest.mark.parametrize("name", DEMOS)
+def test_every_demo_is_published(name):
+    """Chapters link it as demos/<name>.html."""
+    assert (browser.HTML / "demos" / f"{name}.html").is_file()
 
 
 @pytest.mark.parametrize("width", [1280, 768, 390])
@@ -43,4 +46,4 @@ def test_fills_the_room_that_was_reserved(chrome, width):
             assert found["wider"] == [], path.name
             seen += 1
     context.close()
-    assert seen > 1, "the figure is not in the book"
+    assert seen >= len(DEMOS), "a figure is not in the book"
