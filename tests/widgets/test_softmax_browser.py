@@ -128,6 +128,27 @@ def test_start_by_typing_and_dragging(softmax):
     assert "Equal masses" in softmax.sentence.inner_text()
 
 
+def test_bars_and_their_arrows(softmax):
+    """A bar is as long as its mass; its arrow ends where one more nat of margin would take it at
+    the rates of the moment, and the mark is the start."""
+    softmax.type("margin", "2")
+    found = softmax.agrees(START, 0, 1, 2.0)
+    now = np.array([found[f"p{i}"] for i in range(5)])
+    log_rates = np.array([found["rateW"], found["rateL"], *[found["rateO"]] * 3]) / found["weight"]
+    drawn = softmax.bars.evaluate_all("""(rows) => rows.map((row) => {
+      const box = (name) => row.querySelector(name).getBoundingClientRect();
+      const track = box(".dpf-masstrack");
+      const at = (x) => (x - track.left) / track.width;
+      const [bar, drift, mark] = [".dpf-mass", ".dpf-drift", ".dpf-mark"].map(box);
+      const up = row.querySelector(".dpf-drift").matches(".dpf-up");
+      return [at(bar.right), up ? at(drift.right) : at(drift.left), at(mark.left)];
+    })""")
+    ends, tips, marks = np.array(drawn).T
+    np.testing.assert_allclose(ends, now, atol=1e-4)
+    np.testing.assert_allclose(tips, now + 0.5 * now * log_rates, atol=1e-4)
+    np.testing.assert_allclose(marks, START, atol=1e-4)
+
+
 def test_play_and_pause(softmax):
     """It runs along the path, holds where it is paused, and says where it stands."""
     softmax.press("Play")

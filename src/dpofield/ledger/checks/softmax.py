@@ -27,8 +27,10 @@ def three_rates_against_autograd() -> str:
         gain = torch.log_softmax(z, 0) - torch.tensor(logp)
         (slope,) = torch.autograd.grad(LOSSES["dpo"].torch(gain[0], gain[1], beta=0.1), z)
         assert bool((slope[2:].abs() < 1e-17).all()), "a logit outside the pair moves"
-        start = (z.detach(),)
-        found = torch.func.jvp(lambda x: torch.log_softmax(x, 0), start, (-slope,))[1].numpy()
+        # Backward twice is forward once: the second derives the first by what was pulled back.
+        pulled = torch.zeros_like(z, requires_grad=True)
+        (back,) = torch.autograd.grad(torch.log_softmax(z, 0), z, pulled, create_graph=True)
+        found = torch.autograd.grad(back, pulled, -slope)[0].numpy()
         printed = tuple(c.equation.rhs for c in THEOREMS["softmax-rates"].chains[3:6])
         first, second, other = numpy_function((pi_w, pi_l, W), printed)(*np.exp(logp[:2]), 0.05)
         worst = max(worst, float(np.abs(found - [first, second, *[other] * 4]).max()))
