@@ -73,6 +73,33 @@ def draw_miss(ax: Axes, lrs: ArrayLike, miss: ArrayLike, *, limit: float | None 
     ax.legend()
 
 
+def draw_miss_counts(ax: Axes, miss: ArrayLike, *, limit: float) -> None:
+    """How many of M values are missed by how much, relative errors on a log axis; a line: `limit`.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_miss_counts(plt.figure().gca(), [1e-6, 1e-5, 2e-5], limit=1e-3); plt.close("all")
+    """
+    errors = np.asarray(miss, dtype=float)
+    bins = np.geomspace(errors.min(), errors.max(), 31)
+    ax.hist(errors, bins=list(bins), color=colour("model"), alpha=0.8)
+    ax.axvline(float(np.median(errors)), color=colour("text"), linewidth=1.6, label="median")
+    ax.axvline(limit, color=colour("muted"), linewidth=1.2)
+    ax.annotate(
+        f"{limit:.1%}",
+        (limit, 1),
+        xycoords=("data", "axes fraction"),
+        xytext=(-4, -4),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=colour("muted"),
+    )
+    ax.set_xscale("log")
+    ax.set_xlabel("relative error of the law")
+    ax.set_ylabel("log-probabilities")
+    ax.legend(loc="upper left")
+
+
 def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
     """The plane of K_wl/K_ww and K_ll/K_ww: what Cauchy-Schwarz forbids, and three boundaries.
 
@@ -90,12 +117,12 @@ def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
         ((0.97, top * 0.93), "dispreferred\nmoves more", "right"),
         ((1.04, top * 0.93), "both fall", "left"),
         ((left + 0.04, 0.86), "preferred\nmoves more", "left"),
-        ((1.05, 0.35), "not possible", "left"),
     )
     for at, words, side in places:
         ax.annotate(
             words, at, ha=side, va="top", color=text, fontsize=10, path_effects=[HALO], zorder=6
         )
+    ax.annotate("not possible", (right - 0.04, 0.35), ha="right", va="top", color=text, fontsize=10)
     ax.annotate(
         "both rise",
         (0.66, 0.55),

@@ -58,14 +58,13 @@ def gram(
     >>> K.ww.shape, bool((K.wl**2 <= K.ww * K.ll).all())
     ((3,), True)
     """
-    n, weights = len(pairs) // 2, None if metric is None else _flat(_fitting(metric, model))
+    n, weights = len(pairs) // 2, None if metric is None else _fitting(metric, model)
     order = torch.arange(2 * n).view(2, n).T.flatten()  # both responses of a pair in a row
     rows = _gradients(model, pairs.rows(order), progress)
     found = []
-    for preferred in rows:
-        g_w, g_l = _flat(preferred), _flat(next(rows))
-        p_w, p_l = (g_w, g_l) if weights is None else (weights * g_w, weights * g_l)
-        found.append([float(g_w @ p_w), float(g_w @ p_l), float(g_l @ p_l)])
+    for g_w, g_l in zip(rows, rows, strict=True):
+        p_w, p_l = (row if weights is None else _times(weights, row) for row in (g_w, g_l))
+        found.append([_inner(g_w, p_w), _inner(g_w, p_l), _inner(g_l, p_l)])
     return Gram(*np.array(found).reshape(n, 3).T)
 
 
@@ -105,8 +104,8 @@ def projections(
 
     `direction` is one tensor a trained parameter, shaped like it. Errors as in `gram`.
     """
-    along = _flat(_shaped(direction, model, "direction"))
-    return np.array([float(_flat(row) @ along) for row in _gradients(model, pairs, progress)])
+    along = _shaped(direction, model, "direction")
+    return np.array([_inner(row, along) for row in _gradients(model, pairs, progress)])
 
 
 def slopes(loss: str, u: ArrayLike, v: ArrayLike, **params: Any) -> tuple[Floats, Floats]:
@@ -161,14 +160,25 @@ def _gradients(model: CausalLM, rows: Batch, progress: bool) -> Iterator[tuple[T
     bar = tqdm(range(len(rows)), desc="kernel", disable=not progress, leave=False, delay=1)
     for i in bar:
         row = rows.rows(slice(i, i + 1))
-        value = sequence_logprobs(model, row.input_ids, row.attention_mask, row.response_mask)
+        real = row.attention_mask[0]  # a row alone needs no padding
+        value = sequence_logprobs(
+            model, row.input_ids[:, real], row.attention_mask[:, real], row.response_mask[:, real]
+        )
         yield torch.autograd.grad(
             value.sum(), parameters, allow_unused=True, materialize_grads=True
         )
 
 
-def _flat(parts: Sequence[Tensor]) -> Tensor:
-    return torch.cat([part.flatten().double() for part in parts])
+def _times(metric: Metric, gradient: Sequence[Tensor]) -> Sequence[Tensor]:
+    return [p * g for p, g in zip(metric, gradient, strict=True)]
+
+
+def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
+    """The inner product of two gradients, each a tensor a parameter, added up in float64."""
+    products = [
+        torch.dot(x.flatten().double(), y.flatten().double()) for x, y in zip(a, b, strict=True)
+    ]
+    return float(torch.stack(products).sum())
 
 
 def _shaped(parts: Sequence[Tensor], model: CausalLM, what: str) -> Sequence[Tensor]:
