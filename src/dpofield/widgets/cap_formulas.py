@@ -7,7 +7,7 @@ import json
 import sympy as sp
 
 from dpofield.formulas import CHARTS
-from dpofield.formulas.caps import conserved, reaches_zero
+from dpofield.formulas.caps import conserved, power, reaches_zero
 from dpofield.formulas.divergences import ALPHA, DIVERGENCES, Divergence
 from dpofield.formulas.losses.core import BETA
 from dpofield.formulas.losses.divergence import f_dpo
@@ -22,17 +22,35 @@ def as_alpha(divergence: Divergence) -> float | None:
     return float(found[0]) if found and not found[0].free_symbols else None
 
 
+def from_zero(divergence: Divergence) -> sp.Expr:
+    """`conserved`, counted from x = 0 where it is finite there and no digits are lost by it.
+
+    >>> from_zero(DIVERGENCES["chi2"]), from_zero(DIVERGENCES["alpha"]).subs(alpha, 1)
+    (x, x**2/2)
+    """
+    total, over = conserved(divergence), power(divergence) + 1
+    if alpha not in over.free_symbols:
+        return total - total.subs(x, 0)
+    return sp.Piecewise((x**over / over, over > sp.Rational(1, 10)), (total, True))
+
+
 def divergence_js(divergence: Divergence) -> str:
     """Facts of a divergence and its functions.
 
     `field(x1, x2, beta, alpha)` is the loss with both partial derivatives, `one(x, alpha)` is I,
-    f'' and f', and `reaches(beta, alpha)` is 1 where x2 reaches 0 in finite time, else 0.
+    f'', f' and I counted from 0, and `reaches(beta, alpha)` is 1 where x2 reaches 0 in finite time,
+    else 0.
     """
     loss = f_dpo(divergence.name, divergence)
     chart = CHARTS["ratio"]
     second = divergence.second
     field = (chart.pull_back(loss.expr), *chart.gradient(loss))
-    one = (conserved(divergence), second, divergence.score.subs(u, sp.log(x)))
+    one = (
+        conserved(divergence),
+        second,
+        divergence.score.subs(u, sp.log(x)),
+        from_zero(divergence),
+    )
     finite = sp.Piecewise((1, reaches_zero(divergence)), (0, True))
     about = {"name": divergence.name, "title": divergence.title, "alpha": as_alpha(divergence)}
     return (

@@ -26,11 +26,11 @@ function solve({ divergence, alpha, beta, a, b, time }) {
   const curve = curveOf(law, a, b);
   const clock = clockOf(law, curve, a, b);
   const [loss, along, across] = law.field(a, b);
-  const [first, second] = [law.one(a)[1], law.one(b)[1]];
+  const [first, second] = [law.one(a), law.one(b)];
   const [aThen, bThen] = momentOf(law, curve, clock, time);
   return {
     law, curve, clock, loss, along, across, factor: Math.abs(along) / Math.abs(across),
-    seconds: first / second, conserved: curve.total, cap: curve.cap, end: clock.end, aThen, bThen,
+    seconds: first[1] / second[1], conserved: first[0] + second[0], cap: curve.cap, end: clock.end, aThen, bThen,
   };
 }
 
@@ -193,7 +193,7 @@ class Caps extends Figure {
       const [, along, across] = n.law.field(p, q);
       return [-along, -across];
     });
-    const { ahead, back } = linesOf(n.law, n.curve, a, b, frame.high);
+    const { ahead, back } = linesOf(n.curve, a, b, frame.high);
     part.flow.setAttribute("d", polyline(ahead.map(inPlot)));
     part.level.setAttribute("d", polyline(back.map(inPlot)));
     const [x, y] = inPlot([a, b]);

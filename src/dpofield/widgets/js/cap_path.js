@@ -14,12 +14,13 @@ function lawOf(name, beta, alpha) {
   };
 }
 
-// The c with I(c) = target, by Newton between bounds; Infinity where there is none.
+// The c with I(c) = target, by Newton between bounds; Infinity where there is none. I is counted
+// from I(0) where it can be, or tiny ratios would lose their digits.
 function inverse(one, target, guess) {
   let [low, high] = [0, Infinity];
   let at = guess;
   for (let i = 0; i < 200; i += 1) {
-    const [value, second] = one(at);
+    const [, second, , value] = one(at);
     if (value < target) low = at;
     else high = at;
     let next = at - (value - target) * second; // I' = 1/f''
@@ -33,15 +34,15 @@ function inverse(one, target, guess) {
 
 // The conserved curve through a start: the partner of each coordinate on it, and the cap on x1.
 function curveOf(law, a, b) {
-  const total = law.one(a)[0] + law.one(b)[0];
-  const least = law.one(0)[0];
-  const partner = (c, guess) => inverse(law.one, total - law.one(c)[0], guess);
+  const grown = (c) => law.one(c)[3];
+  const [total, least] = [grown(a) + grown(b), grown(0)];
+  const partner = (c, guess) => inverse(law.one, total - grown(c), guess);
   const cap = Number.isFinite(least) ? inverse(law.one, total - least, a) : Infinity;
-  return { total, least, partner, cap };
+  return { total, least, grown, partner, cap };
 }
 
 // Points of the curve: from the start to x2 = 0, and back to where x1 = 0 or the window ends.
-function linesOf(law, { total, least, partner, cap }, a, b, high) {
+function linesOf({ total, least, grown, partner, cap }, a, b, high) {
   const ahead = [[a, b]];
   for (let i = 1; i <= 110; i += 1) {
     const c = b * (i < 80 ? 1 - i / 80 : 2 ** (79 - i) / 80);
@@ -52,7 +53,7 @@ function linesOf(law, { total, least, partner, cap }, a, b, high) {
   const back = [[a, b]];
   for (let i = 1; i <= 80; i += 1) {
     const c = a * (1 - i / 80);
-    const rest = total - law.one(c)[0];
+    const rest = total - grown(c);
     if (!Number.isFinite(rest) || rest <= least) break;
     back.push([c, partner(c, back.at(-1)[1])]);
     if (back.at(-1)[1] > 2 * high) break;
@@ -80,16 +81,22 @@ const elapsed = (law, curve, { a, b }, h) => GAUSS.reduce((sum, [place, weight])
 
 function clockOf(law, curve, a, b) {
   const nodes = [];
+  const scale = paceAt(law, curve, b, a);
   let node = { t: 0, a, b };
   let h = 0.1;
+  let tries = 0;
+  let rough = false; // where numbers have lost their digits, go on without confirming
   while (node.b > DEEP) {
+    tries += 1;
     const half = elapsed(law, curve, node, h / 2);
     const c = down(node.b, h / 2);
     const middle = { a: curve.partner(c, node.a), b: c };
     const gained = half + elapsed(law, curve, middle, h / 2);
-    const missed = Math.abs(gained - elapsed(law, curve, node, h)) / (node.t + gained);
-    if (!(missed < CLOSE) && h > 1e-4) {
+    const missed = Math.abs(gained - elapsed(law, curve, node, h)) /
+      Math.max(node.t + gained, scale);
+    if (!rough && !(missed < CLOSE)) {
       h /= 2;
+      rough = h < 1e-8 || tries > 1200;
       continue;
     }
     nodes.push({ ...node, h });
@@ -98,7 +105,7 @@ function clockOf(law, curve, a, b) {
     if (ended || !Number.isFinite(node.t + gained)) break;
     const next = down(node.b, h);
     node = { t: node.t + gained, a: curve.partner(next, middle.a), b: next };
-    if (missed < CLOSE / 60) h = Math.min(1.7 * h, 20);
+    if (rough || missed < CLOSE / 60) h = Math.min(1.7 * h, rough ? 0.5 : 20);
   }
   if (!law.reaches || !Number.isFinite(nodes.at(-1).t)) return { nodes, end: Infinity };
   const { t, a: last, b: d } = nodes.at(-1);
