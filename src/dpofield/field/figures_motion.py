@@ -45,7 +45,7 @@ def draw_law(
 
 
 def draw_miss(ax: Axes, lrs: ArrayLike, miss: ArrayLike, *, limit: float | None = None) -> None:
-    """Relative error (S, M) against S step sizes: median, band from 5 % to 95 %, slope 1 dashed.
+    """Relative error (S, M) against S step sizes: median, band from 5% to 95%, slope 1 dashed.
 
     >>> import matplotlib.pyplot as plt
     >>> draw_miss(plt.figure().gca(), [1e-3, 1e-2], [[1e-3, 2e-3], [1e-2, 2e-2]]); plt.close("all")
@@ -53,7 +53,7 @@ def draw_miss(ax: Axes, lrs: ArrayLike, miss: ArrayLike, *, limit: float | None 
     steps, errors = np.asarray(lrs, dtype=float), np.asarray(miss, dtype=float)
     low, middle, high = np.quantile(errors, [0.05, 0.5, 0.95], axis=1)
     ink = colour("model")
-    ax.fill_between(steps, low, high, color=ink, alpha=0.25, linewidth=0, label="5 % to 95 %")
+    ax.fill_between(steps, low, high, color=ink, alpha=0.25, linewidth=0, label="5% to 95%")
     ax.plot(steps, middle, "o-", color=ink, label="median")
     guide = 4 * middle.max() / steps[middle.argmax()] * steps
     ax.plot(steps, guide, "--", color=colour("text"), linewidth=1.2, label="slope 1")
@@ -122,7 +122,7 @@ def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
         ax.annotate(
             words, at, ha=side, va="top", color=text, fontsize=10, path_effects=[HALO], zorder=6
         )
-    ax.annotate("not possible", (right - 0.04, 0.35), ha="right", va="top", color=text, fontsize=10)
+    ax.annotate("not possible", (right - 0.04, 0.85), ha="right", va="top", color=text, fontsize=10)
     ax.annotate(
         "both rise",
         (0.66, 0.55),
@@ -177,4 +177,4 @@ def draw_step_sizes(
     ax.axhline(0, color=colour("muted"), linewidth=1)
     ax.set_xscale("log")
     ax.set_xlabel(r"step size $\eta$")
-    ax.set_ylabel("mean change over the step size")
+    ax.set_ylabel("mean change over step size (nats)")
