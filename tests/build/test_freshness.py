@@ -17,6 +17,7 @@ from fingerprint import ROOT
 from tests.build.conftest import JUPYTER_BOOK
 
 THEOREMS = "src/dpofield/formulas/theorems/common.py"
+PROOF = "src/dpofield/formulas/theorems/paper.py"
 SYMBOLIC = "tests/formulas/test_theorems.py::test_residual_is_exactly_zero[theorem-1]"
 TOC = "format: jb-book\nroot: book/theorem-1\n"
 
@@ -119,13 +120,13 @@ def test_a_changed_text_of_the_package_is_on_the_page(copy: Copy) -> None:
     """Protects: the page follows the package although no cell of the chapter has changed."""
     old, new = "Write the logistic function out.", "Spell the logistic function out."
     assert old in copy.page()
-    copy.replace(THEOREMS, old, new)
+    copy.replace(PROOF, old, new)
     try:
         copy.build()
         assert new in copy.page()
         assert old not in copy.page()
     finally:
-        copy.replace(THEOREMS, new, old)
+        copy.replace(PROOF, new, old)
 
 
 @pytest.mark.parametrize("what", WRONG_SIGNS)
