@@ -103,6 +103,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
     copy = Copy(tmp_path_factory.mktemp("copy"))
     output = copy.build()
     assert "Executing notebook failed" not in output, output
+    assert (copy.root / "_build" / "html" / "demos" / "loss-gallery.html").is_file()
     return copy
 
 
@@ -142,5 +143,7 @@ def test_a_wrong_sign_is_caught_three_times(copy: Copy, what: str) -> None:
         output = copy.build()
         assert "Executing notebook failed" in output, "the page did not notice"
         assert "AssertionError" in copy.page()
+        demos = copy.root / "_build" / "html" / "demos"
+        assert demos.exists() == ("no demo pages" not in output), "a demo of before is left"
     finally:
         copy.replace(name, wrong, right)
