@@ -8,7 +8,7 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from dpofield.lab.model import small_gpt2, without_dropout
+from dpofield.lab.model import prepared, small_gpt2
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.world import World
 
@@ -38,7 +38,7 @@ def _llama() -> Any:
         eos_token_id=1,
         pad_token_id=0,
     )
-    return without_dropout(LlamaForCausalLM(config))
+    return prepared(LlamaForCausalLM(config))
 
 
 @pytest.fixture(params=["gpt2", "llama"])

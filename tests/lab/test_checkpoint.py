@@ -124,15 +124,15 @@ def test_damage_is_said_and_mended(quick: None, tmp_path: Path, damage: str) -> 
 def test_an_interrupted_making_goes_on(quick: None, tmp_path: Path, monkeypatch: Any) -> None:
     """Ctrl-C leaves a state and no folder; the next call ends where one go would have."""
     sft_checkpoint("weak", root=tmp_path / "whole", progress=False)
-    real, calls = training.sequence_logprobs, iter(range(99))
+    real, calls = training.logprobs, iter(range(99))
 
-    def pressed(*arguments: Any) -> Any:
+    def pressed(*arguments: Any, **options: Any) -> Any:
         if next(calls) == 1:
             signal.raise_signal(signal.SIGINT)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "sequence_logprobs", pressed)
+        patch.setattr(training, "logprobs", pressed)
         with pytest.raises(Interrupted, match="after step 2 of 3"):
             sft_checkpoint("weak", root=tmp_path / "torn", progress=False)
     assert not [p for p in (tmp_path / "torn").iterdir() if p.is_dir()]

@@ -47,10 +47,10 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
     calls = iter(range(10**6))
     real = training.pair_logprobs
 
-    def pressed(*arguments: Any) -> Any:
+    def pressed(*arguments: Any, **options: Any) -> Any:
         if next(calls) == call:
             signal.raise_signal(signal.SIGINT)
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(training, "pair_logprobs", pressed)
 
@@ -185,16 +185,16 @@ def test_sft_resumes_exactly_and_learns(
     whole, state = copy.deepcopy(tiny_gpt2), tmp_path / "sft.safetensors"
     expected = sft(whole, examples, **settings)
     assert expected[-5:].mean() < expected[:5].mean() - 10
-    calls, real = iter(range(100)), training.sequence_logprobs
+    calls, real = iter(range(100)), training.logprobs
 
-    def killed(*arguments: Any) -> Any:
+    def killed(*arguments: Any, **options: Any) -> Any:
         if next(calls) == 25:
             raise MemoryError
-        return real(*arguments)
+        return real(*arguments, **options)
 
     start = copy.deepcopy(tiny_gpt2)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "sequence_logprobs", killed)
+        patch.setattr(training, "logprobs", killed)
         with pytest.raises(MemoryError):
             sft(start, examples, **settings, state=state, save_every=10)
     losses = sft(tiny_gpt2, examples, **settings, state=state, save_every=10)

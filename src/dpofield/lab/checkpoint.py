@@ -39,7 +39,7 @@ LEVELS: dict[str, dict[str, Any]] = {
 """SFT settings of each level; the seed fixes initial weights, samples and their order."""
 
 # A change in any of these gives a different model, and so a different folder.
-_SOURCES = ("grammar", "world", "tokenizer", "model", "logprobs", "descent", "training")
+_SOURCES = ("grammar", "world", "tokenizer", "model", "logprobs", "trees", "descent", "training")
 _CARD = "dpofield.json"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers.activations import GELUTanh, NewGELUActivation
 
 from dpofield.lab.tokenizer import word_tokenizer
 
@@ -39,13 +40,13 @@ def small_gpt2(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GPT2LMHeadModel(config)
-    return without_dropout(model)
+    return prepared(model)
 
 
 def load_causal_lm(
     name_or_path: str | os.PathLike[str], *, gguf_file: str | None = None, **options: Any
 ) -> tuple[CausalLM, Any]:
-    """Any causal LM, a local folder or a hub name, with its tokenizer: float32, dropout off.
+    """Any causal LM, a local folder or a hub name, with its tokenizer: float32, `prepared`.
 
     `gguf_file` names the GGUF file inside the folder, if the weights are one. Other `options` go
     to `AutoModelForCausalLM.from_pretrained`. Raises `ValueError` if nothing can be loaded, or if
@@ -65,15 +66,19 @@ def load_causal_lm(
             f"the tokenizer of {str(name_or_path)!r} has no end-of-sequence token; "
             "set tokenizer.eos_token and save it again"
         )
-    return without_dropout(model), tokenizer
+    return prepared(model), tokenizer
 
 
-def without_dropout(model: CausalLM) -> Any:
-    """The same model with every dropout at 0 and in eval mode, so that log-probs are a function.
+def prepared(model: CausalLM) -> Any:
+    """The same model as the laboratory wants it: a function of its input, computed in few passes.
 
-    Training goes on in eval mode: gradients flow just the same.
+    Every dropout is 0 and the model in eval mode; gradients flow just the same. GPT-2's gelu, which
+    `transformers` spells out in eight operations, is the one operation that torch has for it.
     """
-    for module in model.modules():
+    for module in list(model.modules()):
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+        for name, child in module.named_children():
+            if type(child) is NewGELUActivation:
+                setattr(module, name, GELUTanh())
     return model.eval()

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dpofield.formulas import LOSSES
 from dpofield.lab.descent import Interrupted, Records, descend
-from dpofield.lab.logprobs import Batch, pair_logprobs, reference_logprobs, sequence_logprobs
+from dpofield.lab.logprobs import Batch, logprobs, pair_logprobs, reference_logprobs
 from dpofield.lab.model import CausalLM
 from dpofield.lab.runs import Run
 
@@ -30,6 +30,7 @@ def sft(
     batch: int,
     lr: float,
     seed: int,
+    share: bool | None = None,
     state: str | os.PathLike[str] | None = None,
     save_every: int = 100,
     progress: bool = True,
@@ -39,11 +40,13 @@ def sft(
     Minimises the mean negative log-probability of the response tokens with AdamW (no weight
     decay), `_WARMUP` steps of warm-up, linear decay over the second half, gradient norm clipped
     to 1. Returns the batch mean of -log pi(response | prompt) before each update, shape (steps,).
-    `state` names a file to resume from, see `descend`; errors as in `dpo`.
+    `state` names a file to resume from, see `descend`; `share` and errors as in `dpo`.
     """
     _check(len(examples), "examples", steps=steps, batch=batch, lr=lr)
     config = {"steps": steps, "batch": batch, "lr": lr, "seed": seed, "data": _digest(examples)}
-    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=_fusible(model)
+    )
     # Clipping sits between backward and step, so it rides on the optimizer.
     optimizer.register_step_pre_hook(lambda *_: _clip(model))
     records: Records = {"loss": []}
@@ -54,7 +57,7 @@ def sft(
             group["lr"] = lr * decay * min(1.0, (step + 1) / _WARMUP)
         index = batch_index(len(examples), batch, step, seed)
         rows = examples.rows(index)
-        logprob = sequence_logprobs(model, rows.input_ids, rows.attention_mask, rows.response_mask)
+        logprob = logprobs(model, rows, share=share)
         _require_finite(step, index, {"example": logprob})
         records["loss"].append(-logprob.detach().double().mean().numpy())
         return -logprob.sum() / rows.lengths.sum()
@@ -85,6 +88,7 @@ def dpo(
     loss: str = "dpo",
     record_every: int = 1,
     recorded: Sequence[int] | None = None,
+    share: bool | None = None,
     state: str | os.PathLike[str] | None = None,
     save_every: int = 100,
     progress: bool = True,
@@ -94,7 +98,9 @@ def dpo(
     `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats. Each step descends the
     mean loss of `batch` pairs at a constant learning rate: AdamW without weight decay, or plain
     SGD. Every `record_every` steps, and after the last, log-probs, loss and autograd's ratio
-    gradients of the `recorded` pairs (all by default) are taken before the update.
+    gradients of the `recorded` pairs (all by default) are taken before the update. What the rows of
+    a batch have in common is computed once where the model allows it; `share=False` takes the plain
+    form, `sequence_logprobs`, with the same numbers up to rounding (see `logprobs.logprobs`).
 
     Raises `ValueError` for no pairs, beta <= 0, a bad number or a reference of another size;
     `FloatingPointError`, naming step and pair, when a log-probability is not finite;
@@ -125,7 +131,7 @@ def dpo(
     records: Records = {}
 
     def record(step: int) -> None:
-        lw, ll = reference_logprobs(model, seen).double().chunk(2)
+        lw, ll = reference_logprobs(model, seen, share=share).double().chunk(2)
         _require_finite(step, chosen, {"preferred": lw, "dispreferred": ll})
         values = ratio_gradients(loss, lw - ref_w, ll - ref_l, beta=beta)
         row = zip(("loss", "dx1", "dx2"), values, strict=True)
@@ -136,7 +142,7 @@ def dpo(
         if step % record_every == 0:
             record(step)
         index = batch_index(n, batch, step, seed)
-        lw, ll = pair_logprobs(model, pairs.pairs(index))
+        lw, ll = pair_logprobs(model, pairs.pairs(index), share=share)
         _require_finite(step, index, {"preferred": lw, "dispreferred": ll})
         u, v = lw - reference[index], ll - reference[index + n]
         per_pair: Tensor = LOSSES[loss].torch(u, v, beta=beta)
@@ -146,7 +152,7 @@ def dpo(
         arrays = {name: np.stack(values) for name, values in records.items()}
         return Run(config=config, ref_w=ref_w.numpy(), ref_l=ref_l.numpy(), **arrays)
 
-    descent = kinds[optimizer](model.parameters(), lr=lr, weight_decay=0.0)
+    descent = kinds[optimizer](model.parameters(), lr=lr, weight_decay=0.0, fused=_fusible(model))
     try:
         descend(
             model, descent, objective, records, steps=steps, config=config,
@@ -189,6 +195,12 @@ def batch_index(n: int, batch: int, step: int, seed: int) -> Tensor:
     places = range(step * batch, (step + 1) * batch)
     orders = {e: np.random.default_rng([seed, e]).permutation(n) for e in {p // n for p in places}}
     return torch.tensor([int(orders[p // n][p % n]) for p in places])
+
+
+def _fusible(model: CausalLM) -> bool | None:
+    """One pass over each weight instead of one an operation, where torch has it."""
+    kinds = {(p.device.type, p.dtype.is_floating_point) for p in model.parameters()}
+    return True if kinds <= {("cpu", True), ("cuda", True)} else None
 
 
 def _clip(model: CausalLM) -> None:

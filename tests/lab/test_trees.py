@@ -1,0 +1,298 @@
+"""Trees of rows: the same numbers as the plain form, whatever the rows have in common."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+
+from dpofield.lab import logprobs as lp
+from dpofield.lab.logprobs import (
+    Batch,
+    encode,
+    encode_texts,
+    logprobs,
+    pair_logprobs,
+    reference_logprobs,
+    sequence_logprobs,
+)
+from dpofield.lab.model import prepared
+from dpofield.lab.training import dpo, sft
+from dpofield.lab.trees import Forest, forest_logprobs, harvest, plant, tree_logprobs
+from dpofield.lab.world import World
+
+Row = tuple[list[int], list[int]]
+"""Token ids of a prompt and of what is scored after it."""
+
+# What the issue of equal numbers turns on, by name; tokens 3 to 9 are words.
+ROWS: dict[str, list[Row]] = {
+    "uneven lengths": [([3, 4, 5], [6, 7, 8, 9, 3, 1]), ([3, 4, 5], [6, 1]), ([4], [5, 6, 1])],
+    "no common beginning": [([3, 4], [5, 1]), ([6, 7], [8, 9, 1])],
+    "identical responses": [([3, 4], [5, 6, 1]), ([3, 4], [5, 6, 1])],
+    "one token": [([3], [1]), ([3], [5]), ([4, 4], [1])],
+    "one inside the other": [([3, 4], [5, 6, 7, 1]), ([3, 4], [5, 6]), ([3, 4, 5], [6, 7, 1])],
+    "one word apart": [([3, 4], [5, 6, 7, 8, 1]), ([3, 4], [5, 9, 7, 8, 1])],
+    "one row": [([3, 4, 5], [6, 7, 1])],
+}
+
+rows_of_tokens = st.lists(
+    st.tuples(
+        st.lists(st.integers(3, 5), min_size=1, max_size=4),
+        st.lists(st.integers(3, 5), min_size=1, max_size=7),
+    ),
+    min_size=1,
+    max_size=9,
+)
+
+
+def batch_of(rows: list[Row], side: str = "right", *, hide: int = 0) -> Batch:
+    """The batch that holds these rows; the first `hide` tokens of each response are not scored."""
+    width = max(len(p) + len(r) for p, r in rows) + 1  # a column of padding for all
+    ids = torch.zeros(len(rows), width, dtype=torch.long)
+    real, scored = torch.zeros_like(ids).bool(), torch.zeros_like(ids).bool()
+    for i, (prompt, response) in enumerate(rows):
+        n = len(prompt) + len(response)
+        start = width - n if side == "left" else 0
+        ids[i, start : start + n] = torch.tensor(prompt + response)
+        real[i, start : start + n] = True
+        scored[i, start + len(prompt) + hide : start + n] = True
+    return Batch(ids, real, scored)
+
+
+def parts(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    return batch.input_ids, batch.attention_mask, batch.response_mask
+
+
+def exact(model: Any) -> Any:
+    """The model in float64 throughout: transformers' Llama norm computes in float32 always."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, LlamaRMSNorm):
+                norm = torch.nn.RMSNorm(child.weight.shape, eps=child.variance_epsilon)
+                norm.weight = child.weight
+                setattr(module, name, norm)
+    return model.double()
+
+
+def both(model: Any, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Values and the gradient of an uneven sum of them, in trees and in plain rows."""
+    weights = torch.linspace(-1, 2, len(batch), dtype=torch.float64)
+    found = []
+    for form in (tree_logprobs, sequence_logprobs):
+        values = form(model, *parts(batch))
+        grads = torch.autograd.grad((values * weights).sum(), list(model.parameters()))
+        found.append((values.detach(), torch.cat([g.flatten() for g in grads])))
+    return found
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
+def test_the_same_numbers_in_float64(model: Any, rows: list[Row], side: str) -> None:
+    """Values and gradients of the plain form to 1e-12."""
+    (tree, slope), (plain, its_slope) = both(exact(model), batch_of(rows, side))
+    torch.testing.assert_close(tree, plain, rtol=1e-12, atol=1e-12)
+    assert float((slope - its_slope).norm() / its_slope.norm()) < 1e-12
+
+
+def test_the_same_numbers_in_float32(model: Any, tokenizer: Any, world: World) -> None:
+    """And to 1e-6 in single precision, or as close to the truth as the plain form itself."""
+    truth = exact(copy.deepcopy(model))
+    for distance in (1, 4, None):
+        batch = encode(tokenizer, world.pairs(16, seed=2, edit_distance=distance))
+        (tree, slope), (plain, its_slope) = both(model, batch)
+        torch.testing.assert_close(tree, plain, rtol=1e-6, atol=0)
+        true_slope = both(truth, batch)[1][1]
+        misses = [(s - true_slope).norm() / true_slope.norm() for s in (slope, its_slope)]
+        assert float(misses[0]) < max(1e-6, 1.2 * float(misses[1]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(rows_of_tokens, st.sampled_from(["left", "right"]), st.integers(0, 1))
+def test_any_rows(rows: list[Row], side: str, hide: int) -> None:
+    """Rows with whatever in common, some of them with nothing scored at all."""
+    from dpofield.lab.model import small_gpt2
+
+    batch = batch_of(rows, side, hide=hide)
+    model = small_gpt2(seed=1, layers=2, width=16, heads=2).double()
+    tree, plain = (f(model, *parts(batch)) for f in (tree_logprobs, sequence_logprobs))
+    torch.testing.assert_close(tree, plain, rtol=1e-12, atol=1e-12)
+
+
+@given(rows_of_tokens, st.sampled_from(["left", "right"]))
+def test_a_place_stands_after_its_own_path(rows: list[Row], side: str) -> None:
+    """No model: a place sees its own row of the batch up to there, and predicts what is next."""
+    forest = plant(*parts(batch_of(rows, side)))
+    sees = forest.mask(torch.float32)[:, 0] == 0
+    height, width = forest.input_ids.shape
+    scored: list[list[int]] = [[] for _ in rows]
+    for s, place, token in zip(
+        forest.sequence.tolist(), forest.place.tolist(), forest.token.tolist(), strict=True
+    ):
+        r, c = divmod(place, width)
+        path = forest.input_ids[r][sees[r, c]].tolist()
+        whole = rows[s][0] + rows[s][1]
+        assert path == whole[: len(path)]
+        assert forest.depth[r, c] == len(path) - 1
+        assert forest.depth[r][sees[r, c]].tolist() == list(range(len(path)))
+        assert token == whole[len(path)]
+        scored[s].append(token)
+    assert scored == [response for _, response in rows]
+    assert bool(sees.diagonal(dim1=1, dim2=2).all()), "a place that sees nothing gives nan"
+    assert height * width < 2**31
+
+
+@given(rows_of_tokens)
+def test_nothing_is_computed_twice_where_it_fits(rows: list[Row]) -> None:
+    """At most as many places as tokens that are read; and all distinct beginnings have one."""
+    forest = plant(*parts(batch_of(rows)))
+    read = [tuple(p + r)[:-1] for p, r in rows]
+    beginnings = {row[:n] for row in read for n in range(1, len(row) + 1)}
+    height, width = forest.input_ids.shape
+    assert len(beginnings) <= height * width
+    assert height <= len(rows)
+
+
+def test_one_pair_is_one_tree() -> None:
+    """Prompt and common words once, then two branches; the ends are predicted, never read."""
+    forest = plant(*parts(batch_of([([3, 4], [5, 6, 7, 1]), ([3, 4], [5, 8, 7, 1])])))
+    assert forest.input_ids.tolist() == [[3, 4, 5, 6, 7, 8, 7]]
+    assert forest.depth.tolist() == [[0, 1, 2, 3, 4, 3, 4]]
+    assert forest.end.tolist() == [[7, 7, 7, 5, 5, 7, 7]]
+
+
+def test_small_trees_share_rows(tokenizer: Any, world: World) -> None:
+    """Uneven pairs of the world: less than half the places of the padded rows, little padding."""
+    batch = encode(tokenizer, world.pairs(32, seed=0, edit_distance=1))
+    forest = plant(*parts(batch))
+    assert forest.input_ids.numel() < batch.input_ids.numel() / 1.7
+    read = [tuple(ids[: int(n) - 1].tolist()) for ids, n in zip(
+        batch.input_ids, batch.attention_mask.sum(dim=1), strict=True)]  # fmt: skip
+    beginnings = {row[:n] for row in read for n in range(1, len(row) + 1)}
+    assert forest.input_ids.numel() < 1.25 * len(beginnings)
+
+
+def test_both_kinds_of_attention(model: Any) -> None:
+    """Eager attention obeys the same mask as the fused one (its softmax is in float32)."""
+    batch = batch_of(ROWS["uneven lengths"])
+    model = exact(model)
+    expected = sequence_logprobs(model, *parts(batch))
+    model.set_attn_implementation("eager")
+    torch.testing.assert_close(tree_logprobs(model, *parts(batch)), expected, rtol=1e-6, atol=0)
+
+
+def test_all_responses_of_a_prompt(tiny_gpt2: Any, tokenizer: Any, world: World) -> None:
+    """The whole response set: the plain form's numbers, from little more than its prefix tree."""
+    prompt = world.prompts[7]
+    batch = encode_texts(tokenizer, [(prompt, r) for r in world.responses(prompt)])
+    forest = plant(*parts(batch))
+    together = harvest(tiny_gpt2, forest)
+    torch.testing.assert_close(
+        together, reference_logprobs(tiny_gpt2, batch, share=False), rtol=1e-5, atol=1e-4
+    )
+    assert 0 < float(together.exp().sum()) < 1
+    read = [
+        ids[real][:-1].tolist()
+        for ids, real in zip(batch.input_ids, batch.attention_mask, strict=True)
+    ]
+    beginnings = {tuple(row[:n]) for row in read for n in range(1, len(row) + 1)}
+    assert forest.input_ids.numel() < 1.5 * len(beginnings)
+
+
+def test_a_harvest_in_parts_is_the_harvest(tiny_gpt2: Any, tokenizer: Any, world: World) -> None:
+    """However few rows of trees a pass takes."""
+    batch = encode(tokenizer, world.pairs(40, seed=1))
+    forest = plant(*parts(batch))
+    assert len(forest.input_ids) > 3
+    whole = forest_logprobs(tiny_gpt2, forest).detach()
+    for places in (1, 2 * forest.input_ids.shape[1], 10**6):
+        torch.testing.assert_close(harvest(tiny_gpt2, forest, places=places), whole)
+
+
+def test_the_choice(tiny_gpt2: Any, tokenizer: Any, world: World, monkeypatch: Any) -> None:
+    """Trees where the model is proven to take them, rows elsewhere; demanded there, an error."""
+    calls: list[str] = []
+
+    def counted(name: str) -> Any:
+        real = getattr(lp, name)
+
+        def call(*arguments: Any) -> Any:
+            calls.append(name)
+            return real(*arguments)
+
+        return call
+
+    for name in ("tree_logprobs", "sequence_logprobs"):
+        monkeypatch.setattr(lp, name, counted(name))
+    pairs = encode(tokenizer, world.pairs(2, seed=0))
+    other = prepared(GPTNeoXForCausalLM(GPTNeoXConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=1, num_attention_heads=2,
+        intermediate_size=16, max_position_embeddings=32,
+    )))  # fmt: skip
+    logprobs(tiny_gpt2, pairs)
+    logprobs(tiny_gpt2, pairs, share=False)
+    pair_logprobs(other, pairs)
+    assert calls == ["tree_logprobs", "sequence_logprobs", "sequence_logprobs"]
+    with pytest.raises(ValueError, match=r"not proven for 'gpt_neox'.*leave share at None"):
+        logprobs(other, pairs, share=True)
+    with pytest.raises(ValueError, match="not proven for 'function'"):
+        pair_logprobs(lambda **_: None, pairs, share=True)  # type: ignore[arg-type]
+
+
+def test_a_failed_pass_leaves_the_model_alone(tiny_gpt2: Any) -> None:
+    """The hook at the vocabulary is gone after an error too."""
+    batch = batch_of([([3] * 60, [4] * 10)])  # longer than the model's 64 positions
+    with pytest.raises((IndexError, RuntimeError)):
+        tree_logprobs(tiny_gpt2, *parts(batch))
+    assert not tiny_gpt2.get_output_embeddings()._forward_pre_hooks
+
+
+def test_a_nan_is_not_spread_to_neighbours(tiny_gpt2: Any, tokenizer: Any, world: World) -> None:
+    """Trees share rows, so a nan would reach the other pairs there: the plain form is asked."""
+    batch = encode(tokenizer, world.pairs(8, seed=0))
+    with torch.no_grad():
+        tiny_gpt2.transformer.wpe.weight[int(batch.attention_mask.sum(dim=1).max()) - 2] = np.nan
+    for values in (logprobs(tiny_gpt2, batch), reference_logprobs(tiny_gpt2, batch)):
+        plain = sequence_logprobs(tiny_gpt2, *parts(batch))
+        assert 0 < int(plain.isnan().sum()) < len(batch)
+        assert torch.equal(values.isnan(), plain.isnan())
+
+
+def test_a_prompt_is_needed(tiny_gpt2: Any) -> None:
+    """The same error as the plain form's."""
+    every = torch.ones(1, 3, dtype=torch.bool)
+    with pytest.raises(ValueError, match="give a prompt"):
+        plant(torch.tensor([[5, 6, 1]]), every, every)
+
+
+def test_no_rows(tiny_gpt2: Any) -> None:
+    """An empty batch has no log-probabilities."""
+    empty = batch_of(ROWS["one row"]).rows(slice(0, 0))
+    assert tree_logprobs(tiny_gpt2, *parts(empty)).shape == (0,)
+    assert isinstance(plant(*parts(empty)), Forest)
+
+
+def test_training_is_the_same_training(model: Any, tokenizer: Any, world: World) -> None:
+    """Whole runs, shared and plain: SFT losses, then every recorded log-probability of DPO."""
+    model = exact(model)
+    examples = encode_texts(tokenizer, world.examples(16, seed=0))
+    pairs = encode(tokenizer, world.pairs(6, seed=0, edit_distance=2))
+    reference = reference_logprobs(model, pairs)
+    ends = []
+    for share in (None, False):
+        policy = copy.deepcopy(model)
+        losses = sft(
+            policy, examples, steps=5, batch=4, lr=1e-3, seed=0, share=share, progress=False
+        )
+        run = dpo(
+            policy, reference, pairs, steps=5, batch=4, lr=1e-3, seed=0, share=share, progress=False
+        )
+        ends.append((losses, run.lw, run.ll, run.dx1))
+    for ours, theirs in zip(*ends, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-9)
