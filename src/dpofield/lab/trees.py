@@ -1,15 +1,16 @@
-"""Log-probabilities with every common beginning computed once: a batch of rows is a few trees.
+"""Log-probabilities with every common beginning computed once: a batch of rows is a forest.
 
 Both responses of a pair follow the same prompt, and often agree for some words more. A causal model
-gives equal beginnings equal hidden states, so what stands twice in the two rows need stand only
-once: the pair is a tree of tokens that branches where the responses part, and all responses to a
-prompt are one larger tree. A tree is laid out in depth-first order along a row of places. A place
-attends to its ancestors only and has its depth as position, so it computes what it would compute
-in a row of its own: the numbers are those of `logprobs.sequence_logprobs`, up to rounding.
+gives equal beginnings equal hidden states, so what stands in several rows need stand only once: a
+pair is a tree of tokens that branches where the responses part, and all responses to a prompt are
+one large tree. The places of all trees lie in one line, without any padding, and go through the
+layers together; a place's position is its depth. Only attention needs to know who stands before
+whom: there the places are laid out again in rows, each a path from a root or a bough of several
+paths, and back.
 
-Three more things are left out, because nothing depends on them: the last token of a response is
-predicted but predicts nothing, so it is never read; only places that predict a scored token reach
-the vocabulary; and several small trees share a row, so that little padding is computed.
+Two more things are left out, because nothing depends on them: the last token of a response is
+predicted but predicts nothing, so it is never read; and only places that predict a scored token
+reach the vocabulary. The numbers are those of `logprobs.sequence_logprobs`, up to rounding.
 """
 
 from __future__ import annotations
@@ -23,62 +24,75 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import embedding, scaled_dot_product_attention
 from tqdm.auto import tqdm
+from transformers import AttentionInterface
 
 Ints = NDArray[np.int64]
 
-# Architectures whose attention obeys a four-dimensional mask and explicit positions, proven by
-# tests/lab/test_trees.py. A sliding window or a recurrence would need another form.
+# Architectures proven by tests/lab/test_trees.py: all that mixes places is attention, and attention
+# is asked for by name. A sliding window or a recurrence would need another form.
 ARCHITECTURES = ("gpt2", "llama")
-# A place attends along its row: this many places of a row cost as much as the place itself.
-_PLACES_PER_TOKEN = 800
+_NAME = "dpofield-trees"
+# To bring a place to its row and back costs as much as it costs to attend to this many places.
+_MOVE = 8
 
 
 @dataclass(frozen=True)
 class Forest:
-    """Token trees laid out in R rows of T places, and what is to be read off them.
+    """P places of token trees in depth-first order, and what is to be read off them.
 
-    `input_ids`, `depth`, `end` (R, T) int64: a place's token, how many tokens stand before it on
-    its path, and the place in its row before which its subtree ends. For each of E scored tokens:
-    `sequence` (E,), the row of the batch that it belongs to; `place` (E,), the place that predicts
-    it, counted through all rows; `token` (E,). `size`: rows of the batch.
+    `input_ids`, `depth` (P,) int64: a place's token, and how many tokens stand before it on its
+    path. For attention: `rows` (A, T), the places of each row, filled up with the first; `home`
+    (P,), where each place is found in them, counted through all rows; `end` (A, T), where in its
+    row a place's subtree ends, or None if every row is one path. For each of E scored tokens:
+    `sequence`, the row of the batch that it belongs to; `place`, the place that predicts it;
+    `token`. `size`: rows of the batch.
     """
 
     input_ids: Tensor
     depth: Tensor
-    end: Tensor
+    rows: Tensor
+    home: Tensor
+    end: Tensor | None
     sequence: Tensor
     place: Tensor
     token: Tensor
     size: int
 
-    def mask(self, dtype: torch.dtype) -> Tensor:
-        """What attention adds: 0 where the key is an ancestor or the place itself, (R, 1, T, T)."""
+    def mask(self) -> Tensor | None:
+        """Which place of a row may be attended to by which: (A, 1, T, T) bool, or None: causal."""
+        if self.end is None:
+            return None
         place = torch.arange(self.end.shape[1], device=self.end.device)
-        below = (place[:, None] >= place) & (place[:, None] < self.end[:, None, :])
-        never = torch.finfo(dtype).min
-        return torch.zeros_like(below, dtype=dtype).masked_fill_(~below, never)[:, None]
+        return ((place[:, None] >= place) & (place[:, None] < self.end[:, None, :]))[:, None]
 
-    def chunks(self, rows: int) -> Iterator[Forest]:
-        """The same forest, at most `rows` of its rows at a time."""
-        height, width = self.input_ids.shape
-        for start in range(0, height, rows):
-            stop = min(start + rows, height)
-            inside = (self.place >= start * width) & (self.place < stop * width)
-            cut = slice(start, stop)
-            yield Forest(
-                self.input_ids[cut],
-                self.depth[cut],
-                self.end[cut],
-                self.sequence[inside],
-                self.place[inside] - start * width,
-                self.token[inside],
-                self.size,
-            )
+    def rows_only(self, start: int, stop: int) -> Forest:
+        """The forest that these rows of attention make up, and the scored tokens found in them."""
+        rows = self.rows[start:stop]
+        places, inside = torch.unique(rows, return_inverse=True)
+        line = torch.arange(rows.numel(), device=rows.device)
+        home = torch.empty_like(places).scatter_reduce_(
+            0, inside.flatten(), line, "amin", include_self=False
+        )
+        # A place may stand in rows of several parts; what it predicts is read off in one of them.
+        its_part = torch.div(self.home[places], rows.shape[1], rounding_mode="floor")
+        scored = torch.isin(self.place, places[(its_part >= start) & (its_part < stop)])
+        return Forest(
+            self.input_ids[places],
+            self.depth[places],
+            inside,
+            home,
+            None if self.end is None else self.end[start:stop],
+            self.sequence[scored],
+            torch.searchsorted(places, self.place[scored]),
+            self.token[scored],
+            self.size,
+        )
 
 
 def takes_trees(model: Any) -> bool:
-    """Whether `model` is of a kind whose attention is known to work on trees."""
+    """Whether `model` is of a kind whose layers are known to work on trees."""
     config = getattr(model, "config", None)
     return getattr(config, "model_type", None) in ARCHITECTURES and getattr(
         config, "_attn_implementation", None
@@ -99,9 +113,8 @@ def tree_logprobs(
     >>> model = small_gpt2(seed=0).double()
     >>> bool(torch.allclose(tree_logprobs(model, *rows), sequence_logprobs(model, *rows)))
     True
-    >>> forest = plant(*rows)
-    >>> int(rows[1].sum()), forest.input_ids.numel()  # tokens in rows, places in trees
-    (143, 102)
+    >>> int(rows[1].sum()), len(plant(*rows).input_ids)  # tokens in rows, places in trees
+    (143, 94)
     """
     return forest_logprobs(model, plant(input_ids, attention_mask, response_mask))
 
@@ -114,12 +127,13 @@ def forest_logprobs(model: torch.nn.Module, forest: Forest) -> Tensor:
     if not len(forest.place):
         return torch.zeros(forest.size, device=forest.place.device)
     places, slot = torch.unique(forest.place, return_inverse=True)
-    with _only(model.get_output_embeddings(), places):  # type: ignore[operator]
+    with _attending_by(model):
         logits = model(
-            input_ids=forest.input_ids,
-            position_ids=forest.depth,
-            attention_mask=forest.mask(next(model.parameters()).dtype),
+            input_ids=forest.input_ids[None],
+            position_ids=forest.depth[None],
+            logits_to_keep=places,
             use_cache=False,
+            trees=_Rows(forest),
         ).logits[0]
     picked = logits[slot, forest.token] - logits.logsumexp(dim=-1)[slot]
     total: Tensor = picked.new_zeros(forest.size).index_add(0, forest.sequence, picked)
@@ -128,27 +142,84 @@ def forest_logprobs(model: torch.nn.Module, forest: Forest) -> Tensor:
 
 @torch.no_grad()
 def harvest(
-    model: torch.nn.Module, forest: Forest, *, places: int = 8192, progress: bool = False
+    model: torch.nn.Module, forest: Forest, *, places: int = 4096, progress: bool = False
 ) -> Tensor:
-    """`forest_logprobs` without a graph, about `places` places at a time: (R,)."""
-    rows = max(1, places // max(1, forest.input_ids.shape[1]))
-    parts = list(forest.chunks(rows))
-    bar = tqdm(parts, desc="responses", disable=not progress, leave=False, delay=1)
-    return torch.stack([forest_logprobs(model, part) for part in bar]).sum(dim=0)
+    """`forest_logprobs` without a graph, about `places` places of its rows at a time: (R,)."""
+    height, width = forest.rows.shape
+    step = max(1, places // max(1, width))
+    total: Tensor | None = None
+    bar = tqdm(range(0, height, step), desc="log-probs", disable=not progress, leave=False, delay=1)
+    for start in bar:
+        part = forest if step >= height else forest.rows_only(start, min(start + step, height))
+        values = forest_logprobs(model, part)
+        total = values if total is None else total + values
+    return forest_logprobs(model, forest) if total is None else total
+
+
+class _Rows:
+    """How attention finds the rows of a forest; made once a pass, used by every layer."""
+
+    def __init__(self, forest: Forest) -> None:
+        self.index, self.home, self.mask = forest.rows, forest.home, forest.mask()
+        line = torch.arange(forest.rows.numel(), device=forest.rows.device)
+        # Trees of one size fill the rows as they lie.
+        self.in_line = len(forest.home) == len(line) and bool((forest.home == line).all())
+
+    def out(self, states: Tensor) -> Tensor:
+        """(1, P, heads, d) to (A, T, heads, d)."""
+        _, places, *last = states.shape
+        flat = states.reshape(places, -1)
+        if not self.in_line:
+            # Its backward pass adds up what a place gets from several rows in a fixed order.
+            flat = embedding(self.index, flat)
+        return flat.view(*self.index.shape, *last)
+
+    def back(self, states: Tensor) -> Tensor:
+        """(A, T, heads, d) to (1, P, heads, d)."""
+        _, _, *last = states.shape
+        flat = states.reshape(self.index.numel(), -1)
+        if not self.in_line:
+            flat = embedding(self.home, flat)
+        return flat.view(1, -1, *last)
+
+
+def _attend(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    *,
+    scaling: float,
+    trees: _Rows,
+    **_: Any,
+) -> tuple[Tensor, None]:
+    """Attention along the rows of a forest, in the form that `transformers` asks for by name."""
+    heads, groups = query.shape[1], query.shape[1] // key.shape[1]
+    together = torch.cat([x.transpose(1, 2) for x in (query, key, value)], dim=2)
+    moved = trees.out(together).transpose(1, 2)
+    query, (key, value) = moved[:, :heads], moved[:, heads:].chunk(2, dim=1)
+    if groups > 1:
+        key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
+    found = scaled_dot_product_attention(
+        query, key, value, attn_mask=trees.mask, is_causal=trees.mask is None, scale=scaling
+    )
+    return trees.back(found.transpose(1, 2)), None
+
+
+AttentionInterface.register(_NAME, _attend)
 
 
 @contextmanager
-def _only(head: torch.nn.Module, places: Tensor) -> Iterator[None]:
-    """Let just these places, counted through all rows, through the vocabulary projection."""
-
-    def keep(_: torch.nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        return (args[0].flatten(0, 1)[places][None], *args[1:])
-
-    hook = head.register_forward_pre_hook(keep)
+def _attending_by(model: torch.nn.Module) -> Iterator[None]:
+    """Within the block the model's attention is ours."""
+    config: Any = model.config
+    before = config._attn_implementation
+    config._attn_implementation = _NAME
     try:
         yield
     finally:
-        hook.remove()
+        config._attn_implementation = before
 
 
 def plant(input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Forest:
@@ -173,86 +244,93 @@ def plant(input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> F
     inputs = np.where(columns < reads[:, None], ids, -1)
 
     rank = np.lexsort(inputs.T[::-1])
-    sorted_inputs, reads = inputs[rank], reads[rank]
-    equal = (sorted_inputs[1:] == sorted_inputs[:-1]) & (sorted_inputs[1:] >= 0)
+    inputs, reads, ids, scored = inputs[rank], reads[rank], ids[rank], scored[rank]
+    equal = (inputs[1:] == inputs[:-1]) & (inputs[1:] >= 0)
     shared = np.concatenate([[0], equal.cumprod(axis=1).sum(axis=1)])[: len(rank)]
-    row, first, width = _lay_out(reads, shared)
 
-    height = int(row.max(initial=-1)) + 1
-    tokens = np.zeros((height, width), dtype=np.int64)
-    depth = np.zeros((height, width), dtype=np.int64)
-    used = np.zeros(height, dtype=np.int64)
-    path = np.zeros(inputs.shape, dtype=np.int64)  # place of each token of a sequence, in its row
-    for s, r in enumerate(row):
+    new = (columns >= shared[:, None]) & (columns < reads[:, None])
+    # A place that is not new is the one that stood last in its column.
+    path = np.maximum.accumulate(np.where(new, np.cumsum(new).reshape(new.shape) - 1, -1), axis=0)
+    depth = np.broadcast_to(columns, new.shape)[new]
+    rows, end = _rows_of_attention(path, reads, shared, depth)
+    home = np.zeros(len(depth), dtype=np.int64)
+    home[rows.ravel()[::-1]] = np.arange(rows.size)[::-1]
+
+    sequence, column = np.nonzero(scored)
+
+    def there(array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(input_ids.device)
+
+    return Forest(
+        there(inputs[new]),
+        there(depth),
+        there(rows),
+        there(home),
+        None if end is None else there(end),
+        there(rank[sequence]),
+        there(path[sequence, column - 1]),
+        there(ids[sequence, column]),
+        len(ids),
+    )
+
+
+def _rows_of_attention(
+    path: Ints, reads: Ints, shared: Ints, depth: Ints
+) -> tuple[Ints, Ints | None]:
+    """The cheapest rows: every path in its own, or boughs of as many paths as fit a width."""
+    longest = int(reads.max(initial=1))
+    best = (_cost(len(reads), longest, len(depth)), longest, np.ones(len(reads), dtype=bool))
+    for width in {int(longest * 1.3**k) for k in range(1, 9)} | {_largest_tree(reads, shared)}:
+        if longest <= width <= 8 * longest:
+            first, largest = _cut(reads, shared, width)
+            cost = _cost(int(first.sum()), largest, len(depth))
+            if cost < best[0]:
+                best = (cost, largest, first)
+    _, width, first = best
+    row = np.cumsum(first) - 1
+    rows = np.full((int(first.sum()), width), -1)
+    used = np.zeros(len(rows), dtype=np.int64)
+    for s, r in enumerate(row.tolist()):
         start = 0 if first[s] else shared[s]
-        new = slice(used[r], used[r] + reads[s] - start)
-        if not first[s]:
-            path[s, :start] = path[s - 1, :start]
-        path[s, start : reads[s]] = np.arange(new.start, new.stop)
-        tokens[r, new] = sorted_inputs[s, start : reads[s]]
-        depth[r, new] = np.arange(start, reads[s])
-        used[r] = new.stop
+        stop = used[r] + reads[s] - start
+        rows[r, used[r] : stop] = path[s, start : reads[s]]
+        used[r] = stop
+    padding = rows < 0
+    rows = np.where(padding, np.where(padding[:, :1], 0, rows[:, :1]), rows)
+    return rows, None if first.all() else _ends(np.where(padding, 0, depth[rows]))
 
-    sequence, column = np.nonzero(scored[rank])
-    places = row[sequence] * width + path[sequence, column - 1]
-    targets = ids[rank][sequence, column]
 
-    def there(array: Ints) -> Tensor:
-        return torch.from_numpy(array).to(input_ids.device)
+def _cost(rows: int, width: int, places: int) -> float:
+    """What attention costs: entries of its matrices, and the moves unless all lies in line."""
+    return rows * width * (width + (_MOVE if rows * width > places else 0))
 
-    laid_out = there(tokens), there(depth), there(_ends(depth))
-    return Forest(*laid_out, there(rank[sequence]), there(places), there(targets), len(ids))
+
+def _largest_tree(reads: Ints, shared: Ints) -> int:
+    """Places of the largest tree that shares no beginning with another."""
+    return _cut(reads, shared, int(reads.sum()))[1] if len(reads) else 0
+
+
+def _cut(reads: Ints, shared: Ints, width: int) -> tuple[NDArray[np.bool_], int]:
+    """Cut the sorted sequences into boughs of at most `width` places: where each begins; largest.
+
+    What a bough shares with the one before it is in both.
+    """
+    first = np.zeros(len(reads), dtype=bool)
+    size = largest = 0
+    for s, (length, common) in enumerate(zip(reads.tolist(), shared.tolist(), strict=True)):
+        if common and size + length - common <= width:
+            size += length - common
+        else:
+            first[s], size = True, length
+        largest = max(largest, size)
+    return first, largest
 
 
 def _ends(depth: Ints) -> Ints:
-    """Where each place's subtree ends: at the next place that is not deeper.
+    """Where in its row each place's subtree ends: at the next place that is not deeper.
 
-    The next tree of a row begins at depth 0, and so does each place of the padding.
+    Padding has depth 0 here, so it ends all that stands before it.
     """
     place = np.arange(depth.shape[1])
     stops = (place > place[:, None]) & (depth[:, None, :] <= depth[:, :, None])
     return np.where(stops.any(axis=2), stops.argmax(axis=2), len(place))
-
-
-def _lay_out(reads: Ints, shared: Ints) -> tuple[Ints, NDArray[np.bool_], int]:
-    """Row of each sorted sequence, whether it begins a tree, and the width of the rows.
-
-    Widths are tried from the longest sequence on, and the one that computes least is taken.
-    """
-    longest = int(reads.max(initial=1))
-    largest = _cut(reads, shared, int(reads.sum()))[1]  # trees that are not cut at all
-    widths = {int(longest * 1.25**k) for k in range(10)} | {max(largest, default=1)}
-    best: tuple[float, Any] = (np.inf, None)
-    for width in sorted(w for w in widths if longest <= w <= 8 * longest):
-        first, sizes = _cut(reads, shared, width)
-        rows = _fill(sizes, width)
-        cost = (max(rows, default=-1) + 1) * width * (_PLACES_PER_TOKEN + width)
-        if cost < best[0]:
-            best = (cost, (first, rows, width))
-    first, rows, width = best[1]
-    return np.array(rows, dtype=np.int64)[np.cumsum(first) - 1], first, width
-
-
-def _cut(reads: Ints, shared: Ints, width: int) -> tuple[NDArray[np.bool_], list[int]]:
-    """Cut the sorted sequences into trees of at most `width` places: where each begins; sizes."""
-    first = np.zeros(len(reads), dtype=bool)
-    sizes: list[int] = []
-    for s, (length, common) in enumerate(zip(reads.tolist(), shared.tolist(), strict=True)):
-        if common and sizes[-1] + length - common <= width:
-            sizes[-1] += length - common
-        else:
-            first[s] = True
-            sizes.append(length)
-    return first, sizes
-
-
-def _fill(sizes: list[int], width: int) -> list[int]:
-    """Row of each tree: the largest first, each into the first row that has room."""
-    rows, room = [0] * len(sizes), list[int]()
-    for tree in sorted(range(len(sizes)), key=lambda t: -sizes[t]):
-        place = next((r for r, free in enumerate(room) if free >= sizes[tree]), len(room))
-        if place == len(room):
-            room.append(width)
-        room[place] -= sizes[tree]
-        rows[tree] = place
-    return rows
