@@ -147,7 +147,11 @@ def _load(
     for name, parameter in parameters.items():
         parameter.copy_(tensors[f"model/{name}"])
         prefix = f"optimizer/{name}/"
-        held = {k.removeprefix(prefix): t for k, t in tensors.items() if k.startswith(prefix)}
+        held = {
+            k.removeprefix(prefix): t.to(parameter.device)
+            for k, t in tensors.items()
+            if k.startswith(prefix)
+        }
         if held:
             optimizer.state[parameter] = held
     for key, tensor in tensors.items():

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -41,6 +42,12 @@ class Batch:
     def pairs(self, index: Tensor) -> Batch:
         """The pairs chosen by an index tensor, of a batch that holds pairs."""
         return self.rows(torch.cat([index, index + len(self) // 2]))
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same rows on another device."""
+        return Batch(
+            *(t.to(device) for t in (self.input_ids, self.attention_mask, self.response_mask))
+        )
 
     @property
     def lengths(self) -> Tensor:
@@ -81,15 +88,15 @@ def encode_texts(
     scored = [[*ids, tokenizer.eos_token_id] for ids in responses]
     width = max(len(p) + len(r) for p, r in zip(prompts, scored, strict=True))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    ids = torch.full((len(texts), width), pad)
-    attention, response = torch.zeros(ids.shape, dtype=torch.bool), torch.zeros_like(ids).bool()
+    ids = np.full((len(texts), width), pad)
+    attention, response = np.zeros(ids.shape, dtype=bool), np.zeros(ids.shape, dtype=bool)
     for row, (p, r) in enumerate(zip(prompts, scored, strict=True)):
         start = width - len(p) - len(r) if padding_side == "left" else 0
         middle, end = start + len(p), start + len(p) + len(r)
-        ids[row, start:end] = torch.tensor(p + r)
+        ids[row, start:end] = p + r
         attention[row, start:end] = True
         response[row, middle:end] = True
-    return Batch(ids, attention, response)
+    return Batch(*(torch.from_numpy(array) for array in (ids, attention, response)))
 
 
 def _ids(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[list[int]]:

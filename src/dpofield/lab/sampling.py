@@ -22,7 +22,8 @@ def sample_responses(
     if not prompts:
         raise ValueError("no prompts: give at least one")
     rows = tokenizer(list(prompts), padding=True, padding_side="left", return_tensors="pt")
-    fresh, mask, cache = rows.input_ids, rows.attention_mask, None
+    device = next(model.parameters()).device
+    fresh, mask, cache = rows.input_ids.to(device), rows.attention_mask.to(device), None
     chance = torch.Generator().manual_seed(seed)
     done = torch.zeros(len(prompts), 1, dtype=torch.bool)
     drawn = []
@@ -34,11 +35,14 @@ def sample_responses(
             past_key_values=cache,
             use_cache=True,
         )
-        fresh = torch.multinomial(outputs.logits[:, -1].softmax(dim=-1), 1, generator=chance)
+        # Drawn on the host, so that a seed means the same responses on every device.
+        chances = outputs.logits[:, -1].softmax(dim=-1).cpu()
+        fresh = torch.multinomial(chances, 1, generator=chance)
         done = done | (fresh == tokenizer.eos_token_id)
         drawn.append(fresh.masked_fill(done, tokenizer.eos_token_id))
         if bool(done.all()):
             break
+        fresh = fresh.to(device)
         mask, cache = torch.cat([mask, torch.ones_like(fresh)], dim=1), outputs.past_key_values
     texts: list[str] = tokenizer.batch_decode(torch.cat(drawn, dim=1), skip_special_tokens=True)
     return texts

@@ -59,7 +59,7 @@ def sft(
         rows = examples.rows(index)
         logprob = logprobs(model, rows, share=share)
         _require_finite(step, index, {"example": logprob})
-        records["loss"].append(-logprob.detach().double().mean().numpy())
+        records["loss"].append(-logprob.detach().double().mean().cpu().numpy())
         return -logprob.sum() / rows.lengths.sum()
 
     try:
@@ -95,7 +95,8 @@ def dpo(
 ) -> Run:
     """Train `model` in place on N encoded pairs with a loss of `dpofield.formulas.LOSSES`.
 
-    `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats. Each step descends the
+    `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats; both are on the model's
+    device. Each step descends the
     mean loss of `batch` pairs at a constant learning rate: AdamW without weight decay, or plain
     SGD. Every `record_every` steps, and after the last, log-probs, loss and autograd's ratio
     gradients of the `recorded` pairs (all by default) are taken before the update. What the rows of
@@ -136,7 +137,7 @@ def dpo(
         values = ratio_gradients(loss, lw - ref_w, ll - ref_l, beta=beta)
         row = zip(("loss", "dx1", "dx2"), values, strict=True)
         for name, value in [("step", torch.tensor(step)), ("lw", lw), ("ll", ll), *row]:
-            records.setdefault(name, []).append(value.numpy())
+            records.setdefault(name, []).append(value.cpu().numpy())
 
     def objective(step: int) -> Tensor:
         if step % record_every == 0:
@@ -150,7 +151,7 @@ def dpo(
 
     def run() -> Run:
         arrays = {name: np.stack(values) for name, values in records.items()}
-        return Run(config=config, ref_w=ref_w.numpy(), ref_l=ref_l.numpy(), **arrays)
+        return Run(config=config, ref_w=ref_w.cpu().numpy(), ref_l=ref_l.cpu().numpy(), **arrays)
 
     descent = kinds[optimizer](model.parameters(), lr=lr, weight_decay=0.0, fused=_fusible(model))
     try:
@@ -234,5 +235,5 @@ def _digest(rows: Batch, *more: Tensor) -> str:
     tensors = (rows.input_ids, rows.attention_mask, rows.response_mask, *more)
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(str(tuple(tensor.shape)).encode() + tensor.numpy().tobytes())
+        digest.update(str(tuple(tensor.shape)).encode() + tensor.cpu().numpy().tobytes())
     return digest.hexdigest()[:16]

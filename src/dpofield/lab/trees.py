@@ -60,6 +60,13 @@ class Forest:
     token: Tensor
     size: int
 
+    def to(self, device: torch.device | str) -> Forest:
+        """The same forest on another device."""
+        parts: list[Any] = [
+            p.to(device) if isinstance(p, Tensor) else p for p in vars(self).values()
+        ]
+        return Forest(*parts)
+
     def mask(self) -> Tensor | None:
         """Which place of a row may be attended to by which: (A, 1, T, T) bool, or None: causal."""
         if self.end is None:

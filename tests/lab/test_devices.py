@@ -1,0 +1,65 @@
+"""The same laboratory wherever the caller puts model and rows; on what this machine has."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dpofield.lab import training
+from dpofield.lab.enumeration import Responses
+from dpofield.lab.kernel import gram, gram_matrix
+from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
+from dpofield.lab.sampling import sample_responses
+from dpofield.lab.training import dpo, sft
+from dpofield.lab.world import World
+
+DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_run_from_end_to_end(
+    device: str, model: Any, tokenizer: Any, world: World, tmp_path: Path, monkeypatch: Any
+) -> None:
+    """SFT, DPO killed and resumed, kernel, all responses, samples: as plain on the host."""
+    host = copy.deepcopy(model)
+    model = model.to(device)
+    rows, pairs = encode_texts(tokenizer, world.examples(8, seed=0)), encode(
+        tokenizer, world.pairs(4, seed=0)
+    )  # fmt: skip
+    settings: dict[str, Any] = {"batch": 4, "lr": 1e-3, "seed": 0, "progress": False}
+    expected = sft(host, rows, steps=3, share=False, **settings)
+    np.testing.assert_allclose(sft(model, rows.to(device), steps=3, **settings), expected, 1e-4)
+
+    reference = reference_logprobs(host, pairs, share=False)
+    there = reference.to(device), pairs.to(device)
+    whole = dpo(host, reference, pairs, steps=4, share=False, **settings)
+    start, state = copy.deepcopy(model), tmp_path / "state.safetensors"
+    real, calls = training.pair_logprobs, iter(range(99))
+
+    def killed(*arguments: Any, **options: Any) -> Any:
+        if next(calls) == 3:
+            raise MemoryError
+        return real(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "pair_logprobs", killed)
+        with pytest.raises(MemoryError):
+            dpo(model, *there, steps=4, state=state, save_every=2, **settings)
+    run = dpo(start, *there, steps=4, state=state, save_every=2, **settings)
+    np.testing.assert_allclose(run.lw, whole.lw, rtol=1e-3)
+
+    for kernel in (gram, gram_matrix):
+        ours, plain = (
+            np.array(kernel(m, p, progress=False, method=how))
+            for m, p, how in ((start, there[1], "layers"), (host, pairs, "plain"))
+        )
+        np.testing.assert_allclose(ours, plain, rtol=1e-2, atol=1e-3 * np.abs(plain).max())
+    responses = Responses(world, tokenizer, world.prompts[0])
+    np.testing.assert_allclose(responses.logprobs(start), responses.logprobs(host), rtol=1e-3)
+    texts = [sample_responses(m, tokenizer, world.prompts[:4], seed=1) for m in (start, host)]
+    assert sum(a == b for a, b in zip(*texts, strict=True)) >= 3
