@@ -9,7 +9,7 @@ precision, with inner products accumulated in float64.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -18,12 +18,17 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from dpofield.formulas import LOSSES
+from dpofield.lab import layers
 from dpofield.lab.logprobs import Batch, sequence_logprobs
 from dpofield.lab.model import CausalLM
 
 Floats = NDArray[np.float64]
+Method = Literal["layers", "plain"]
 Metric = Sequence[Tensor]
 """A diagonal metric: one tensor of nonnegative factors a trained parameter, shaped like it."""
+
+# Tokens in one pass: enough for full speed of matrix products, few enough to stay near the caches.
+_TOKENS = 2**10
 
 
 class Gram(NamedTuple):
@@ -40,14 +45,20 @@ class Gram(NamedTuple):
 
 
 def gram(
-    model: CausalLM, pairs: Batch, *, metric: Metric | None = None, progress: bool = True
+    model: CausalLM,
+    pairs: Batch,
+    *,
+    metric: Metric | None = None,
+    method: Method = "layers",
+    progress: bool = True,
 ) -> Gram:
     """Inner products of the two log-probability gradients of each of N encoded pairs.
 
     Log-probabilities are in nats, summed over response tokens; gradients are by all parameters
     that require one, in the order of `model.parameters()`. With a diagonal `metric` P the product
-    is <g_a, P g_b>. Holds two gradients at a time. Raises `ValueError` for a metric that does not
-    fit the model.
+    is <g_a, P g_b>. Memory does not grow with N: pairs come in parts, or with `method="plain"` two
+    gradients at a time. Raises `ValueError` for a metric that does not fit the model, and for a
+    trained layer that is not known by its inputs and outputs, which the plain method needs not.
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -59,23 +70,33 @@ def gram(
     ((3,), True)
     """
     n, weights = len(pairs) // 2, None if metric is None else _fitting(metric, model)
-    order = torch.arange(2 * n).view(2, n).T.flatten()  # both responses of a pair in a row
-    rows = _gradients(model, pairs.rows(order), progress)
-    found = []
+    if _by_layers(method):
+        found = np.empty((n, 2, 2))
+        for index, part in _parts(pairs, 2, progress):
+            found[index] = layers.grams(model, part, 2, metric=weights).cpu().numpy()
+        return Gram(found[:, 0, 0], found[:, 0, 1], found[:, 1, 1])
+    rows = _gradients(model, pairs.rows(_side_by_side(pairs)), progress)
+    products = []
     for g_w, g_l in zip(rows, rows, strict=True):
         p_w, p_l = (row if weights is None else _times(weights, row) for row in (g_w, g_l))
-        found.append([_inner(g_w, p_w), _inner(g_w, p_l), _inner(g_l, p_l)])
-    return Gram(*np.array(found).reshape(n, 3).T)
+        products.append([_inner(g_w, p_w), _inner(g_w, p_l), _inner(g_l, p_l)])
+    return Gram(*np.array(products).reshape(n, 3).T)
 
 
 def gram_matrix(
-    model: CausalLM, pairs: Batch, *, metric: Metric | None = None, progress: bool = True
+    model: CausalLM,
+    pairs: Batch,
+    *,
+    metric: Metric | None = None,
+    method: Method = "layers",
+    progress: bool = True,
 ) -> Floats:
     """The whole Gram matrix of N encoded pairs, (2 N, 2 N) float64, rows as in the batch.
 
     Preferred responses first, then the dispreferred: entry (i, N + j) is <g_iw, g_jl>. Units,
-    metric and errors as in `gram`. Holds all 2 N gradients at once: 2 N times the memory of the
-    model's parameters (32 pairs of a 5-million-parameter model in float32: 1.3 GB).
+    metric and errors as in `gram`. Every row meets every other, so all 2 N rows go through the
+    model at once: the memory of a training step on them. With `method="plain"`, 2 N times that of
+    the model's parameters (32 pairs of a 5-million-parameter model in float32: 1.3 GB).
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -88,6 +109,9 @@ def gram_matrix(
     ((6, 6), True)
     """
     weights = None if metric is None else _fitting(metric, model)
+    if _by_layers(method):
+        found = layers.grams(model, _trimmed(pairs), len(pairs), metric=weights)
+        return np.asarray(found.cpu().numpy()).reshape(len(pairs), len(pairs))
     rows = list(_gradients(model, pairs, progress))
     total = torch.zeros(len(pairs), len(pairs), dtype=torch.float64)
     for k, parts in enumerate(zip(*rows, strict=True)):
@@ -98,13 +122,23 @@ def gram_matrix(
 
 
 def projections(
-    model: CausalLM, pairs: Batch, direction: Sequence[Tensor], *, progress: bool = True
+    model: CausalLM,
+    pairs: Batch,
+    direction: Sequence[Tensor],
+    *,
+    method: Method = "layers",
+    progress: bool = True,
 ) -> Floats:
     """<g_a, direction> of every row of the batch, (2 N,): the change of log pi_a along it.
 
-    `direction` is one tensor a trained parameter, shaped like it. Errors as in `gram`.
+    `direction` is one tensor a trained parameter, shaped like it. Memory and errors as in `gram`.
     """
     along = _shaped(direction, model, "direction")
+    if _by_layers(method):
+        found = np.empty(len(pairs))
+        for index, part in _parts(pairs, 1, progress):
+            found[index] = layers.projections(model, part, along).cpu().numpy()
+        return found
     return np.array([_inner(row, along) for row in _gradients(model, pairs, progress)])
 
 
@@ -153,6 +187,36 @@ def predicted_change(
 def trained(model: CausalLM) -> dict[str, Tensor]:
     """The parameters that the kernel is about, by name: those that require a gradient."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
+
+
+def _by_layers(method: str) -> bool:
+    if method not in get_args(Method):
+        raise ValueError(f"no method {method!r}; there are {', '.join(get_args(Method))}")
+    return method == "layers"
+
+
+def _side_by_side(pairs: Batch) -> Tensor:
+    """The order of rows in which both responses of a pair follow each other, (2 N,)."""
+    return torch.arange(len(pairs)).view(2, -1).T.flatten()
+
+
+def _parts(pairs: Batch, group: int, progress: bool) -> Iterator[tuple[NDArray[Any], Batch]]:
+    """Groups of rows (1: rows, 2: pairs, side by side), some at a time, without idle columns.
+
+    Each part comes with the numbers of its groups; those of similar length go together.
+    """
+    order = (_side_by_side(pairs) if group == 2 else torch.arange(len(pairs))).view(-1, group)
+    lengths = pairs.attention_mask.sum(dim=1).cpu()[order].amax(dim=1)
+    ranked = lengths.argsort(stable=True)
+    size = max(1, _TOKENS // max(1, group * pairs.input_ids.shape[1]))
+    parts = torch.split(ranked, size)
+    for index in tqdm(parts, desc="kernel", disable=not progress, leave=False, delay=1):
+        yield index.numpy(), _trimmed(pairs.rows(order[index].flatten()))
+
+
+def _trimmed(rows: Batch) -> Batch:
+    real = rows.attention_mask.any(dim=0)
+    return Batch(*(x[:, real] for x in (rows.input_ids, rows.attention_mask, rows.response_mask)))
 
 
 def _gradients(model: CausalLM, rows: Batch, progress: bool) -> Iterator[tuple[Tensor, ...]]:

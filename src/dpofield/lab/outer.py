@@ -1,0 +1,196 @@
+"""Inner products of matrices that are sums of outer products, without forming them whole.
+
+A matrix is G_a = sum over places t of l_at r_at^T, one for each row a of a batch. Two ways to
+<G_a, G_b>, each exact:
+
+- "outer": form the matrices, a tile of them at a time, and multiply;
+- "places": sum over t and s of <l_at, l_bs> <r_at, r_bs>, where no matrix is formed at all.
+
+The first pays with the size of a matrix, the second with the square of the number of places. A left
+factor that is one-hot, an embedding's, stays an index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+Form = Literal["outer", "places"]
+
+# Bytes of one temporary: what a core's cache holds. A GPU would rather have few large ones.
+CPU_TEMPORARY, TEMPORARY = 2**21, 2**26
+
+
+class Outer(NamedTuple):
+    """R matrices of shape (p, q): row a's is the sum over T places t of l_at r_at^T.
+
+    `left` (R, T, p), or int64 (R, T) where every l_at is one-hot; `right` (R, T, q).
+    """
+
+    left: Tensor
+    right: Tensor
+
+    @property
+    def one_hot(self) -> bool:
+        return not self.left.is_floating_point()
+
+
+def gram(
+    terms: Sequence[Outer],
+    height: int,
+    group: int,
+    *,
+    metric: Tensor | None = None,
+    form: Form | None = None,
+) -> Tensor:
+    """Inner products within each `group` of consecutive rows: (R / group, group, group) float64.
+
+    Row a's matrix is the sum of its matrices in all `terms`; it has `height` rows, p above. With a
+    `metric` P (p, q) the product is sum of P G_a G_b, always in the form "outer"; otherwise the
+    form with fewer multiplications is taken, unless `form` names one. Products are made in the
+    terms' own precision and added up in float64.
+
+    >>> ones = torch.ones(2, 3, 5)  # 2 rows, 3 places: two 5 x 5 matrices of threes
+    >>> gram([Outer(ones, ones)], 5, 2)
+    tensor([[[225., 225.],
+             [225., 225.]]], dtype=torch.float64)
+    """
+    if all(term.one_hot for term in terms):  # only those rows of the matrices that occur
+        named = torch.unique(torch.cat([term.left.flatten() for term in terms]))
+        terms = [Outer(torch.searchsorted(named, left), right) for left, right in terms]
+        height, metric = len(named), None if metric is None else metric[named]
+    if metric is None and (form or cheaper(terms, height, group)) == "places":
+        return _by_places(terms, group)
+    return _by_outer(terms, height, group, metric)
+
+
+def project(terms: Sequence[Outer], along: Tensor) -> Tensor:
+    """Inner product of each row's matrix with the matrix `along` (p, q): (R,) float64.
+
+    >>> one_hot = Outer(torch.tensor([[1, 1]]), torch.tensor([[[3.0], [4.0]]]))
+    >>> project([one_hot], torch.tensor([[5.0], [10.0]]))
+    tensor([70.], dtype=torch.float64)
+    """
+    found = terms[0].right.new_zeros(len(terms[0].right), dtype=torch.float64)
+    for term in terms:
+        turned = along[term.left] if term.one_hot else term.left @ along.to(term.left.dtype)
+        found += (turned * term.right).sum(dim=(1, 2), dtype=torch.float64)
+    return found
+
+
+def cheaper(terms: Sequence[Outer], height: int, group: int) -> Form:
+    """The form with fewer multiplications, for matrices of `height` rows, in groups of rows.
+
+    >>> short, long = (Outer(torch.ones(2, t, 100), torch.ones(2, t, 100)) for t in (10, 100))
+    >>> cheaper([short], 100, 2), cheaper([long], 100, 2)
+    ('places', 'outer')
+    """
+    rows, _, q = terms[0].right.shape
+    outer = rows * group * height * q
+    outer += sum(term.right.numel() * (1 if term.one_hot else height) for term in terms)
+    places = 0
+    for i, a in enumerate(terms):
+        for b in terms[i:]:
+            width = q if a.one_hot or b.one_hot else height + q
+            share = (group + 1) / 2 if a is b else group
+            places += int(rows * share * a.right.shape[1] * b.right.shape[1] * width)
+    return "places" if places < outer else "outer"
+
+
+def _by_outer(terms: Sequence[Outer], height: int, group: int, metric: Tensor | None) -> Tensor:
+    right = terms[0].right
+    rows, _, q = right.shape
+    found = right.new_zeros(rows // group, group, group, dtype=torch.float64)
+    # Near a square, a tile takes the fewest reads of its factors.
+    room = max(1, _room(right) // rows)
+    wide = min(q, 2 ** (room.bit_length() // 2))
+    high = min(height, room // wide)
+    for top in range(0, height, high):
+        for side in range(0, q, wide):
+            down, along = slice(top, min(height, top + high)), slice(side, min(q, side + wide))
+            tile = _tile(terms, down, along).view(rows // group, group, -1)
+            scaled = tile if metric is None else tile * metric[down, along].flatten()
+            _add_products(found, scaled, tile)
+    return _mirrored(found)
+
+
+def _tile(terms: Sequence[Outer], down: slice, along: slice) -> Tensor:
+    """The same tile of every row's matrix, (R, tile's height, tile's width)."""
+    found: Tensor | None = None
+    for left, right in sorted(terms, key=lambda term: term.one_hot):
+        cut = right[:, :, along]
+        if left.is_floating_point():
+            part = left[:, :, down].mT
+            found = part @ cut if found is None else found.baddbmm_(part, cut)
+            continue
+        size = down.stop - down.start
+        if found is None:
+            found = right.new_zeros(len(right), size, cut.shape[2])
+        row, place = ((left >= down.start) & (left < down.stop)).nonzero(as_tuple=True)
+        slots = row * size + left[row, place] - down.start
+        found.view(-1, cut.shape[2]).index_add_(0, slots, cut[row, place])
+    assert found is not None
+    return found
+
+
+def _add_products(found: Tensor, a: Tensor, b: Tensor) -> None:
+    """Add a b^T to `found`, which is symmetric: of a large one, not what is left of two blocks."""
+    half = found.shape[1] // 2 if found.shape[1] >= 16 else 0
+    found[:, :half] += a[:, :half] @ b.mT
+    found[:, half:, half:] += a[:, half:] @ b[:, half:].mT
+
+
+def _mirrored(found: Tensor) -> Tensor:
+    """The symmetric matrices of which `found` has what is on the diagonal and right of it."""
+    return found.triu() + found.triu(1).mT
+
+
+def _by_places(terms: Sequence[Outer], group: int) -> Tensor:
+    right = terms[0].right
+    found = right.new_zeros(len(right) // group, group, group, dtype=torch.float64)
+    for i, a in enumerate(terms):
+        found += _mirrored(_together(a, a, group))
+        for b in terms[i + 1 :]:
+            both = _together(a, b, group)
+            found += both + both.mT
+    return found
+
+
+def _together(a: Outer, b: Outer, group: int) -> Tensor:
+    """Inner products of the matrices of two terms, row by row, (R / group, group, group).
+
+    Of a term with itself, only what is on the diagonal and right of it.
+    """
+    s, t = a.right.shape[1], b.right.shape[1]
+    groups = len(a.right) // group
+    here, there = (Outer(*(x.view(groups, group, *x.shape[1:]) for x in o)) for o in (a, b))
+    found = a.right.new_zeros(groups, group, group, dtype=torch.float64)
+    high = _room(a.right) // (groups * s * group * t)
+    high = max(1, min(high, (group + 1) // 2))
+    for top in range(0, group, high):
+        bottom, first = min(group, top + high), top if a is b else 0
+        ours = Outer(*(x[:, top:bottom].flatten(1, 2) for x in here))
+        theirs = Outer(*(x[:, first:].flatten(1, 2) for x in there))
+        products = _inner(ours.left, theirs.left) * _inner(ours.right, theirs.right)
+        blocks = products.reshape(groups, bottom - top, s, group - first, t)
+        found[:, top:bottom, first:] = blocks.sum(dim=(2, 4), dtype=torch.float64)
+    return found
+
+
+def _inner(a: Tensor, b: Tensor) -> Tensor:
+    """Inner products of S factors with T others in each of G groups, (G, S, T)."""
+    if a.is_floating_point() and b.is_floating_point():
+        return a @ b.mT
+    if a.is_floating_point():
+        return a.gather(2, b[:, None, :].expand(-1, a.shape[1], -1))
+    if b.is_floating_point():
+        return _inner(b, a).mT
+    return a[:, :, None] == b[:, None, :]
+
+
+def _room(like: Tensor) -> int:
+    """How many numbers one temporary may hold."""
+    return (CPU_TEMPORARY if like.device.type == "cpu" else TEMPORARY) // like.element_size()

@@ -1,0 +1,452 @@
+"""The kernel by layers against one backward pass a response: the same numbers, the same model."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
+from transformers.models.llama.modeling_llama import LlamaRMSNorm
+from transformers.models.mistral.modeling_mistral import MistralRMSNorm
+from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
+
+from dpofield.lab import kernel, layers, outer
+from dpofield.lab.kernel import gram, gram_matrix, projections, trained
+from dpofield.lab.logprobs import Batch
+
+WORDS = 30
+
+
+def gpt2(*, tied: bool = True) -> Any:
+    config = GPT2Config(
+        vocab_size=WORDS, n_positions=32, n_embd=16, n_layer=2, n_head=2, initializer_range=0.2,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=1, eos_token_id=1, pad_token_id=0, tie_word_embeddings=tied,
+    )  # fmt: skip
+    return GPT2LMHeadModel(config).eval()
+
+
+def llama(*, tied: bool, bias: bool = False) -> Any:
+    """Grouped heads; token 0 is the padding index of the embedding, and occurs in the rows too."""
+    config = LlamaConfig(
+        vocab_size=WORDS, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
+        initializer_range=0.3, bos_token_id=None, eos_token_id=1, pad_token_id=0,
+        tie_word_embeddings=tied, attention_bias=bias, mlp_bias=bias,
+    )  # fmt: skip
+    return LlamaForCausalLM(config).eval()
+
+
+def own_precision(model: Any) -> Any:
+    """Norms that compute in float64 in a float64 model; those of transformers stay in float32."""
+    for layer in list(model.modules()):
+        for name, child in layer.named_children():
+            if isinstance(child, LlamaRMSNorm):
+                setattr(layer, name, nn.RMSNorm(len(child.weight), eps=child.variance_epsilon))
+    return model
+
+
+def shaken(model: Any) -> Any:
+    """No bias at zero and no gain at one, where a wrong term could hide."""
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+    return model
+
+
+MODELS: dict[str, Callable[[], Any]] = {
+    "gpt2": gpt2,
+    "gpt2 untied": lambda: gpt2(tied=False),
+    "llama": lambda: own_precision(llama(tied=False)),
+    "llama tied": lambda: own_precision(llama(tied=True)),
+    "llama with biases": lambda: own_precision(llama(tied=False, bias=True)),
+    "llama as it comes": lambda: llama(tied=True, bias=True),
+}
+
+
+@pytest.fixture(params=MODELS)
+def model(request: pytest.FixtureRequest) -> Any:
+    return shaken(MODELS[request.param]()).double()
+
+
+def batch(lengths: list[tuple[int, int, int]], *, left: bool = False, seed: int = 0) -> Batch:
+    """A pair for each (prompt, preferred, dispreferred) number of tokens."""
+    torch.manual_seed(seed)
+    sides = [[(p, n[side]) for p, *n in lengths] for side in (0, 1)]
+    rows, width = sides[0] + sides[1], max(p + max(n) for p, *n in lengths) + 2
+    ids = torch.randint(0, WORDS, (len(rows), width))
+    real, scored = torch.zeros_like(ids).bool(), torch.zeros_like(ids).bool()
+    for i, (p, n) in enumerate(rows):
+        start = width - p - n if left else 0
+        real[i, start : start + p + n] = True
+        scored[i, start + p : start + p + n] = True
+    return Batch(ids, real, scored)
+
+
+UNEVEN = [(3, 4, 1), (5, 1, 1), (1, 2, 6), (4, 3, 3)]
+
+
+def like(model: Any) -> list[Tensor]:
+    return [torch.rand_like(p) for p in trained(model).values()]
+
+
+def agree(model: Any, rows: Batch, tolerance: float, **options: Any) -> None:
+    """All three public functions, with and without a metric, relative to the gradients' lengths."""
+    P, direction = like(model), like(model)
+    for metric in (None, P):
+        slow, fast = (
+            gram_matrix(model, rows, metric=metric, method=m, progress=False)
+            for m in ("plain", "layers")
+        )
+        lengths = np.sqrt(np.diag(slow))
+        np.testing.assert_array_less(
+            np.abs(fast - slow), tolerance * np.outer(lengths, lengths) + 1e-300
+        )
+        a, b = (
+            gram(model, rows, metric=metric, method=m, progress=False) for m in ("plain", "layers")
+        )
+        w, v = np.sqrt(a.ww), np.sqrt(a.ll)
+        for x, y, scale in zip(a, b, (w * w, w * v, v * v), strict=True):
+            np.testing.assert_array_less(np.abs(x - y), tolerance * scale + 1e-300)
+    slow, fast = (
+        projections(model, rows, direction, method=m, progress=False) for m in ("plain", "layers")
+    )
+    size = np.sqrt(sum(float((d * d).sum()) for d in direction))
+    np.testing.assert_array_less(np.abs(fast - slow), tolerance * size * lengths + 1e-300)
+
+
+def test_against_the_plain_form(model: Any) -> None:
+    """Every family, tied or not, biases and gains, uneven rows, either padding, float64."""
+    for left in (False, True):
+        agree(model, batch(UNEVEN, left=left), 1e-10)
+
+
+def test_in_float32(model: Any) -> None:
+    agree(model.float(), batch(UNEVEN), 1e-5)
+
+
+@given(
+    lengths=st.lists(
+        st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 6)), min_size=1, max_size=4
+    ),
+    left=st.booleans(),
+    seed=st.integers(0, 99),
+)
+def test_any_lengths(lengths: list[tuple[int, int, int]], left: bool, seed: int) -> None:
+    """Prompts and responses of any length, one token among them, in parts of two pairs or so."""
+    torch.manual_seed(0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernel, "_TOKENS", 48)
+        agree(shaken(gpt2()).double(), batch(lengths, left=left, seed=seed), 1e-10)
+
+
+def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pair by pair or all at once, and each answer at its own pair's place."""
+    model, rows = shaken(gpt2()).double(), batch(UNEVEN)
+    whole, along = gram(model, rows, progress=False), like(model)
+    changes = projections(model, rows, along, progress=False)
+    monkeypatch.setattr(kernel, "_TOKENS", 1)
+    np.testing.assert_allclose(gram(model, rows, progress=False), whole, rtol=1e-10)
+    found = projections(model, rows, along, progress=False)
+    np.testing.assert_allclose(found, changes, rtol=1e-10)
+    assert len(set(np.round(whole.ww, 6))) == len(UNEVEN)  # an exchange would have shown
+
+
+@pytest.mark.parametrize("group", [2, 8])
+def test_forced_forms_agree(model: Any, group: int) -> None:
+    """Both ways to a parameter's inner products, and the mixture that is chosen by cost."""
+    rows = batch(UNEVEN)
+    found = [layers.grams(model, rows, group, form=f) for f in ("outer", "places", None)]
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(found[0], found[2], rtol=1e-10, atol=1e-10)
+
+
+FROZEN = {
+    "the embeddings": lambda name: "wte" in name or "wpe" in name,
+    "the first block": lambda name: "h.0." in name or "wte" in name or "wpe" in name,
+    "all but biases": lambda name: not name.endswith("bias"),
+    "all biases": lambda name: name.endswith("bias"),
+    "all but one weight": lambda name: "h.1.attn.c_proj.weight" not in name,
+    "all but the tied weight": lambda name: "wte" not in name,
+}
+
+
+@pytest.mark.parametrize("frozen", FROZEN)
+def test_frozen_parameters_have_no_part(frozen: str) -> None:
+    """Whatever is left to train, be it at the bottom, at the top or in between."""
+    model = shaken(gpt2()).double()
+    for name, p in model.named_parameters():
+        p.requires_grad_(not FROZEN[frozen](name))
+    agree(model, batch(UNEVEN), 1e-10)
+
+
+class Toy(nn.Module):
+    """A causal LM by hand: mean of what came before, then whatever `body` does with it."""
+
+    def __init__(self, body: Callable[[Toy, Tensor], Tensor], **parts: nn.Module) -> None:
+        super().__init__()
+        self.body, self.embed, self.head = body, nn.Embedding(WORDS, 8), nn.Linear(8, WORDS)
+        for name, part in parts.items():
+            self.add_module(name, part)
+
+    def forward(
+        self, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, **_: Any
+    ) -> Any:
+        real = attention_mask[..., None].to(self.head.weight.dtype)
+        sums = (self.embed(input_ids) * real).cumsum(1) / real.cumsum(1).clamp(min=1)
+        return SimpleNamespace(logits=self.head(self.body(self, sums))[:, -logits_to_keep:])
+
+
+def toy(body: Callable[[Toy, Tensor], Tensor], **parts: nn.Module) -> Any:
+    torch.manual_seed(0)
+    return Toy(body, **parts).double()
+
+
+def test_a_layer_called_twice() -> None:
+    """Its places add up; so do those of two layers of different kinds that share a weight."""
+    twice = toy(lambda m, x: m.mix(m.mix(x).tanh() * x) + m.mix(x=x), mix=Mixed(8))
+    agree(twice, batch(UNEVEN), 1e-10)
+    shared = toy(lambda m, x: m.mix(m.embed.weight.new_ones(1) * x), mix=nn.Linear(8, 8))
+    shared.head.weight = shared.embed.weight
+    agree(shared, batch(UNEVEN), 1e-10)
+
+
+class Mixed(nn.Module):
+    """A linear layer inside, called by keyword or not, and a norm of its own."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.linear, self.norm = nn.Linear(width, width), nn.LayerNorm(width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(input=self.linear(input=x))
+
+
+def test_a_call_that_leads_nowhere() -> None:
+    """A parameter with no part has no gradient; one with another use keeps that one's."""
+
+    def body(m: Toy, x: Tensor) -> Tensor:
+        m.mix(x + 1)
+        return m.mix(x)
+
+    agree(toy(body, mix=nn.Linear(8, 8), idle=nn.Linear(8, 8)), batch(UNEVEN), 1e-10)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm, GemmaRMSNorm, nn.RMSNorm, nn.LayerNorm],
+)
+def test_norms(norm: Any) -> None:
+    """The gain's gradient, from a gain that is neither one nor zero, over heads too."""
+
+    def body(m: Toy, x: Tensor) -> Tensor:
+        heads = m.heads(x.view(*x.shape[:2], 2, 4)).flatten(2)
+        return m.norm(heads.to(x.dtype)).to(x.dtype)
+
+    model = shaken(toy(body, norm=norm(8), heads=norm(4)))
+    # Autograd adds a Gemma gain's gradient up in float32, even in a float64 model.
+    agree(model, batch(UNEVEN), 1e-6 if norm is GemmaRMSNorm else 1e-10)
+
+
+class Scale(nn.Module):
+    """A layer that nobody knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.ones(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.factor
+
+
+class Shifted(nn.Embedding):
+    """A subclass computes something else than its parent's rule says."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward((input + 2) % WORDS)
+
+
+def test_unknown_layers_are_named() -> None:
+    """Path, class and remedy; and the remedy works, and a frozen one is no obstacle."""
+    rows = batch(UNEVEN)
+    model = toy(lambda m, x: m.deep[0](x), deep=nn.ModuleList([Scale()]))
+    with pytest.raises(ValueError, match=r'no rule for deep\.0 \(Scale\): use method="plain"'):
+        gram(model, rows, progress=False)
+    assert gram(model, rows, method="plain", progress=False).ww.shape == (4,)
+    model.deep[0].factor.requires_grad_(False)
+    agree(model, rows, 1e-10)
+    model.embed = Shifted(WORDS, 8).double()
+    with pytest.raises(ValueError, match=r"no rule for embed \(Shifted\)"):
+        gram_matrix(model, rows, progress=False)
+    model.embed = nn.Embedding(WORDS, 8, scale_grad_by_freq=True).double()
+    with pytest.raises(ValueError, match=r"no rule for embed \(Embedding\)"):
+        projections(model, rows, like(model), progress=False)
+
+
+def in_place(m: Toy, x: Tensor) -> Tensor:
+    x = x + 0
+    y = m.mix(x)
+    x.mul_(2)
+    return y
+
+
+@torch.no_grad()
+def without_gradient(m: Toy, x: Tensor) -> Tensor:
+    return m.mix(x)
+
+
+MISUSES: dict[str, tuple[Callable[[Toy, Tensor], Tensor], str]] = {
+    "outside": (
+        lambda m, x: m.mix(x) + nn.functional.linear(x, m.mix.weight),
+        "mix.weight is used outside the layer that owns it",
+    ),
+    "never called": (
+        lambda m, x: nn.functional.linear(x, m.mix.weight),
+        "mix.weight is used outside the layer that owns it",
+    ),
+    "rows in one": (
+        lambda m, x: m.mix(x.flatten(0, 1)).view_as(x),
+        r"mix \(Linear\) does not take gradients row by row",
+    ),
+    "one for all rows": (
+        lambda m, x: x + m.mix(torch.ones(1, x.shape[1], 8, dtype=x.dtype)),
+        r"mix \(Linear\) does not take gradients row by row",
+    ),
+    "no gradient": (
+        lambda m, x: x + without_gradient(m, x),
+        r"mix \(Linear\) does not take gradients row by row",
+    ),
+}
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_no_silent_loss(misuse: str) -> None:
+    """What a layer's inputs and outputs do not tell is an error, never a smaller number."""
+    body, message = MISUSES[misuse]
+    model = toy(body, mix=nn.Linear(8, 8))
+    with pytest.raises(ValueError, match=message):
+        gram(model, batch(UNEVEN), progress=False)
+
+
+def test_an_input_changed_in_place() -> None:
+    """The factor kept would be another one by then, and autograd does not look at it for us."""
+    model = toy(in_place, mix=nn.Linear(8, 8))
+    with pytest.raises(ValueError, match="changed in place"):
+        gram(model, batch(UNEVEN), progress=False)
+
+
+def state(model: Any) -> list[Any]:
+    """Everything about a model that a pass could leave behind."""
+    found: list[Any] = [
+        (k, p.clone(), p.requires_grad, p.grad) for k, p in model.named_parameters()
+    ]
+    for path, layer in model.named_modules():
+        hooks = {k: len(v) for k, v in vars(layer).items() if "hooks" in k and v is not None}
+        found.append((path, layer.training, hooks, sorted(vars(layer))))
+    return found
+
+
+def same(a: list[Any], b: list[Any]) -> bool:
+    return all(
+        torch.equal(x, y) if isinstance(x, Tensor) else x == y
+        for one, two in zip(a, b, strict=True)
+        for x, y in zip(one, two, strict=True)
+    )
+
+
+class Stop(BaseException):
+    """As a keyboard interrupt: not an `Exception`."""
+
+
+@pytest.mark.parametrize("when", ["never", "forward", "backward"])
+def test_the_model_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
+    """Parameters, what requires a gradient, hooks, modes; also when interrupted, either way."""
+    model, rows = shaken(gpt2()).double(), batch(UNEVEN)
+    model.transformer.ln_f.bias.requires_grad_(False)
+    model.transformer.h[0].train()
+    before, wanted = state(model), gram(model, rows, progress=False)
+
+    def stop(*_: Any, **__: Any) -> Any:
+        raise Stop
+
+    with monkeypatch.context() as patch:
+        if when == "forward":
+            patch.setattr(model.transformer.h[1].mlp, "forward", stop)
+        elif when == "backward":
+            patch.setattr(outer, "_together", stop)
+        if when == "never":
+            gram_matrix(model, rows, progress=False)
+            projections(model, rows, like(model), progress=False)
+        else:
+            with pytest.raises(Stop):
+                gram(model, rows, progress=False)
+    assert same(before, state(model))
+    np.testing.assert_array_equal(gram(model, rows, progress=False), wanted)
+
+
+def test_no_rows(model: Any) -> None:
+    empty = batch(UNEVEN).rows(slice(0, 0))
+    assert gram(model, empty, progress=False).ww.shape == (0,)
+    assert gram_matrix(model, empty, progress=False).shape == (0, 0)
+    assert projections(model, empty, like(model), progress=False).shape == (0,)
+
+
+def test_a_method_that_is_none(model: Any) -> None:
+    with pytest.raises(ValueError, match="no method 'layer'; there are layers, plain"):
+        gram(model, batch(UNEVEN), method="layer", progress=False)  # type: ignore[arg-type]
+
+
+class Shapes(TorchDispatchMode):
+    """The largest number of bytes of any tensor made."""
+
+    largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for x in out if isinstance(out, (tuple, list)) else [out]:
+            if isinstance(x, Tensor):
+                self.largest = max(self.largest, x.untyped_storage().nbytes())
+        return out
+
+
+def test_no_gradient_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tied embedding of 20000 words: no tensor larger than the logits, in either form."""
+    config = GPT2Config(
+        vocab_size=20_000, n_positions=32, n_embd=64, n_layer=1, n_head=2,
+        bos_token_id=1, eos_token_id=1,
+    )  # fmt: skip
+    model, rows = GPT2LMHeadModel(config).eval(), batch([(2, 2, 1), (3, 1, 2)])
+    monkeypatch.setattr(outer, "CPU_TEMPORARY", 2**16)
+    for group in (2, 4):
+        for form in ("outer", "places"):
+            with Shapes() as shapes:
+                layers.grams(model, rows, group, form=form)
+            weight = 20_000 * 64 * 4
+            assert shapes.largest <= weight  # four rows' gradients would be four times that
+
+
+def test_factors_are_freed_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept of a layer is gone once the backward pass has left it."""
+    model, rows, product = gpt2(), batch(UNEVEN), outer.gram
+    alive: list[int] = []
+    kept: list[Any] = []
+
+    def counted(terms: Any, *args: Any, **options: Any) -> Any:
+        kept.extend(weakref.ref(t.right) for t in terms)
+        alive.append(sum(ref() is not None for ref in kept))
+        return product(terms, *args, **options)
+
+    monkeypatch.setattr(outer, "gram", counted)
+    layers.grams(model, rows, 2)
+    assert len(alive) == len(list(model.parameters()))
+    assert max(alive) <= 4
