@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from dpofield.formulas import LOSSES
 from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import UndecidedError, points, sign, vanishes
 from dpofield.formulas.losses.classify import at_start, pushes, reading, tilt
+from dpofield.formulas.losses.conventions import ELSEWHERE
 from dpofield.formulas.losses.core import BELOW_HALF, EPSILON, Sign
-from dpofield.formulas.losses.tables import classes, definitions, in_trl
+from dpofield.formulas.losses.tables import classes, definitions, elsewhere, in_trl
 from dpofield.formulas.printers import numpy_function
 
 MARGIN_ONLY = {"dpo", "cdpo", "robust", "ipo", "hinge", "exo", "discopop", "aot"}
@@ -193,7 +195,16 @@ def test_reading_puts_the_margin_first():
 
 def test_tables_are_complete():
     """The generated tables have a row per loss, and each row as many cells as the head."""
-    for table in (classes(LOSSES.values()), definitions(LOSSES.values()), in_trl()):
+    zoo = LOSSES.values()
+    for table in (classes(zoo), definitions(zoo), in_trl(), elsewhere()):
         lines = table.splitlines()
         assert len({line.count(" | ") for line in lines}) == 1
     assert len(classes(LOSSES.values()).splitlines()) == len(LOSSES) + 2
+
+
+@pytest.mark.parametrize("row", ELSEWHERE, ids=lambda row: f"{row.name}, {row.where}")
+def test_what_a_name_means_elsewhere(row):
+    """Protects: the row names a loss of the zoo, and what it fixes there is that loss's default."""
+    loss = LOSSES[row.loss]
+    assert dict(row.params).items() <= loss.defaults.items()
+    assert re.fullmatch(r"(github\.com|arxiv\.org)/[\w./-]+", row.source)

@@ -90,6 +90,34 @@ def test_rewards_and_logps_in_the_log(six):
         assert logged["logps/chosen"] == pytest.approx(float(six[0][0].mean()), rel=1e-12)
 
 
+def test_use_weighting_is_a_constant_factor_of_each_pair(six):
+    """WPO's weight multiplies the loss of its pair, and no gradient goes through it."""
+    policy, reference, lengths = six
+    leaf = policy.clone().requires_grad_()
+    model, past, batch = log_prob_batch(leaf, reference, lengths)
+    made = trainer("DPO", {"loss_type": "sigmoid", "use_weighting": True, "beta": 0.3})
+    made.ref_model = past
+    own = policy.clone().requires_grad_()
+    weight = torch.exp(policy / lengths).prod(dim=0)
+    expected = (weight * LOSSES["dpo"].torch(*(own - reference), beta=0.3)).mean()
+    found = made.compute_loss(model, batch)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=0)
+    slopes = [torch.autograd.grad(*pair)[0] for pair in ((found, leaf), (expected, own))]
+    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-15)
+
+
+def test_ld_alpha_reweighs_the_tokens_past_the_shorter_response(six):
+    """LD-DPO changes u and v before a loss sees them."""
+    policy, reference, lengths = six
+    shared = lengths.min(dim=0).values
+    counted = shared + 0.4 * (lengths - shared)  # of tokens that all have the mean
+    u, v = (policy - reference) * counted / lengths
+    for kind, name in (("sigmoid", "dpo"), ("nca_pair", "nca")):
+        made = trainer("DPO", {"loss_type": kind, "ld_alpha": 0.4, "beta": 0.3})
+        own = LOSSES[name].torch(u, v, beta=0.3).mean()
+        assert loss_of(made, six) == pytest.approx(float(own), rel=1e-8)
+
+
 def test_what_trl_refuses(six):
     """EXO without smoothing, divergences where they make no sense, alpha in float64."""
     with pytest.raises(ValueError, match="exo_pair"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.filterwarnings(*QUIET)
 OTHER = {  # arguments away from their defaults, so that a swapped name cannot hide
     "beta": 0.3, "label_smoothing": 0.15, "discopop_tau": 0.4, "f_alpha_divergence_coef": 0.7,
     "cpo_alpha": 0.6, "simpo_gamma": 0.9, "alpha": 0.35, "desirable_weight": 1.7,
-    "undesirable_weight": 0.8,
+    "undesirable_weight": 0.8, "tpo_l_gamma": 0.9,
 }  # fmt: skip
 LOGRATIOS = [
     (0.0, 0.0), (1.5, -2.0), (-3.0, 2.5), (-1.0, -40.0), (30.0, -30.0), (-30.0, 30.0), (3.0, -4.0),
@@ -73,6 +74,8 @@ def test_the_table_is_of_this_trl():
 def test_no_loss_of_trl_is_missing():
     """The names that TRL's code compares against are all in the table."""
     from trl.experimental.cpo import CPOConfig
+    from trl.experimental.online_dpo import OnlineDPOConfig
+    from trl.experimental.tpo import TPOConfig
 
     code = inspect.getsource(trl.DPOTrainer._compute_loss)
     rows = [row.setting for row in TRL if row.trainer == "DPO"]
@@ -85,8 +88,20 @@ def test_no_loss_of_trl_is_missing():
     assert set(re.findall(r'loss_type == "(\w+)"', code)) == {
         row.setting["loss_type"] for row in TRL if row.trainer == "KTO"
     }
-    choices = CPOConfig.__dataclass_fields__["loss_type"].metadata["choices"]
-    assert set(choices) == {row.setting["loss_type"] for row in TRL if row.trainer == "CPO"}
+    for kind, config in (("CPO", CPOConfig), ("TPO", TPOConfig), ("OnlineDPO", OnlineDPOConfig)):
+        choices = config.__dataclass_fields__["loss_type"].metadata["choices"]
+        assert set(choices) == {row.setting["loss_type"] for row in TRL if row.trainer == kind}
+
+
+def test_no_trainer_of_pairs_is_missing():
+    """Each trainer of this TRL that takes a `loss_type` is in the table, or is no such one."""
+    root, found = Path(trl.__file__).parent, set()
+    for path in [*root.glob("trainer/*_config.py"), *root.glob("experimental/*/*_config.py")]:
+        text = path.read_text("utf8")
+        if re.search(r"^    loss_type: ", text, re.MULTILINE):
+            found |= set(re.findall(r"class (\w+)Config\(", text))
+    others = {"GRPO", "SDPO", "SFT"}  # of rollouts and demonstrations: nothing is dispreferred
+    assert found - others == {row.trainer for row in TRL} - {"ORPO"}  # ORPO has one loss only
 
 
 @pytest.mark.parametrize("row", [r for r in TRL if r.trainer in ("DPO", "KTO")], ids=row_id)
@@ -112,12 +127,15 @@ def test_value_and_gradient_from_log_probabilities(row):
         compare(row, theirs, own, leaves, pair)
 
 
-@pytest.mark.parametrize("row", [r for r in TRL if r.trainer in ("CPO", "ORPO")], ids=row_id)
+FREE = [row for row in TRL if row.trainer in ("CPO", "ORPO", "TPO")]
+
+
+@pytest.mark.parametrize("row", FREE, ids=row_id)
 def test_value_and_gradient_from_logits(row):
     """The reference-free trainers, whose likelihood terms are inside their forward pass."""
     made, params = trainer_of(row)
     labels = torch.where(masks() == 1, 1, -100)
-    batch = {}
+    batch = {"input_ids": masks(), "completion_mask": masks(), "attention_mask": masks()}
     for number, name in enumerate(("chosen", "rejected")):
         batch |= {
             f"{name}_input_ids": masks()[[number]],
@@ -138,6 +156,27 @@ def test_value_and_gradient_from_logits(row):
         theirs = made.compute_loss(model, batch)
         scored = leaves[1][:, :-1].log_softmax(-1)[..., 1] * masks()[:, 1:]
         compare(row, theirs, ours(row, scored.sum(1), **params), leaves, per_token)
+
+
+@pytest.mark.parametrize("row", [r for r in TRL if r.trainer == "OnlineDPO"], ids=row_id)
+def test_value_and_gradient_of_a_pair_that_the_model_wrote(row):
+    """The online trainer makes its loss inside a training step; what it generates is given here."""
+    made, params = trainer_of(row)
+    completions = masks()[:, 1:]
+    made._generate = lambda *_: (torch.ones_like(completions[:, :1]),) * 2 + (
+        completions, completions, None)  # fmt: skip
+    for pair in LOGRATIOS:
+        sums = tuple(z + r for z, r in zip(pair, REFERENCE, strict=True))
+        leaves = [table_of(sums, torch.float64) for _ in range(2)]
+        past = table_of(REFERENCE, torch.float64).detach()
+        made._forward = lambda model, *_, now=leaves[0], past=past: (
+            past if model is made.ref_model else now
+        )
+        theirs = made.training_step(made.model, {"prompt": ["pie at the castle :"]})
+        own = ours(row, (leaves[1] * completions).sum(1), **params)
+        torch.testing.assert_close(own.detach(), theirs, **closeness(row))
+        (slope,) = torch.autograd.grad(own, leaves[1])
+        torch.testing.assert_close(slope, leaves[0].grad, **closeness(row))
 
 
 def compare(row: Row, theirs: Any, own: Any, leaves: list[torch.Tensor], at: Any) -> None:

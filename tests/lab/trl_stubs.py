@@ -23,20 +23,31 @@ def trainer(kind: str, setting: dict[str, Any]) -> Any:
     """A real trainer of that setting, on two one-word answers."""
     from datasets import Dataset
     from trl.experimental.cpo import CPOConfig, CPOTrainer
+    from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
     from trl.experimental.orpo import ORPOConfig, ORPOTrainer
+    from trl.experimental.tpo import TPOConfig, TPOTrainer
 
-    configs = {"DPO": trl.DPOConfig, "KTO": trl.KTOConfig, "CPO": CPOConfig, "ORPO": ORPOConfig}
+    configs = {
+        "DPO": trl.DPOConfig, "KTO": trl.KTOConfig, "CPO": CPOConfig, "ORPO": ORPOConfig,
+        "TPO": TPOConfig, "OnlineDPO": OnlineDPOConfig,
+    }  # fmt: skip
     trainers = {
         "DPO": trl.DPOTrainer, "KTO": trl.KTOTrainer, "CPO": CPOTrainer, "ORPO": ORPOTrainer,
+        "TPO": TPOTrainer, "OnlineDPO": OnlineDPOTrainer,
     }  # fmt: skip
     words = {"prompt": "pie at the castle :", "chosen": "the stew was good .", "rejected": "no ."}
     pairs: list[dict[str, Any]] = [words, words]
+    if kind == "TPO":
+        pairs = [{**words, "reference": "the pie was good ."}] * 2
     if kind == "KTO":
         pairs = [
             {"prompt": words["prompt"], "completion": words[key], "label": key == "chosen"}
             for key in ("chosen", "rejected")
         ]
     tiny = [small_gpt2(seed, layers=1, width=16, heads=2) for seed in (1, 2)]
+    more: dict[str, Any] = {"ref_model": tiny[1]} if kind in ("DPO", "KTO", "OnlineDPO") else {}
+    if kind == "OnlineDPO":
+        more["reward_funcs"] = prefer_the_first
     return trainers[kind](
         model=tiny[0],
         args=configs[kind](
@@ -47,8 +58,14 @@ def trainer(kind: str, setting: dict[str, Any]) -> Any:
         ),
         processing_class=word_tokenizer(),
         train_dataset=Dataset.from_list(pairs),
-        **({"ref_model": tiny[1]} if kind in ("DPO", "KTO") else {}),
+        **more,
     )  # fmt: skip
+
+
+def prefer_the_first(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
+    """A reward for each of the two completions of each prompt, first completions first."""
+    half = len(completions) // 2
+    return [1.0] * half + [0.0] * half
 
 
 class LogProbs:
@@ -64,8 +81,9 @@ class LogProbs:
         values = asked * (inputs["labels"][:, 1:] != -100)
         nothing = torch.zeros_like(values)
         return SimpleNamespace(
-            log_probs=values, entropy=nothing, mean_logits=nothing, is_top1=nothing.bool()
-        )
+            log_probs=values, entropy=nothing, mean_logits=nothing, is_top1=nothing.bool(),
+            log_sum_sq_probs=nothing,
+        )  # fmt: skip
 
 
 def masks() -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Which loss of this book a setting of TRL is, term by term.
+"""Which loss of this book a setting of TRL is, term by term, and what a name means elsewhere.
 
 The rows are data so that the page and the tests read the same ones: a test builds each trainer
 of the installed TRL, and compares value and gradient with the loss that the row names.
@@ -16,6 +16,9 @@ VERSION = "1.16.0"
 
 SUM, MEAN = "sums", "means"
 
+Trainer = Literal["DPO", "CPO", "ORPO", "KTO", "TPO", "OnlineDPO"]
+"""TRL's trainers whose loss is one of pairs, without the word `Trainer`."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -27,7 +30,7 @@ class Row:
     losses that are given log-probabilities in the place of log-ratios.
     """
 
-    trainer: Literal["DPO", "CPO", "ORPO", "KTO"]
+    trainer: Trainer
     setting: Mapping[str, Any]
     loss: str
     names: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({"beta": "beta"}))
@@ -37,9 +40,7 @@ class Row:
     free: bool = False
 
 
-def _row(
-    trainer: Literal["DPO", "CPO", "ORPO", "KTO"], setting: dict[str, Any], loss: str, **rest: Any
-) -> Row:
+def _row(trainer: Trainer, setting: dict[str, Any], loss: str, **rest: Any) -> Row:
     return Row(trainer, MappingProxyType(setting), loss, **rest)
 
 
@@ -48,6 +49,7 @@ def _smoothed(**more: str) -> Mapping[str, str]:
 
 
 _NLL = "the NLL is a mean over all tokens of the batch, not over pairs"
+_GOLD = "`tpo_alpha`, 1 by default, adds the NLL of a third response"
 
 TRL = (
     _row("DPO", {"loss_type": "sigmoid"}, "dpo", note="`label_smoothing` is ignored: no cDPO"),
@@ -108,5 +110,78 @@ TRL = (
         note="a mean over responses; z0 is estimated from the batch, at least 0"),
     _row("KTO", {"loss_type": "apo_zero_unpaired"}, "apo_zero", scale=0.5,
          note="a mean over responses"),
+    _row(
+        "TPO", {"loss_type": "sigmoid", "tpo_alpha": 0.0}, "cdpo", names=_smoothed(), free=True,
+        note=_GOLD,
+    ),
+    _row("TPO", {"loss_type": "hinge", "tpo_alpha": 0.0}, "hinge", free=True, note=_GOLD),
+    _row("TPO", {"loss_type": "ipo", "tpo_alpha": 0.0}, "ipo_norm", reads=MEAN, free=True,
+         note=_GOLD),
+    _row(
+        "TPO", {"loss_type": "tpo-l", "tpo_alpha": 0.0}, "simpo", reads=MEAN,
+        names=MappingProxyType({"beta": "beta", "tpo_l_gamma": "gamma"}),
+        note=_GOLD + "; smooths labels, which SimPO does not",
+    ),
+    _row("OnlineDPO", {"loss_type": "sigmoid"}, "dpo", note="the model writes the pairs"),
+    _row("OnlineDPO", {"loss_type": "ipo"}, "ipo", note="sums here, means in the other trainers"),
 )  # fmt: skip
-"""Every loss that TRL's pair trainers offer."""
+"""Every loss of a pair that TRL's trainers offer."""
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """What a project or paper means by a name, as one of this book's losses.
+
+    `params` are the parameters it fixes or takes as a default; `source` says where that was read.
+    """
+
+    name: str
+    where: str
+    loss: str
+    note: str
+    source: str
+    params: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+
+def _else(name: str, where: str, loss: str, note: str, source: str, **params: float) -> Elsewhere:
+    return Elsewhere(name, where, loss, note, source, MappingProxyType(params))
+
+
+ELSEWHERE = (
+    _else(
+        "IPO", "the DPO authors", "ipo", "sums",
+        "github.com/eric-mitchell/direct-preference-optimization",
+    ),
+    _else("IPO", "HALOs", "ipo_norm", "means per token", "github.com/ContextualAI/HALOs"),
+    _else(
+        "cDPO", "HALOs", "cdpo", r"$\varepsilon = 0.2$ by default",
+        "github.com/ContextualAI/HALOs", epsilon=0.2,
+    ),
+    _else(
+        "cDPO", "TRL up to 0.28", "cdpo", "`sigmoid` with `label_smoothing`, ignored since 0.29",
+        "github.com/huggingface/trl/pull/3906",
+    ),
+    _else(
+        "SLiC-HF", "HALOs", "slic",
+        r"the offset $\delta = 1$ is called `beta`; an NLL with weight $\lambda = 0.1$",
+        "github.com/ContextualAI/HALOs", delta=1.0, lam=0.1,
+    ),
+    _else(
+        "SimPO", "its authors", "simpo", r"the target margin is given as $\gamma/\beta$",
+        "github.com/princeton-nlp/SimPO",
+    ),
+    _else(
+        "BCO", "its paper", "bco", r"$\delta$ is a running mean of rewards",
+        "arxiv.org/abs/2404.04656",
+    ),
+    _else(
+        "Cal-DPO", "its authors", "cal_dpo", r"no $\beta$ in the logistic term",
+        "github.com/tengxiao1/Cal-DPO",
+    ),
+    _else(
+        "DPOP", "its authors", "dpop",
+        "the penalty stands inside the sigmoid; the bracketing of Eq. 3 was mended in July 2024",
+        "github.com/abacusai/smaug/issues/2",
+    ),
+)  # fmt: skip
+"""The same names outside the installed TRL."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from dpofield.formulas.losses import LOSSES, Loss
 from dpofield.formulas.losses.classify import pushes, tilt
-from dpofield.formulas.losses.conventions import TRL
+from dpofield.formulas.losses.conventions import ELSEWHERE, TRL
 from dpofield.formulas.printers import latex
 
 
@@ -64,6 +64,19 @@ def in_trl() -> str:
         asked = f"{row.trainer}: {', '.join(chosen)}".removesuffix(": ")
         rows.append((asked, title, row.reads, row.note))
     return _table("trainer and setting | here | reads | mind", rows)
+
+
+def elsewhere() -> str:
+    """What other projects and papers mean by a name, with a link to where that was read.
+
+    >>> print(elsewhere().splitlines()[2].split(" | ")[2:])
+    ['IPO', 'sums |']
+    """
+    rows = [
+        (row.name, f"[{row.where}](https://{row.source})", LOSSES[row.loss].title, row.note)
+        for row in ELSEWHERE
+    ]
+    return _table("name | where | here | mind", rows)
 
 
 def _setting(name: str, value: Any) -> str:
