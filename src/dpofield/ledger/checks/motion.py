@@ -141,6 +141,33 @@ def adamw_as_a_metric() -> str:
     return f"median miss {miss:.1e} of the change; {without:.0%} without the memory"
 
 
+def momentum_as_a_memory() -> str:
+    """The third step of SGD with momentum, from the plain kernel and the past gradients."""
+    model, pairs = _start("weak")
+    pairs = pairs.pairs(torch.arange(0, 2 * HALF, 2))
+    reference = reference_logprobs(model, pairs)
+    policy, lr = copy.deepcopy(model), 1e-5
+    memory: list[Tensor] = []
+    optimizer = torch.optim.SGD(policy.parameters(), lr=1e-2, momentum=0.9)
+    for _ in range(2):
+        gradients = _gradients(policy, pairs, reference)
+        kept = [0.9 * m for m in memory] if memory else [torch.zeros_like(g) for g in gradients]
+        memory = [m + g for m, g in zip(kept, gradients, strict=True)]
+        _take(policy, optimizer, pairs, reference)
+    u, v = (reference_logprobs(policy, pairs) - reference).chunk(2)
+    kernel = gram_matrix(policy, pairs, progress=False)
+    now = np.concatenate(predicted_change(kernel, *slopes("dpo", u, v, beta=BETA), lr))
+    carried = -lr * 0.9 * projections(policy, pairs, memory, progress=False)
+    before = copy.deepcopy(policy)
+    optimizer.param_groups[0]["lr"] = lr
+    _take(policy, optimizer, pairs, reference)
+    observed = change(before, policy, pairs).total
+    miss, without = (float(np.median(np.abs(p / observed - 1))) for p in (now + carried, now))
+    assert miss < 1e-3, f"the past gradients and the kernel miss by {miss:.1%}"
+    assert without > 0.1
+    return f"median miss {miss:.1e} of the change; {without:.0%} without the past gradients"
+
+
 def concavity_of_softmax() -> str:
     """The first AdamW step at 1e-3: what first order leaves, and the softmax's share of it."""
     model, pairs = _start("weak")
@@ -198,6 +225,7 @@ CHECKS = {
     "law of motion, regions": regions_in_a_model,
     "law of motion, cross terms": cross_terms,
     "law of motion, AdamW": adamw_as_a_metric,
+    "law of motion, momentum": momentum_as_a_memory,
     "law of motion, finite step": concavity_of_softmax,
     "law of motion, faster": faster_is_a_longer_gradient,
     "law of motion, SFT": sft_changes_the_kernel,
