@@ -67,6 +67,16 @@ def test_pair_of_images() -> None:
     assert 'src="../_images/ab.dark.svg" class="figure only-dark"' in pair
 
 
+def test_a_wide_figure_scrolls_on_a_phone() -> None:
+    """Panels side by side are not shrunk until nothing can be read; the keyboard reaches them."""
+    tag = '<img alt="Two panels" src="../_images/ab.svg" />'
+    wide, narrow = (figures.pair(tag, f'<svg width="{w}pt" height="180pt">') for w in (540, 400))
+    assert wide.startswith(
+        '<span class="twins wide" role="group" aria-label="Figure" tabindex="0">'
+    )
+    assert narrow.startswith('<span class="twins"><img')
+
+
 def test_an_svg_without_a_size_is_refused() -> None:
     """Without a size the page would jump, so the build says so."""
     with pytest.raises(ValueError, match="no width and height"):

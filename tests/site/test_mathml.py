@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
@@ -144,3 +145,19 @@ def test_numbers_links_and_warnings_in_a_page(tmp_path: Path) -> None:
     assert "index.rst:9" in warnings
     assert "nosuchcommand" in warnings
     assert warnings.count("WARNING") == 1
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+def test_no_line_begins_with_the_comma_after_a_formula(tmp_path: Path) -> None:
+    """What touches a formula is inside it, each time once; the words around it are as before."""
+    html, _ = build(
+        tmp_path,
+        "Title\n=====\n\nAs (:math:`a`, :math:`b`, :math:`c` and :math:`\\nosuch`). "
+        "So *be* :math:`d < e`.\n",
+    )
+    text = re.search(r"<p>(As .*?)</p>", html, re.DOTALL)
+    assert text
+    assert re.findall(r"<mtext>(.*?)</mtext>", text[1]) == ["(", ",", ",", "."]
+    assert "<mo>&lt;</mo></mrow><mrow><mi>e</mi><mtext>.</mtext></mrow></math>" in text[1]
+    words = re.sub(r"<[^>]*>", "", text[1])
+    assert words == "As (a, b, c and \\nosuch). So be d&lt;e."

@@ -17,6 +17,8 @@ from sphinx.util import logging
 logger = logging.getLogger(__name__)
 
 PIXELS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "in": 96.0}
+WIDE = 600
+"""Above this width, in CSS pixels, a figure shrunk to a phone could not be read: it scrolls."""
 
 
 def darken(svg: str, palette: Mapping[str, tuple[str, str]]) -> str:
@@ -54,7 +56,10 @@ def pair(tag: str, svg: str) -> str:
     light = f'{tag} class="figure only-light" width="{width}" height="{height}" loading="lazy" />'
     dark = re.sub(r'(src="[^"]*)\.svg"', r'\1.dark.svg"', light)
     # wrapped, because the theme hides every caption that follows an only-light image
-    return f'<span class="twins">{light}{dark.replace("only-light", "only-dark")}</span>'
+    box = 'class="twins"'
+    if width > WIDE:
+        box = 'class="twins wide" role="group" aria-label="Figure" tabindex="0"'
+    return f"<span {box}>{light}{dark.replace('only-light', 'only-dark')}</span>"
 
 
 def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) -> None:

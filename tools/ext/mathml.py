@@ -16,6 +16,7 @@ from typing import Any
 import node as nodejs
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.math import get_node_equation_number
 
@@ -30,6 +31,11 @@ ENVIRONMENTS = {
     "gather": "gathered",
     "multline": "gathered",
 }
+
+
+OPENING = re.compile(r"[(\[“‘]+$")
+CLOSING = re.compile(r"^[)\]”’.,;:!?]+")
+"""What must not be parted from a formula before and after it."""
 
 
 class TexError(ValueError):
@@ -133,10 +139,55 @@ def _mathml(translator: Any, node: nodes.Node, tex: str, *, display: bool) -> st
     return mathml
 
 
+class Punctuation(SphinxPostTransform):
+    """Take a comma or bracket that touches an inline formula into it.
+
+    A browser may break a line between a formula and any character, so that one began with a comma.
+    Inside the formula there is no such place.
+    """
+
+    default_priority = 900
+    formats = ("html",)
+
+    def run(self, **_: Any) -> None:
+        """Move what touches each formula of the page into its attributes."""
+        for node in list(self.document.findall(nodes.math)):
+            for name, step, pattern in (("before", -1, OPENING), ("after", 1, CLOSING)):
+                place = node.parent.index(node) + step
+                text = node.parent[place] if 0 <= place < len(node.parent) else ""
+                found = pattern.search(text) if isinstance(text, nodes.Text) else None
+                if found:
+                    node[name] = found[0]
+                    rest = text[: found.start()] + text[found.end() :]
+                    node.parent[place] = nodes.Text(rest)
+
+
+def _with_punctuation(mathml: str, before: str, after: str) -> str:
+    """The formula with text at its ends, inside the pieces between which it may break.
+
+    >>> _with_punctuation("<math><mrow><mi>x</mi></mrow></math>", "(", "),")
+    '<math><mrow><mtext>(</mtext><mi>x</mi><mtext>),</mtext></mrow></math>'
+    >>> _with_punctuation("<math><mi>x</mi></math>", "", ".")
+    '<math><mi>x</mi><mtext>.</mtext></math>'
+    """
+    if not mathml.startswith("<math"):  # the formula is wrong, and shown as it was typed
+        return escape(before) + mathml + escape(after)
+    if before:
+        mathml = re.sub(
+            r"^<math[^>]*>(?:<mrow>)?", lambda m: f"{m[0]}<mtext>{escape(before)}</mtext>", mathml
+        )
+    if after:
+        mathml = re.sub(
+            r"(?:</mrow>)?</math>$", lambda m: f"<mtext>{escape(after)}</mtext>{m[0]}", mathml
+        )
+    return mathml
+
+
 def visit_math(translator: Any, node: nodes.math) -> None:
     """Inline formula: the `math` element alone, without a wrapper."""
     tex = re.sub(r"^\\displaystyle\b", "", node.astext().strip()).strip()
-    translator.body.append(_mathml(translator, node, tex, display=False))
+    mathml = _mathml(translator, node, tex, display=False)
+    translator.body.append(_with_punctuation(mathml, node.get("before", ""), node.get("after", "")))
     raise nodes.SkipNode
 
 
@@ -169,6 +220,7 @@ def _finish(app: Sphinx, _: Exception | None) -> None:
 def setup(app: Sphinx) -> None:
     """Register the renderer `temml` and the macros it knows."""
     app.add_config_value("math_macros", {}, "env", [dict])
+    app.add_post_transform(Punctuation)
     app.add_html_math_renderer("temml", (visit_math, None), (visit_math_block, None))
     app.connect("builder-inited", _start)
     app.connect("build-finished", _finish)
