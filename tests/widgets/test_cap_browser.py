@@ -67,6 +67,16 @@ def test_every_divergence_by_mouse_and_keys(caps):
     caps.agrees("forward_kl", 1.0, 1.0)
 
 
+def test_a_clock_of_a_thousand_million_is_readable(caps):
+    """Protects: marks of large numbers fit beside each other, on the plot and the slider."""
+    caps.type("alpha", "3.2")
+    marks = [t for t in caps.root.locator("svg text").all_text_contents() if "e" in t.lower()]
+    late = [t for t in marks if t.replace("e", "").isdigit()]
+    assert late, "no mark is in powers of ten"
+    assert max(float(t) for t in late) >= 1e8
+    assert not [t for t in caps.root.locator("svg text").all_text_contents() if "0000" in t]
+
+
 def test_alpha_and_beta(caps):
     """Typed and slid; alpha takes its own divergence; beta moves the clock and not the cap."""
     caps.type("alpha", "2,5")

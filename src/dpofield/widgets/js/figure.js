@@ -55,8 +55,11 @@ function shown(value) {
 }
 
 // Short, for a field that can be typed into and for reading aloud.
-const brief = (value, digits = 4) =>
-  String(Number(value.toPrecision(digits))).replaceAll("-", "−");
+function brief(value, digits = 4) {
+  const number = Number(value.toPrecision(digits));
+  const text = Math.abs(number) < 1e6 ? String(number) : number.toExponential().replace("e+", "e");
+  return text.replaceAll("-", "−");
+}
 const cut = (text) => (text.length > 12 ? `${text.slice(0, 11)}…` : text);
 
 // What a person types: a comma or a typographic minus is no error. NaN when it is no number.
