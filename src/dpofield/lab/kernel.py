@@ -27,8 +27,8 @@ Method = Literal["layers", "plain"]
 Metric = Sequence[Tensor]
 """A diagonal metric: one tensor of nonnegative factors a trained parameter, shaped like it."""
 
-# Tokens in one pass: enough for full speed of matrix products, few enough to stay near the caches.
-_TOKENS = 2**10
+# Tokens in one pass of `gram`: enough for full speed of matrix products, and not more memory.
+_CPU_TOKENS, _TOKENS = 2**10, 2**13
 
 
 class Gram(NamedTuple):
@@ -56,9 +56,10 @@ def gram(
 
     Log-probabilities are in nats, summed over response tokens; gradients are by all parameters
     that require one, in the order of `model.parameters()`. With a diagonal `metric` P the product
-    is <g_a, P g_b>. Memory does not grow with N: pairs come in parts, or with `method="plain"` two
-    gradients at a time. Raises `ValueError` for a metric that does not fit the model, and for a
-    trained layer that is not known by its inputs and outputs, which the plain method needs not.
+    is <g_a, P g_b>. Memory does not grow with N: pairs go through the model some at a time, or with
+    `method="plain"` one response at a time, two gradients held. Raises `ValueError` for a metric
+    that does not fit the model, and by layers for a trained layer that `layers` has no rule for;
+    the plain method takes any.
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -208,7 +209,8 @@ def _parts(pairs: Batch, group: int, progress: bool) -> Iterator[tuple[NDArray[A
     order = (_side_by_side(pairs) if group == 2 else torch.arange(len(pairs))).view(-1, group)
     lengths = pairs.attention_mask.sum(dim=1).cpu()[order].amax(dim=1)
     ranked = lengths.argsort(stable=True)
-    size = max(1, _TOKENS // max(1, group * pairs.input_ids.shape[1]))
+    tokens = _CPU_TOKENS if pairs.input_ids.device.type == "cpu" else _TOKENS
+    size = max(1, tokens // max(1, group * pairs.input_ids.shape[1]))
     parts = torch.split(ranked, size)
     for index in tqdm(parts, desc="kernel", disable=not progress, leave=False, delay=1):
         yield index.numpy(), _trimmed(pairs.rows(order[index].flatten()))

@@ -141,11 +141,11 @@ _RULES: dict[type[nn.Module], Rule] = {
 def _rule(path: str, layer: nn.Module) -> Rule:
     """The rule for exactly this class: a subclass may compute something else."""
     kind = type(layer)
-    ours = kind.__name__.endswith("RMSNorm") and kind.__module__.startswith("transformers.models.")
-    if ours and [name for name, _ in layer.named_parameters()] == ["weight"]:
+    named = kind.__name__.endswith("RMSNorm") and kind.__module__.startswith("transformers.models.")
+    if named and [name for name, _ in layer.named_parameters()] == ["weight"]:
         return _rms_norm
-    scaled = kind is nn.Embedding and (layer.max_norm is not None or layer.scale_grad_by_freq)
-    if kind not in _RULES or scaled:
+    rescaled = kind is nn.Embedding and (layer.max_norm is not None or layer.scale_grad_by_freq)
+    if kind not in _RULES or rescaled:
         raise ValueError(f"no rule for {path or 'the model'} ({kind.__name__}): {_PLAIN}")
     return _RULES[kind]
 
@@ -157,15 +157,16 @@ def _own(layer: nn.Module) -> dict[str, Tensor]:
 class _Recorder:
     """Collects the terms of every trained parameter while a graph is built and walked back.
 
-    A parameter is handed to `take` as soon as its last use has been passed, and then forgotten.
+    A parameter's terms go to `take` as soon as its last use has been passed, and are forgotten.
     """
 
     def __init__(self, model: CausalLM, rows: int, take: Take) -> None:
         self.rows, self.take = rows, take
-        self.parameters = {id(p): p for p in model.parameters() if p.requires_grad}
-        self.index = {key: k for k, key in enumerate(self.parameters)}
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        self.names = {id(p): name for name, p in trained}
+        self.numbered = {id(p): (k, p) for k, (_, p) in enumerate(trained)}
         self.calls: Counter[int] = Counter()  # uses seen, a parameter
-        self.terms: dict[int, list[Outer]] = {key: [] for key in self.parameters}
+        self.terms: dict[int, list[Outer]] = {key: [] for key in self.names}
         self.starts: list[Tensor] = []  # where a backward pass may end
 
     def watch(self, path: str, layer: nn.Module) -> Callable[..., None]:
@@ -181,13 +182,10 @@ class _Recorder:
             self.calls.update(own.values())
             if not x.requires_grad:
                 self.starts.append(out)
-            kept, version = [x.detach()], x._version
+            kept = [x.detach()]  # the graph keeps it too, and sees to it that nobody changes it
 
             def passed(d: Tensor) -> None:
-                x = kept.pop()
-                if x._version != version:
-                    raise ValueError(f"what {path} was given was changed in place: {_PLAIN}")
-                found = rule(layer, x, d)
+                found = rule(layer, kept.pop(), d)
                 for name, key in own.items():
                     self.add(key, found[name])
 
@@ -203,9 +201,9 @@ class _Recorder:
     def finish(self, key: int) -> None:
         terms = self.terms.pop(key)
         if terms:
-            self.take(self.index[key], self.parameters[key], terms)
+            self.take(*self.numbered[key], terms)
 
-    def check(self, values: Tensor, names: Mapping[int, str]) -> None:
+    def check(self, values: Tensor) -> None:
         """Raise `ValueError` if the graph uses a parameter elsewhere than in the calls seen."""
         edges: Counter[int] = Counter()
         ahead: list[Any] = [values.grad_fn]
@@ -218,7 +216,7 @@ class _Recorder:
             leaves = [n.variable for n, _ in node.next_functions if hasattr(n, "variable")]
             edges.update(map(id, leaves))
             ahead.extend(n for n, _ in node.next_functions)
-        for key, name in names.items():
+        for key, name in self.names.items():
             if edges[key] > self.calls[key]:
                 raise ValueError(f"{name} is used outside the layer that owns it: {_PLAIN}")
 
@@ -242,7 +240,7 @@ def _backward(model: CausalLM, rows: Batch, take: Take) -> None:
     finally:
         for handle in handles:
             handle.remove()
-    recorder.check(values, {id(p): name for name, p in model.named_parameters()})
+    recorder.check(values)
     if recorder.starts:
         # Ends at what the first layers give, so that no gradient by a parameter is computed.
         torch.autograd.grad(values.sum(), recorder.starts, allow_unused=True)
