@@ -2,7 +2,7 @@
 # Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch),
 #            JOBS (chapters executed at once), PORT (of `make serve`).
 .DEFAULT_GOAL := help
-.PHONY: help book test lint audit serve clean distclean constraints setup-book setup-test
+.PHONY: help book test lint audit bench serve clean distclean constraints setup-book setup-test
 
 PYTHON ?=
 TORCH ?= torch==2.13.0
@@ -56,6 +56,9 @@ audit: setup-test  ## Lighthouse and axe on every page; table and results/audit.
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 	@$(RUN) tools/audit.py
+
+bench: setup-test  ## speed, against TRL and the plain forms; table and results/bench.json
+	@PYTHONPATH=tools $(RUN) -m bench
 
 serve:  ## open the built book on 127.0.0.1 (PORT=8000)
 	@[ -x $(RUN) ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }

@@ -1,0 +1,122 @@
+"""The benchmarks measure what they say; no time is asserted here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from bench import training, work
+from bench.__main__ import GROUPS, RESULTS, main
+from bench.kernel import PROGRAMS
+from bench.timing import Row, by_turns, compare, seconds_a_step, sgemm_peak
+from torch.optim import optimizer as optimizers
+from torch.utils.flop_counter import FlopCounterMode
+
+from dpofield.lab.logprobs import pair_logprobs
+
+
+def test_ratios_are_taken_within_a_round() -> None:
+    """A round in which everything was slow has no say in the ratio."""
+    row = compare("r", "s", "", [2.0, 4.0, 60.0], [1.0, 2.0, 20.0])
+    assert (row.ratio, row.low, row.high) == (2.0, 2.0, 3.0)
+    assert (row.first, row.second) == (4.0, 2.0)
+    assert Row(**row.record()) == row
+
+
+def test_programs_take_turns() -> None:
+    """Warm-up first and uncounted; then one after the other, round by round."""
+    calls: list[str] = []
+
+    def program(name: str) -> Any:
+        return lambda: (calls.append(name), float(len(calls)))[1]
+
+    found = by_turns({"a": program("a"), "b": program("b")}, 2)
+    assert calls == ["a", "b", "a", "b", "a", "b"]
+    assert found == {"a": [3.0, 5.0], "b": [4.0, 6.0]}
+
+
+@pytest.mark.parametrize("shape", work.SHAPES)
+def test_counted_work_is_what_torch_counts(monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
+    """Products with weights by torch's counter, exactly; attention by counting who sees whom."""
+    monkeypatch.setitem(work.SIZES, "tiny", (2, 32))
+    model, batch = work.model("tiny"), work.rows(shape, 3)
+    with FlopCounterMode(display=False) as counter:
+        lw, ll = pair_logprobs(model, batch)
+        (lw - ll).sum().backward()
+    counted = counter.get_flop_counts()["Global"]
+    products, attention = work.step_work("tiny", batch)
+    assert products == sum(n for name, n in counted.items() if "mm" in str(name))
+    beginnings = {tuple(row[:n].tolist()) for row in batch.input_ids for n in range(1, len(row))}
+    # Two products a layer, two operations a multiplication, three passes.
+    assert attention == 2 * 2 * 2 * 3 * 32 * sum(map(len, beginnings))
+
+
+def test_shapes_are_as_named() -> None:
+    """Tokens of prompt and response; one word apart is one word apart."""
+    for name, shape in work.SHAPES.items():
+        batch = work.rows(name, 4)
+        assert batch.lengths.tolist() == [shape.response + 1] * 8
+        assert batch.input_ids.shape[1] == shape.prompt + shape.response + 1
+    for pair in work.pairs("edit distance 1", 8):
+        differ = zip(pair.preferred.split(), pair.dispreferred.split(), strict=True)
+        assert sum(a != b for a, b in differ) == 1
+
+
+def test_steps_are_timed_in_whoever_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """TRL's trainer and ours both give a time a step, and the rows name all they are of."""
+    monkeypatch.setattr(work, "SIZES", {"tiny": (1, 16)})
+    monkeypatch.setattr(work, "SHAPES", {"mixed": work.Shape(3, 4)})
+    monkeypatch.setattr(training, "PAIRS", 2)
+    monkeypatch.setattr(training, "sgemm_peak", lambda: 1e9)
+    (rows,) = training.step_rows(1)
+    assert [row.row.split(":")[-1].strip() for row in rows[:3]] == [
+        "TRL / ours", "TRL, reference precomputed / ours", "plain loop / ours",
+    ]  # fmt: skip
+    assert all(row.first > 0 < row.second for row in rows)
+
+
+def test_a_step_is_from_update_to_update() -> None:
+    """Intervals between optimizer steps, the first of them left out."""
+    p = torch.nn.Parameter(torch.ones(1))
+    optimizer = torch.optim.SGD([p], lr=0.0)
+    before = dict(optimizers._global_optimizer_post_hooks)
+    assert seconds_a_step(lambda: [optimizer.step() for _ in range(4)])() > 0
+    assert optimizers._global_optimizer_post_hooks == before
+    assert sgemm_peak() > 1e6
+
+
+def test_the_kernel_is_measured_on_both_forms() -> None:
+    """The programs' names are those that the rows divide."""
+    assert {f"{a}, {b}" for a in ("pairs", "matrix") for b in ("plain", "by layers")} < {*PROGRAMS}
+
+
+def test_what_is_not_run_again_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
+) -> None:
+    """`--only` replaces its own group; the table shows all; machine and versions are named."""
+    path = tmp_path / "bench.json"
+    row = compare("old", "", "", [1.0], [2.0])
+    for name, text in (("field", "old"), ("kernel", "new")):
+        monkeypatch.setitem(
+            GROUPS, name, (lambda rounds, t=text: [[compare(t, "", "", [1.0], [2.0])]], 1)
+        )
+        monkeypatch.setattr(sys, "argv", ["bench", "--only", name, "--output", str(path)])
+        main()
+    groups = json.loads(path.read_text())["groups"]
+    assert [*groups] == ["kernel", "field"]
+    assert groups["field"]["rows"] == [row.record()]
+    assert "torch" in groups["kernel"]["versions"]
+    assert "old" in capsys.readouterr().out
+
+
+def test_the_recorded_table_is_whole() -> None:
+    """`results/bench.json`, which the status page shows, has every group, device and date."""
+    groups = json.loads(RESULTS.read_text("utf-8"))["groups"]
+    assert [*groups] == [*GROUPS]
+    for group in groups.values():
+        assert group["rows"]
+        assert {"date", "machine", "device", "versions"} <= {*group}

@@ -1,0 +1,79 @@
+"""The kernel by layers against one backward a response: time, and peak memory beside a step."""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from typing import Any
+
+import psutil
+import torch
+
+from bench import work
+from bench.timing import Row, by_turns, compare, seconds
+from dpofield.formulas import LOSSES
+from dpofield.lab.kernel import gram, gram_matrix
+from dpofield.lab.logprobs import pair_logprobs
+
+PAIRS = 32
+SIZE, SHAPE = "5 M", "mixed"
+
+
+def _kernel(function: Callable[..., object], **options: Any) -> Callable[[], object]:
+    model, batch = work.model(SIZE), work.rows(SHAPE, PAIRS)
+    return lambda: function(model, batch, progress=False, **options)
+
+
+def _step() -> Callable[[], object]:
+    """One training step on the same pairs in the plain form, as the kernel reads them."""
+    model, batch = work.model(SIZE), work.rows(SHAPE, PAIRS)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        lw, ll = pair_logprobs(model, batch, share=False)
+        LOSSES["dpo"].torch(lw - lw.detach(), ll - ll.detach(), beta=0.1).mean().backward()
+        optimizer.step()
+
+    return step
+
+
+PROGRAMS: dict[str, Callable[[], Callable[[], object]]] = {
+    "pairs, by layers": lambda: _kernel(gram),
+    "pairs, plain": lambda: _kernel(gram, method="plain"),
+    "matrix, by layers": lambda: _kernel(gram_matrix),
+    "matrix, plain": lambda: _kernel(gram_matrix, method="plain"),
+    "step": _step,
+}
+
+
+def _peak_mb(name: str) -> float:
+    """MB that a program needs above what stands when it is ready to run."""
+    run = PROGRAMS[name]()
+    before = psutil.Process().memory_info().rss
+    run()
+    unit = 1 if sys.platform == "darwin" else 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before) / 1e6
+
+
+def kernel_rows(rounds: int) -> Iterator[list[Row]]:
+    """Time by turns; peak memory in a process of its own a time."""
+    shape = f"{PAIRS} pairs, {SHAPE}"
+    found = by_turns({name: seconds(make()) for name, make in PROGRAMS.items()}, rounds)
+    yield [
+        compare(f"kernel, {what}: one backward a response / by layers", SIZE, shape,
+                found[f"{what}, plain"], found[f"{what}, by layers"])
+        for what in ("pairs", "matrix")
+    ]  # fmt: skip
+    peak: dict[str, list[float]] = {}
+    for name in PROGRAMS:
+        for _ in range(3):
+            with get_context("spawn").Pool(1) as pool:
+                peak.setdefault(name, []).append(pool.apply(_peak_mb, (name,)))
+    yield [
+        compare(f"kernel, {what}: peak memory / training step", SIZE, shape,
+                peak[f"{what}, by layers"], peak["step"], "MB")
+        for what in ("pairs", "matrix")
+    ]  # fmt: skip

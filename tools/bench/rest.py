@@ -1,0 +1,100 @@
+"""The whole response set, the field, and the chapters themselves."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from chapters import Executor, read_chapters
+from fingerprint import ROOT, kernel_environment
+from numpy.typing import NDArray
+
+from bench.timing import Row, by_turns, compare, seconds
+from dpofield.field import gradient
+from dpofield.lab.enumeration import Responses
+from dpofield.lab.logprobs import encode_texts, reference_logprobs
+from dpofield.lab.model import small_gpt2
+from dpofield.lab.tokenizer import word_tokenizer
+from dpofield.lab.world import World
+
+Floats = NDArray[np.float64]
+
+
+def enumeration_rows(rounds: int) -> Iterator[list[Row]]:
+    """All responses of the small world to a prompt: by prefix tree, and row by row."""
+    world, model = World(), small_gpt2(seed=0)
+    prompt = world.prompts[0]
+    responses = Responses(world, word_tokenizer(), prompt)
+    batch = encode_texts(word_tokenizer(), [(prompt, text) for text in responses.texts])
+    shape = f"{len(responses.texts)} responses"
+    found = by_turns(
+        {
+            "rows": seconds(lambda: reference_logprobs(model, batch, share=False)),
+            "tree": seconds(lambda: responses.logprobs(model)),
+        },
+        rounds,
+    )
+    yield [
+        compare(
+            "response set: row by row / prefix tree", "0.8 M", shape, found["rows"], found["tree"]
+        )
+    ]
+    read: list[int] = []
+    count = model.transformer.ln_f.register_forward_hook(
+        lambda module, args, output: read.append(output.shape[:-1].numel())
+    )
+    responses.logprobs(model)
+    count.remove()
+    places = [float(sum(read))], [float(responses.places)]
+    yield [compare("response set: places computed / nodes of the tree", "0.8 M", shape, *places,
+                   "places")]  # fmt: skip
+
+
+def field_rows(rounds: int) -> Iterator[list[Row]]:
+    """The field printed from SymPy, checks of the domain included, against NumPy by hand."""
+    rng = np.random.default_rng(0)
+    for n in (1_000, 1_000_000):
+        x1, x2 = np.exp(rng.normal(size=(2, n)))
+
+        def by_hand(x1: Floats = x1, x2: Floats = x2, beta: float = 0.1) -> tuple[Floats, Floats]:
+            push = beta / (1 + np.exp(beta * (np.log(x1) - np.log(x2))))
+            return -push / x1, push / x2
+
+        def printed(x1: Floats = x1, x2: Floats = x2) -> tuple[Floats, Floats]:
+            return gradient("dpo", "ratio", x1, x2, beta=0.1)
+
+        assert np.allclose(by_hand(), printed(), rtol=1e-12)
+        found = by_turns({"ours": seconds(printed, 7), "hand": seconds(by_hand, 7)}, rounds)
+        yield [
+            compare(
+                "gradient field: printed / by hand",
+                "",
+                f"{n:,} points",
+                found["ours"],
+                found["hand"],
+            )
+        ]
+
+
+def chapter_rows(rounds: int) -> Iterator[list[Row]]:
+    """All chapters executed one after the other, and as many at a time as there are cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    os.environ.update(kernel_environment())
+
+    def execute(jobs: int) -> Callable[[], object]:
+        def run() -> None:
+            with tempfile.TemporaryDirectory() as folder:
+                executor = Executor(Path(folder), 600, lambda: True, lambda _: None)
+                failures = executor.run(read_chapters(ROOT), jobs)
+            if failures:
+                raise RuntimeError(f"{failures[0].chapter.name} failed: {failures[0]}")
+
+        return run
+
+    programs = {f"{jobs}": seconds(execute(jobs)) for jobs in (1, cores or 1)}
+    found = by_turns(programs, rounds, warm_up=False)
+    name = f"chapters: one at a time / {cores} at a time"
+    yield [compare(name, "", "", found["1"], found[f"{cores}"])]

@@ -1,0 +1,145 @@
+"""DPO steps: ours against TRL and against the plain loop, and how near the machine's limit."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+
+import torch
+
+from bench import work
+from bench.timing import Row, by_turns, compare, seconds, seconds_a_step, sgemm_peak
+from dpofield.lab.logprobs import reference_logprobs
+from dpofield.lab.training import dpo
+
+PAIRS = 16  # a step
+STEPS = 7  # a turn, of which the first two are not counted
+BETA, LR = 0.1, 1e-4
+
+
+def ours(size: str, shape: str, *, share: bool | None = None) -> Callable[[], object]:
+    """Our training loop, the reference computed beforehand."""
+    model, batch = work.model(size), work.rows(shape, PAIRS * STEPS)
+    reference = reference_logprobs(model, batch)
+    return lambda: dpo(
+        model, reference, batch, beta=BETA, steps=STEPS, batch=PAIRS, lr=LR, seed=0,
+        record_every=10**9, recorded=[0], share=share, progress=False,
+    )  # fmt: skip
+
+
+def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[[], object]:
+    """TRL's trainer on the same pairs, its settings left alone but for precision and reports."""
+    import datasets
+    from transformers.trainer_callback import PrinterCallback
+    from transformers.utils import logging
+    from trl import DPOConfig, DPOTrainer
+
+    datasets.disable_progress_bars()
+    logging.set_verbosity_error()
+    rows = [
+        {"prompt": p.prompt, "chosen": p.preferred, "rejected": p.dispreferred}
+        for p in work.pairs(shape, PAIRS * STEPS)
+    ]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = DPOTrainer(
+            model=work.model(size),
+            ref_model=None if precompute else work.model(size),
+            args=DPOConfig(
+                output_dir=folder, beta=BETA, learning_rate=LR, max_steps=STEPS,
+                per_device_train_batch_size=PAIRS, precompute_ref_log_probs=precompute,
+                bf16=False, use_cpu=True, gradient_checkpointing=False,
+                report_to=[], disable_tqdm=True, save_strategy="no",
+            ),
+            processing_class=work.tokenizer(),
+            train_dataset=datasets.Dataset.from_list(rows),
+        )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    return trainer.train  # type: ignore[no-any-return]
+
+
+def step_rows(rounds: int) -> Iterator[list[Row]]:
+    """Steps of each size and shape: against TRL, TRL precomputed, the plain loop; and the limit."""
+    for size in work.SIZES:
+        for shape in work.SHAPES:
+            with tempfile.TemporaryDirectory() as folder:
+                programs: dict[str, Callable[[], float]] = {
+                    "TRL": seconds_a_step(theirs(size, shape, precompute=False, folder=folder)),
+                    "TRL, reference precomputed": seconds_a_step(
+                        theirs(size, shape, precompute=True, folder=folder)
+                    ),
+                    "plain loop": seconds_a_step(ours(size, shape, share=False)),
+                    "ours": seconds_a_step(ours(size, shape)),
+                    "peak": sgemm_peak,
+                }
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    found = by_turns(programs, rounds)
+            peak = found.pop("peak")
+            mine = found.pop("ours")
+            rows = [compare(f"DPO step: {name} / ours", size, shape, taken, mine)
+                    for name, taken in found.items()]  # fmt: skip
+            batches = work.rows(shape, PAIRS * STEPS)
+            needed = [
+                sum(work.step_work(size, batches.pairs(torch.arange(k, k + PAIRS))))
+                for k in range(0, PAIRS * STEPS, PAIRS)
+            ]
+            rate = [sum(needed) / len(needed) / s / 1e9 for s in mine]
+            rows.append(
+                compare("work of our step / sgemm peak", size, shape, rate,
+                        [p / 1e9 for p in peak], "GFLOP/s")
+            )  # fmt: skip
+            yield rows
+
+
+def _alone(size: str, shape: str, threads: int) -> float:
+    """Seconds a step of our loop in a process of its own with this many threads."""
+    torch.set_num_threads(threads)
+    program = seconds_a_step(ours(size, shape))
+    program()
+    return program()
+
+
+def thread_rows(rounds: int) -> Iterator[list[Row]]:
+    """Many runs on all cores: each over all threads in turn, or side by side with one thread."""
+    cores = torch.get_num_threads()
+    for size in work.SIZES:
+        wide, side_by_side = [], []
+        with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
+            for _ in range(rounds):
+                wide.append(pool.submit(_alone, size, "mixed", cores).result())
+                jobs = [pool.submit(_alone, size, "mixed", 1) for _ in range(cores)]
+                side_by_side.append(sum(j.result() for j in jobs) / cores / cores)
+        yield [compare(
+            f"step of a run over {cores} threads / its share of {cores} runs of one thread",
+            size, "mixed", wide, side_by_side,
+        )]  # fmt: skip
+
+
+def piece_rows(rounds: int) -> Iterator[list[Row]]:
+    """What single measures pay: one pass over the weights, one operation for gelu."""
+    from transformers.activations import GELUTanh, NewGELUActivation
+
+    for size in work.SIZES:
+        model = work.model(size)
+        for parameter in model.parameters():
+            parameter.grad = torch.randn_like(parameter)
+        weights, kinds = list(model.parameters()), ("foreach", "fused")
+        steps = [torch.optim.AdamW(weights, lr=0.0, **{k: True}).step for k in kinds]  # type: ignore[arg-type]
+        found = by_turns(dict(zip(kinds, (seconds(s, 5) for s in steps), strict=True)), rounds)
+        name = "AdamW: one pass an operation / one pass"
+        yield [compare(name, size, "", found["foreach"], found["fused"])]
+        states = torch.randn(PAIRS * 72, 4 * work.SIZES[size][1], requires_grad=True)
+
+        def both_ways(gelu: torch.nn.Module, states: torch.Tensor) -> None:
+            gelu(states).sum().backward()
+
+        forms = {"spelled": NewGELUActivation(), "one": GELUTanh()}
+        gelus = {name: partial(both_ways, form, states) for name, form in forms.items()}
+        found = by_turns({name: seconds(g, 5) for name, g in gelus.items()}, rounds)
+        name = "gelu: in eight operations / in one"
+        yield [compare(name, size, "", found["spelled"], found["one"])]

@@ -1,0 +1,96 @@
+"""The models and pairs that are measured, and the floating-point work that they ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from dpofield.lab.logprobs import Batch, encode
+from dpofield.lab.model import prepared
+from dpofield.lab.pairs import Pair
+from dpofield.lab.tokenizer import word_tokenizer
+from dpofield.lab.trees import plant
+
+VOCABULARY = 1000
+# Size -> layers, width; four heads. About 1 and 5 million parameters.
+SIZES = {"1 M": (4, 128), "5 M": (6, 256)}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Tokens of prompt and response (an end is added), and whether one word alone differs."""
+
+    prompt: int
+    response: int
+    one_word: bool = False
+
+
+SHAPES = {
+    "mixed": Shape(24, 24),
+    "prompt-heavy": Shape(64, 8),
+    "response-heavy": Shape(8, 64),
+    "edit distance 1": Shape(24, 24, one_word=True),
+}
+
+
+def model(size: str) -> Any:
+    """An untrained GPT-2 of this size, always the same one."""
+    layers, width = SIZES[size]
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=VOCABULARY, n_positions=128, n_embd=width, n_layer=layers, n_head=4,
+        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+        bos_token_id=1, eos_token_id=1, pad_token_id=0,
+    )  # fmt: skip
+    return prepared(GPT2LMHeadModel(config))
+
+
+@cache
+def tokenizer() -> Any:
+    """One token a word: pad, end, unknown, and words to fill the vocabulary."""
+    return word_tokenizer(tuple(f"w{i:03d}" for i in range(VOCABULARY - 3)))
+
+
+def pairs(shape: str, n: int, seed: int = 0) -> list[Pair]:
+    """`n` pairs of random words in this shape."""
+    form, rng = SHAPES[shape], np.random.default_rng(seed)
+    words = [w for w in tokenizer().get_vocab() if w.startswith("w")]
+
+    def text(length: int) -> list[str]:
+        return [str(w) for w in rng.choice(words, length)]
+
+    found = []
+    for _ in range(n):
+        prompt, preferred = text(form.prompt), text(form.response)
+        dispreferred = text(form.response)
+        if form.one_word:
+            place, other = int(rng.integers(form.response)), dispreferred[0]
+            dispreferred = [*preferred[:place], other, *preferred[place + 1 :]]
+        if preferred != dispreferred:
+            found.append(Pair(" ".join(prompt), " ".join(preferred), " ".join(dispreferred)))
+    return found
+
+
+def rows(shape: str, n: int) -> Batch:
+    """The same pairs as token rows."""
+    return encode(tokenizer(), pairs(shape, n))
+
+
+def step_work(size: str, batch: Batch) -> tuple[float, float]:
+    """Multiplications and additions that one DPO step on these pairs cannot do without.
+
+    In the products with weights, and in attention. Every distinct beginning goes through the layers
+    once, forward and twice that backward; it attends to itself and what stands before it; what
+    predicts a scored token meets the vocabulary.
+    """
+    layers, width = SIZES[size]
+    forest = plant(batch.input_ids, batch.attention_mask, batch.response_mask)
+    places, heads = len(forest.input_ids), len(torch.unique(forest.place))
+    products = 2 * places * layers * 12 * width**2 + 2 * heads * width * VOCABULARY
+    attention = 4 * layers * width * int((forest.depth + 1).sum())
+    return 3.0 * products, 3.0 * attention
