@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +15,23 @@ import pytest
 import torch
 
 from dpofield.lab import checkpoint, training
-from dpofield.lab.checkpoint import cache_root, checkpoint_key, sft_checkpoint, sft_history
+from dpofield.lab.checkpoint import (
+    UNTRAINED,
+    Recipe,
+    cache_root,
+    card,
+    checkpoint_key,
+    sft_checkpoint,
+    sft_history,
+    starting_model,
+)
 from dpofield.lab.descent import Interrupted
 from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
-QUICK = {"steps": 3, "batch": 4, "lr": 1e-3, "seed": 0}
+QUICK = Recipe(steps=3, batch=4, lr=1e-3)
+TINY = {"layers": 1, "width": 16, "heads": 2}
 
 
 @pytest.fixture
@@ -29,6 +42,11 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def no_training(*_: Any, **__: Any) -> Any:
     raise AssertionError("trained although the checkpoint is there")
+
+
+def seen(root: Path) -> list[str]:
+    """What lies there, hidden locks aside."""
+    return [p.name for p in root.iterdir() if not p.name.startswith(".")]
 
 
 def only_folder(root: Path) -> Path:
@@ -80,10 +98,10 @@ def test_a_checkpoint_is_made_once(quick: None, tmp_path: Path, monkeypatch: Any
     first, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
     monkeypatch.setattr(checkpoint, "sft", no_training)
     second, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
-    assert sft_history("weak", root=tmp_path).shape == (QUICK["steps"],)
+    assert sft_history("weak", root=tmp_path).shape == (QUICK.steps,)
     for p, q in zip(first.parameters(), second.parameters(), strict=True):
         assert torch.equal(p, q)
-    assert [p.name for p in tmp_path.iterdir()] == [f"weak-{checkpoint_key('weak')}"]
+    assert seen(tmp_path) == [f"gpt2-3-{checkpoint_key(QUICK)}"]
 
 
 def test_making_it_again_gives_the_same_bytes(quick: None, tmp_path: Path) -> None:
@@ -105,20 +123,20 @@ def test_damage_is_said_and_mended(quick: None, tmp_path: Path, damage: str) -> 
     """A truncated or missing file is noticed, reported and made again as it was."""
     sft_checkpoint("weak", root=tmp_path, progress=False)
     folder = only_folder(tmp_path)
-    weights, card = folder / "model.safetensors", folder / "dpofield.json"
+    weights, paper = folder / "model.safetensors", folder / "dpofield.json"
     good = weights.read_bytes()
     if damage == "truncated":
         weights.write_bytes(good[:-1])
     elif damage == "missing":
         (folder / "config.json").unlink()
     elif damage == "no card":
-        card.unlink()
+        paper.unlink()
     else:
-        card.write_text("{")
+        paper.write_text("{")
     with pytest.warns(RuntimeWarning, match=r"is damaged \(.*\): making it again"):
         sft_checkpoint("weak", root=tmp_path, progress=False)
     assert weights.read_bytes() == good
-    assert json.loads(card.read_text())["sft"] == QUICK
+    assert json.loads(paper.read_text())["recipe"] == asdict(QUICK)
 
 
 def test_an_interrupted_making_goes_on(quick: None, tmp_path: Path, monkeypatch: Any) -> None:
@@ -139,19 +157,69 @@ def test_an_interrupted_making_goes_on(quick: None, tmp_path: Path, monkeypatch:
     sft_checkpoint("weak", root=tmp_path / "torn", progress=False)
     torn, whole = (only_folder(tmp_path / name) for name in ("torn", "whole"))
     assert (torn / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
-    assert [p.name for p in (tmp_path / "torn").iterdir()] == [torn.name]
+    assert seen(tmp_path / "torn") == [torn.name]
 
 
 def test_other_settings_are_another_checkpoint(monkeypatch: Any) -> None:
-    """The name is a fingerprint: a changed step count or library version changes it."""
-    key = checkpoint_key("weak")
-    with monkeypatch.context() as patch:
-        patch.setitem(checkpoint.LEVELS, "weak", checkpoint.LEVELS["weak"] | {"steps": 101})
-        assert checkpoint_key("weak") != key
+    """The name is a fingerprint: a changed field or library version changes it."""
+    key = checkpoint_key(QUICK)
+    changes = {"steps": 4, "seed": 1, "architecture": "llama", "layers": 3, "width": 64}
+    others = [replace(QUICK, **{name: value}) for name, value in changes.items()]
+    assert len({key, *map(checkpoint_key, others)}) == 1 + len(changes)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.transformers, "__version__", "0")
-        assert checkpoint_key("weak") != key
-    assert checkpoint_key("weak") == key
+        assert checkpoint_key(QUICK) != key
+    assert checkpoint_key(Recipe(steps=3, batch=4, lr=1e-3)) == key
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "llama"])
+def test_no_steps_are_the_initial_weights(tmp_path: Path, architecture: Any) -> None:
+    """Level 0 is a model like any other: cached, and what its constructor gives."""
+    recipe = Recipe(steps=0, seed=4, architecture=architecture, **TINY)
+    model, _ = starting_model(recipe, root=tmp_path, progress=False)
+    fresh = UNTRAINED[architecture](4, **TINY)
+    for p, q in zip(model.parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert card(recipe, root=tmp_path)["loss"] == []
+
+
+def test_a_llama_is_as_large_as_a_gpt2() -> None:
+    """Same shape, parameters within 2 %; what its heads cannot be is said."""
+    gpt2, llama = (
+        sum(p.numel() for p in UNTRAINED[name](0).parameters()) for name in ("gpt2", "llama")
+    )
+    assert abs(llama / gpt2 - 1) < 0.02
+    with pytest.raises(ValueError, match=r"3 heads in width 48: .* even number of heads"):
+        UNTRAINED["llama"](0, width=48, heads=3)
+
+
+def test_two_processes_make_one_checkpoint(tmp_path: Path) -> None:
+    """Both ask at once: the weights are made by one of them, and both read the same."""
+    program = f"""
+from dpofield.lab import checkpoint
+real = checkpoint.sft
+checkpoint.sft = lambda *a, **k: (print("made"), real(*a, **k))[1]
+recipe = checkpoint.Recipe(steps=40, layers=1, width=16, heads=2)
+model, _ = checkpoint.starting_model(recipe, root={str(tmp_path)!r}, progress=False)
+print(float(sum(p.double().sum() for p in model.parameters())))
+"""
+    both = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    said = sorted(process.communicate()[0].split() for process in both)
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted(len(words) for words in said) == [1, 2]
+    assert len({words[-1] for words in said}) == 1
+    assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 1
+
+
+def test_a_recipe_is_checked() -> None:
+    """What a recipe cannot be, in words."""
+    with pytest.raises(ValueError, match="no architecture 'bert': gpt2, llama"):
+        Recipe(steps=1, architecture="bert")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+        Recipe(steps=-1)
 
 
 def test_where_the_cache_is(monkeypatch: Any, tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
-"""The starting points of every experiment: GPT-2s fine-tuned on the world, made once, then cached.
+"""The starting points of every experiment: models fine-tuned on the world, made once, then cached.
 
 Weights are not shipped: the build makes them, under a minute each, so that the book's models come
-from the code the book shows. A folder is named by a hash of all that determines its content.
+from the code the book shows. A folder is named by a hash of all that determines its content. Any
+number of processes may ask for it at once: one makes it, the others wait.
 
     python -m dpofield.lab.checkpoint     makes every level the book needs
 """
@@ -14,29 +15,60 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import transformers
+from filelock import FileLock
 from numpy.typing import NDArray
 
 from dpofield.lab.logprobs import encode_texts
-from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2
+from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2, small_llama
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.training import sft
 from dpofield.lab.world import World
 
 Level = Literal["weak", "strong"]
-LEVELS: dict[str, dict[str, Any]] = {
-    "weak": {"steps": 100, "batch": 16, "lr": 2e-3, "seed": 0},
-    "strong": {"steps": 600, "batch": 16, "lr": 2e-3, "seed": 0},
-}
-"""SFT settings of each level; the seed fixes initial weights, samples and their order."""
+Architecture = Literal["gpt2", "llama"]
+
+UNTRAINED = {"gpt2": small_gpt2, "llama": small_llama}
+"""Constructor of each architecture: (seed, *, layers, width, heads) -> model."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a starting model is made from: its shape, and its supervised fine-tuning.
+
+    `steps` of `batch` samples of the grammar at peak learning rate `lr`; with 0 steps the model is
+    as it was initialised. The seed fixes initial weights, samples and their order. Raises
+    `ValueError` for an unknown architecture and for steps < 0.
+    """
+
+    steps: int
+    seed: int = 0
+    architecture: Architecture = "gpt2"
+    layers: int = 4
+    width: int = 128
+    heads: int = 4
+    batch: int = 16
+    lr: float = 2e-3
+
+    def __post_init__(self) -> None:
+        if self.architecture not in UNTRAINED:
+            raise ValueError(f"no architecture {self.architecture!r}: {', '.join(UNTRAINED)}")
+        if self.steps < 0:
+            raise ValueError(f"steps must not be negative, got {self.steps}; 0 is no fine-tuning")
+
+
+LEVELS: dict[str, Recipe] = {"weak": Recipe(steps=100), "strong": Recipe(steps=600)}
+"""The two starting points that most chapters use."""
 
 # A change in any of these gives a different model, and so a different folder.
 _SOURCES = ("grammar", "world", "tokenizer", "model", "logprobs", "trees", "descent", "training")
@@ -46,46 +78,63 @@ _CARD = "dpofield.json"
 def sft_checkpoint(
     level: Level = "strong", *, root: str | os.PathLike[str] | None = None, progress: bool = True
 ) -> tuple[CausalLM, Any]:
-    """(model, tokenizer) after SFT at this level; trained now if it is not in the cache.
-
-    An interrupted training goes on where it stopped. A damaged folder is reported by a
-    `RuntimeWarning` and made again. `root` defaults to `cache_root()`.
-    Raises `ValueError` for an unknown level.
-    """
+    """`starting_model` of one of `LEVELS`. Raises `ValueError` for an unknown level."""
     if level not in LEVELS:
         raise ValueError(f"no SFT level {level!r}; there are {', '.join(LEVELS)}")
-    folder = _folder(level, root)
-    flaw = _flaw(folder)
-    if folder.exists() and flaw:
-        warnings.warn(f"{folder} is damaged ({flaw}): making it again", RuntimeWarning, 2)
-        shutil.rmtree(folder)
-    if flaw:
-        _make(level, folder, progress)
-    with _quiet():
-        return load_causal_lm(folder)
+    return starting_model(LEVELS[level], root=root, progress=progress)
 
 
 def sft_history(
     level: Level = "strong", *, root: str | os.PathLike[str] | None = None
 ) -> NDArray[np.float64]:
     """The loss of every SFT step of a checkpoint that was made: nats a response, (steps,)."""
-    card = json.loads((_folder(level, root) / _CARD).read_text())
-    return np.array(card["loss"])
+    return np.array(card(LEVELS[level], root=root)["loss"])
 
 
-def _folder(level: Level, root: str | os.PathLike[str] | None) -> Path:
-    base = Path(root) if root is not None else cache_root()
-    return base / f"{level}-{checkpoint_key(level)}"
+def starting_model(
+    recipe: Recipe, *, root: str | os.PathLike[str] | None = None, progress: bool = True
+) -> tuple[CausalLM, Any]:
+    """(model, tokenizer) made by this recipe; trained now if it is not in the cache.
+
+    An interrupted training goes on where it stopped. A damaged folder is reported by a
+    `RuntimeWarning` and made again. `root` defaults to `cache_root()`.
+    """
+    folder = _folder(recipe, root)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # The lock goes with the process that holds it, however that ends.
+    with FileLock(folder.with_name(f".{folder.name}.lock")):
+        flaw = _flaw(folder)
+        if folder.exists() and flaw:
+            warnings.warn(f"{folder} is damaged ({flaw}): making it again", RuntimeWarning, 2)
+            shutil.rmtree(folder)
+        if flaw:
+            _make(recipe, folder, progress)
+        with _quiet():
+            return load_causal_lm(folder)
 
 
-def checkpoint_key(level: Level) -> str:
-    """Hash of what determines the weights: lab sources, settings, torch and transformers."""
+def card(recipe: Recipe, *, root: str | os.PathLike[str] | None = None) -> dict[str, Any]:
+    """What is known of a model that was made: its recipe, `loss` a step, and `seconds` it took.
+
+    Raises `FileNotFoundError` for one that was not.
+    """
+    found: dict[str, Any] = json.loads((_folder(recipe, root) / _CARD).read_text())
+    return found
+
+
+def checkpoint_key(recipe: Recipe) -> str:
+    """Hash of what determines the weights: lab sources, the recipe, torch and transformers."""
     here = Path(__file__).parent
-    digest = hashlib.sha256(json.dumps(LEVELS[level], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     digest.update(f"{torch.__version__} {transformers.__version__}".encode())
     for name in _SOURCES:
         digest.update((here / f"{name}.py").read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _folder(recipe: Recipe, root: str | os.PathLike[str] | None) -> Path:
+    base = Path(root) if root is not None else cache_root()
+    return base / f"{recipe.architecture}-{recipe.steps}-{checkpoint_key(recipe)}"
 
 
 def cache_root() -> Path:
@@ -102,30 +151,44 @@ def cache_root() -> Path:
     return caches / "dpofield" / "checkpoints"
 
 
-def _make(level: Level, folder: Path, progress: bool) -> None:
-    settings = LEVELS[level]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    tokenizer, model = word_tokenizer(), small_gpt2(settings["seed"])
-    texts = World().examples(settings["steps"] * settings["batch"], settings["seed"])
-    state = folder.with_name(folder.name + ".state.safetensors")
-    # Sums depend on the number of threads in their last bits, so it is fixed; and two threads that
-    # must wait for each other are slower than one wherever another program runs.
-    with _threads(1):
-        losses = sft(
-            model, encode_texts(tokenizer, texts), **settings, state=state, progress=progress
-        )
+def _make(recipe: Recipe, folder: Path, progress: bool) -> None:
+    start = time.perf_counter()
+    shape = {"layers": recipe.layers, "width": recipe.width, "heads": recipe.heads}
+    tokenizer, model = word_tokenizer(), UNTRAINED[recipe.architecture](recipe.seed, **shape)
+    losses = _tuned(model, tokenizer, recipe, folder, progress)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
     try:
         with _quiet():
             model.save_pretrained(draft)
         tokenizer.save_pretrained(draft)
         files = {p.name: _sha256(p) for p in sorted(draft.iterdir())}
-        card = {"level": level, "sft": settings, "loss": np.round(losses, 4).tolist()}
-        (draft / _CARD).write_text(json.dumps(card | {"sha256": files}, indent=1) + "\n")
-        if not folder.exists():  # another process may have been faster
-            draft.rename(folder)
+        known = {
+            "recipe": asdict(recipe),
+            "seconds": round(time.perf_counter() - start, 3),
+            "loss": np.round(losses, 4).tolist(),
+            "sha256": files,
+        }
+        (draft / _CARD).write_text(json.dumps(known, indent=1) + "\n")
+        draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _tuned(
+    model: CausalLM, tokenizer: Any, recipe: Recipe, folder: Path, progress: bool
+) -> NDArray[np.float64]:
+    """Fine-tune the model in place, by the recipe; its losses."""
+    if not recipe.steps:
+        return np.empty(0)
+    texts = World().examples(recipe.steps * recipe.batch, recipe.seed)
+    state = folder.with_name(folder.name + ".state.safetensors")
+    # Sums depend on the number of threads in their last bits, so it is fixed; and two threads that
+    # must wait for each other are slower than one wherever another program runs.
+    with _threads(1):
+        return sft(
+            model, encode_texts(tokenizer, texts), steps=recipe.steps, batch=recipe.batch,
+            lr=recipe.lr, seed=recipe.seed, state=state, progress=progress,
+        )  # fmt: skip
 
 
 def _flaw(folder: Path) -> str:

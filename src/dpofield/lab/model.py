@@ -1,4 +1,4 @@
-"""Causal language models: a small GPT-2 of our own, and any other that `transformers` reads."""
+"""Causal language models: two small ones of our own, and any other that `transformers` reads."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ import os
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+)
 from transformers.activations import GELUTanh, NewGELUActivation
 
 from dpofield.lab.tokenizer import word_tokenizer
 
 CausalLM = torch.nn.Module
 """A `transformers` causal language model: `model(input_ids, attention_mask=...).logits`."""
+
+# Wider than GPT-2's 0.02: at these widths, copying from the prompt is learnt much sooner.
+_SPREAD = 0.08
 
 
 def small_gpt2(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4) -> GPT2LMHeadModel:
@@ -28,8 +38,7 @@ def small_gpt2(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4) 
         n_embd=width,
         n_layer=layers,
         n_head=heads,
-        # Wider than GPT-2's 0.02: at this width, copying from the prompt is learnt much sooner.
-        initializer_range=0.08,
+        initializer_range=_SPREAD,
         resid_pdrop=0.0,
         embd_pdrop=0.0,
         attn_pdrop=0.0,
@@ -40,6 +49,42 @@ def small_gpt2(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4) 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = GPT2LMHeadModel(config)
+    return prepared(model)
+
+
+def small_llama(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4) -> Any:
+    """An untrained Llama of the size of `small_gpt2`, for the same vocabulary.
+
+    Rotary positions, RMSNorm, a gated MLP, and two query heads to each key head, so `heads` is
+    even and `width` a multiple of twice that; else `ValueError`. The MLP is 3 widths wide, which
+    makes a layer's 12 width^2 weights those of a GPT-2's. Embeddings are tied, as there.
+
+    >>> sum(p.numel() for p in small_llama(seed=0).parameters())
+    795648
+    """
+    if heads % 2 or width % (2 * heads):
+        raise ValueError(
+            f"{heads} heads in width {width}: a Llama here has two query heads to each key head, "
+            "and turns pairs of numbers; take an even number of heads, and a multiple of twice it"
+        )
+    tokenizer = word_tokenizer()
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=64,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads // 2,
+        initializer_range=_SPREAD,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(config)
     return prepared(model)
 
 
