@@ -162,6 +162,15 @@ def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(set(np.round(whole.ww, 6))) == len(UNEVEN)  # an exchange would have shown
 
 
+def test_parts_hold_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs of similar length go together, and columns that no row of a part needs are left out."""
+    monkeypatch.setattr(kernel, "_CPU_TOKENS", 1)
+    rows = batch([(3, 9, 1), (1, 1, 1), (2, 2, 5)])
+    parts = list(kernel._parts(rows, 2, progress=False))
+    assert [index.tolist() for index, _ in parts] == [[1], [2], [0]]
+    assert [part.input_ids.shape for _, part in parts] == [(2, 2), (2, 7), (2, 12)]
+
+
 @pytest.mark.parametrize("group", [2, 8])
 def test_forced_forms_agree(model: Any, group: int) -> None:
     """Both ways to a parameter's inner products, and the mixture that is chosen by cost."""

@@ -90,7 +90,15 @@ def test_temporaries_are_bounded(monkeypatch: pytest.MonkeyPatch, form: Form, gr
     with Largest() as largest:
         gram(terms, 2000, group, form=form)
     given = max(x.numel() for t in terms for x in t)
-    assert largest.numel <= max(given, room // 8, 3 * 24 * 3)
+    assert largest.numel <= max(given, room // 8)
+
+
+def test_places_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """512 places of 64 rows: never all 512 x 512 products at once."""
+    monkeypatch.setattr(outer, "CPU_TEMPORARY", room := 8 * 64 * 128)
+    with Largest() as largest:
+        gram([term(64, 8, 4, 4, False), term(64, 8, 4, 4, True)], 4, 64, form="places")
+    assert largest.numel <= room // 8
 
 
 def test_a_vocabulary_costs_nothing_where_it_is_not_named() -> None:
