@@ -148,10 +148,10 @@ def test_a_place_stands_after_its_own_path(rows: list[Row], side: str) -> None:
 
 def sight(forest: Forest) -> torch.Tensor:
     """Which place of a row sees which, (A, T, T)."""
-    mask, width = forest.mask(), forest.rows.shape[1]
+    mask, width = forest.mask(torch.float32), forest.rows.shape[1]
     if mask is None:
         return torch.ones(width, width).tril().bool().expand(len(forest.rows), -1, -1)
-    return mask[:, 0]
+    return mask[:, 0] == 0
 
 
 @given(rows_of_tokens)

@@ -32,7 +32,7 @@ def ours(size: str, shape: str, *, share: bool | None = None) -> Callable[[], ob
 
 
 def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[[], object]:
-    """TRL's trainer on the same pairs, its settings left alone but for precision and reports."""
+    """TRL's trainer on the same pairs and weights: model and settings as they come, in float32."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
     from transformers.utils import logging
@@ -47,8 +47,8 @@ def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = DPOTrainer(
-            model=work.model(size),
-            ref_model=None if precompute else work.model(size),
+            model=work.model(size, stock=True),
+            ref_model=None if precompute else work.model(size, stock=True),
             args=DPOConfig(
                 output_dir=folder, beta=BETA, learning_rate=LR, max_steps=STEPS,
                 per_device_train_batch_size=PAIRS, precompute_ref_log_probs=precompute,

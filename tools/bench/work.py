@@ -38,8 +38,8 @@ SHAPES = {
 }
 
 
-def model(size: str) -> Any:
-    """An untrained GPT-2 of this size, always the same one."""
+def model(size: str, *, stock: bool = False) -> Any:
+    """An untrained GPT-2 of this size, always the same; `stock`: just as transformers makes it."""
     layers, width = SIZES[size]
     torch.manual_seed(0)
     config = GPT2Config(
@@ -47,7 +47,8 @@ def model(size: str) -> Any:
         resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
         bos_token_id=1, eos_token_id=1, pad_token_id=0,
     )  # fmt: skip
-    return prepared(GPT2LMHeadModel(config))
+    made = GPT2LMHeadModel(config)
+    return made if stock else prepared(made)
 
 
 @cache

@@ -60,9 +60,15 @@ def _logodds(x: Any) -> Any:
     return x - tail
 
 
+def _logsigmoid(x: Any) -> Any:
+    # SciPy's log_expit takes three times as long for the same digits.
+    with np.errstate(under="ignore"):
+        return -(np.maximum(-x, 0.0) + np.log1p(np.exp(-np.abs(x))))
+
+
 _NUMPY = {
     "sigmoid": scipy.special.expit,
-    "logsigmoid": scipy.special.log_expit,
+    "logsigmoid": _logsigmoid,
     "logaddexp": np.logaddexp,
     "boxcox": _boxcox,
     "logodds": _logodds,

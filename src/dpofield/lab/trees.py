@@ -67,12 +67,17 @@ class Forest:
         ]
         return Forest(*parts)
 
-    def mask(self) -> Tensor | None:
-        """Which place of a row may be attended to by which: (A, 1, T, T) bool, or None: causal."""
+    def mask(self, dtype: torch.dtype) -> Tensor | None:
+        """What attention adds to a place's view of another in its row: 0, or minus infinity.
+
+        (A, 1, T, T), or None where rows are paths: causal attention is what is wanted then.
+        """
         if self.end is None:
             return None
         place = torch.arange(self.end.shape[1], device=self.end.device)
-        return ((place[:, None] >= place) & (place[:, None] < self.end[:, None, :]))[:, None]
+        seen = (place[:, None] >= place) & (place[:, None] < self.end[:, None, :])
+        unseen = torch.full(seen.shape, -torch.inf, dtype=dtype, device=seen.device)
+        return unseen.masked_fill_(seen, 0.0)[:, None]
 
     def rows_only(self, start: int, stop: int) -> Forest:
         """The forest that these rows of attention make up, and the scored tokens found in them."""
@@ -140,9 +145,9 @@ def forest_logprobs(model: torch.nn.Module, forest: Forest) -> Tensor:
             position_ids=forest.depth[None],
             logits_to_keep=places,
             use_cache=False,
-            trees=_Rows(forest),
+            trees=_Rows(forest, next(model.parameters()).dtype),
         ).logits[0]
-    picked = logits[slot, forest.token] - logits.logsumexp(dim=-1)[slot]
+    picked = logits.log_softmax(dim=-1)[slot, forest.token]
     total: Tensor = picked.new_zeros(forest.size).index_add(0, forest.sequence, picked)
     return total
 
@@ -166,8 +171,8 @@ def harvest(
 class _Rows:
     """How attention finds the rows of a forest; made once a pass, used by every layer."""
 
-    def __init__(self, forest: Forest) -> None:
-        self.index, self.home, self.mask = forest.rows, forest.home, forest.mask()
+    def __init__(self, forest: Forest, dtype: torch.dtype) -> None:
+        self.index, self.home, self.mask = forest.rows, forest.home, forest.mask(dtype)
         line = torch.arange(forest.rows.numel(), device=forest.rows.device)
         # Trees of one size fill the rows as they lie.
         self.in_line = len(forest.home) == len(line) and bool((forest.home == line).all())
@@ -175,19 +180,17 @@ class _Rows:
     def out(self, states: Tensor) -> Tensor:
         """(1, P, heads, d) to (A, T, heads, d)."""
         _, places, *last = states.shape
-        flat = states.reshape(places, -1)
         if not self.in_line:
             # Its backward pass adds up what a place gets from several rows in a fixed order.
-            flat = embedding(self.index, flat)
-        return flat.view(*self.index.shape, *last)
+            states = embedding(self.index, states.reshape(places, -1))
+        return states.view(*self.index.shape, *last)
 
     def back(self, states: Tensor) -> Tensor:
         """(A, T, heads, d) to (1, P, heads, d)."""
         _, _, *last = states.shape
-        flat = states.reshape(self.index.numel(), -1)
         if not self.in_line:
-            flat = embedding(self.home, flat)
-        return flat.view(1, -1, *last)
+            states = embedding(self.home, states.reshape(self.index.numel(), -1))
+        return states.reshape(1, -1, *last)
 
 
 def _attend(
@@ -203,9 +206,13 @@ def _attend(
 ) -> tuple[Tensor, None]:
     """Attention along the rows of a forest, in the form that `transformers` asks for by name."""
     heads, groups = query.shape[1], query.shape[1] // key.shape[1]
-    together = torch.cat([x.transpose(1, 2) for x in (query, key, value)], dim=2)
-    moved = trees.out(together).transpose(1, 2)
-    query, (key, value) = moved[:, :heads], moved[:, heads:].chunk(2, dim=1)
+    parts = [x.transpose(1, 2) for x in (query, key, value)]
+    if trees.in_line:
+        parts = [trees.out(x) for x in parts]
+    else:  # one move for all three
+        moved = trees.out(torch.cat(parts, dim=2))
+        parts = [moved[:, :, :heads], *moved[:, :, heads:].chunk(2, dim=2)]
+    query, key, value = (x.transpose(1, 2) for x in parts)
     if groups > 1:
         key, value = (x.repeat_interleave(groups, dim=1) for x in (key, value))
     found = scaled_dot_product_attention(
