@@ -61,7 +61,9 @@ def test_shapes_are_as_named() -> None:
         batch = work.rows(name, 4)
         assert batch.lengths.tolist() == [shape.response + 1] * 8
         assert batch.input_ids.shape[1] == shape.prompt + shape.response + 1
-    for pair in work.pairs("edit distance 1", 8):
+    many = work.pairs("edit distance 1", 300)
+    assert len(many) == 300
+    for pair in many:
         differ = zip(pair.preferred.split(), pair.dispreferred.split(), strict=True)
         assert sum(a != b for a, b in differ) == 1
 

@@ -21,11 +21,12 @@ from tqdm import tqdm
 from bench.kernel import kernel_rows
 from bench.rest import chapter_rows, enumeration_rows, field_rows
 from bench.timing import Row
-from bench.training import piece_rows, step_rows, thread_rows
+from bench.training import piece_rows, profile_rows, step_rows, thread_rows
 
 RESULTS = ROOT / "results" / "bench.json"
 GROUPS = {
     "steps": (step_rows, 5),
+    "profile": (profile_rows, 3),
     "threads": (thread_rows, 5),
     "pieces": (piece_rows, 7),
     "kernel": (kernel_rows, 5),

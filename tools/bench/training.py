@@ -143,3 +143,38 @@ def piece_rows(rounds: int) -> Iterator[list[Row]]:
         found = by_turns({name: seconds(g, 5) for name, g in gelus.items()}, rounds)
         name = "gelu: in eight operations / in one"
         yield [compare(name, size, "", found["spelled"], found["one"])]
+
+
+# Words in the names of torch's operations -> what they do in a step.
+KINDS = {
+    "matrix products": ("mm",),
+    "attention": ("scaled_dot_product",),
+    "gelu and norms": ("gelu", "layer_norm"),
+    "log-softmax": ("log_softmax",),
+    "optimizer": ("adamw", "Optimizer", "zero_grad"),
+    "copies and moves": ("copy_", "cat", "fill_", "embedding", "index", "clone"),
+}
+
+
+def profile_rows(rounds: int) -> Iterator[list[Row]]:
+    """Where the time of our step goes: the share of each kind of operation, by torch's profiler."""
+    from torch.profiler import ProfilerActivity, profile
+
+    for size in work.SIZES:
+        train, shares = ours(size, "mixed"), dict[str, list[float]]()
+        train()
+        whole = []
+        for _ in range(rounds):
+            with profile(activities=[ProfilerActivity.CPU]) as recorded:
+                train()
+            events = recorded.key_averages()
+            whole.append(sum(e.self_cpu_time_total for e in events) / 1e6)
+            taken = dict.fromkeys([*KINDS, "everything else"], 0.0)
+            for event in events:
+                kind = next((k for k, words in KINDS.items() if any(w in event.key for w in words)),
+                            "everything else")  # fmt: skip
+                taken[kind] += event.self_cpu_time_total / 1e6
+            for kind, seconds_taken in taken.items():
+                shares.setdefault(kind, []).append(seconds_taken)
+        yield [compare(f"our step: {kind} / all", size, "mixed", part, whole)
+               for kind, part in shares.items()]  # fmt: skip

@@ -53,8 +53,8 @@ def model(size: str, *, stock: bool = False) -> Any:
 
 @cache
 def tokenizer() -> Any:
-    """One token a word: pad, end, unknown, and words to fill the vocabulary."""
-    return word_tokenizer(tuple(f"w{i:03d}" for i in range(VOCABULARY - 3)))
+    """One token a word: pad, end, unknown, the colon, and words to fill the vocabulary."""
+    return word_tokenizer((":", *(f"w{i:03d}" for i in range(VOCABULARY - 4))))
 
 
 def pairs(shape: str, n: int, seed: int = 0) -> list[Pair]:
@@ -67,13 +67,14 @@ def pairs(shape: str, n: int, seed: int = 0) -> list[Pair]:
 
     found = []
     for _ in range(n):
-        prompt, preferred = text(form.prompt), text(form.response)
+        # TRL joins prompt and response without a space; the colon keeps their words apart.
+        prompt, preferred = [*text(form.prompt - 1), ":"], text(form.response)
         dispreferred = text(form.response)
         if form.one_word:
-            place, other = int(rng.integers(form.response)), dispreferred[0]
+            place = int(rng.integers(form.response))
+            other = str(rng.choice([w for w in words if w != preferred[place]]))
             dispreferred = [*preferred[:place], other, *preferred[place + 1 :]]
-        if preferred != dispreferred:
-            found.append(Pair(" ".join(prompt), " ".join(preferred), " ".join(dispreferred)))
+        found.append(Pair(" ".join(prompt), " ".join(preferred), " ".join(dispreferred)))
     return found
 
 
