@@ -49,10 +49,16 @@ def test_counted_work_is_what_torch_counts(monkeypatch: pytest.MonkeyPatch, shap
         (lw - ll).sum().backward()
     counted = counter.get_flop_counts()["Global"]
     products, attention = work.step_work("tiny", batch)
-    assert products == sum(n for name, n in counted.items() if "mm" in str(name))
-    beginnings = {tuple(row[:n].tolist()) for row in batch.input_ids for n in range(1, len(row))}
-    # Two products a layer, two operations a multiplication, three passes.
-    assert attention == 2 * 2 * 2 * 3 * 32 * sum(map(len, beginnings))
+    done = sum(n for name, n in counted.items() if "mm" in str(name))
+    # Where nearly all places predict, the end of the last layer is left whole.
+    assert products < done < 1.1 * products if shape == "response-heavy" else products == done
+    start = work.SHAPES[shape].prompt
+    rows = [row.tolist() for row in batch.input_ids]
+    beginnings = {tuple(row[:n]) for row in rows for n in range(1, len(row))}
+    predict = {tuple(row[:n]) for row in rows for n in range(start, len(row))}
+    # Two products a layer, two operations a multiplication, three passes; two layers.
+    seen = sum(map(len, beginnings)) + sum(map(len, predict))
+    assert attention == 2 * 2 * 3 * 32 * seen
 
 
 def test_shapes_are_as_named() -> None:

@@ -25,7 +25,14 @@ from dpofield.lab.logprobs import (
 )
 from dpofield.lab.model import prepared
 from dpofield.lab.training import dpo, sft
-from dpofield.lab.trees import Forest, forest_logprobs, harvest, plant, tree_logprobs
+from dpofield.lab.trees import (
+    ARCHITECTURES,
+    Forest,
+    forest_logprobs,
+    harvest,
+    plant,
+    tree_logprobs,
+)
 from dpofield.lab.world import World
 
 Row = tuple[list[int], list[int]]
@@ -268,9 +275,21 @@ def test_a_failed_pass_leaves_the_model_alone(model: Any) -> None:
     before = model.config._attn_implementation
     tree_logprobs(model, *parts(batch_of(ROWS["one row"])))
     assert model.config._attn_implementation == before
-    with pytest.raises(IndexError):  # a token that is in no vocabulary
-        tree_logprobs(model, *parts(batch_of([([3], [10**6, 1])])))
-    assert model.config._attn_implementation == before
+    for strange in ([3] * 9 + [10**6], [3, 10**6]):  # a token that is in no vocabulary
+        with pytest.raises(IndexError):
+            tree_logprobs(model, *parts(batch_of([(strange, [3, 1])])))
+        assert model.config._attn_implementation == before
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+
+
+def test_the_end_of_the_last_layer_is_for_places_that_predict(model: Any) -> None:
+    """A long prompt: only what predicts a scored token passes the last feed-forward."""
+    rows, seen = [([3] * 20, [5, 1]), ([3] * 20, [6, 1])], []
+    last = ARCHITECTURES[model.config.model_type](model)[-1]
+    count = last.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    tree_logprobs(model, *parts(batch_of(rows)))
+    count.remove()
+    assert seen == [3]  # the last of the prompt, and each response's word
 
 
 def test_a_nan_is_not_spread_to_neighbours(tiny_gpt2: Any, tokenizer: Any, world: World) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any
 
 import psutil
 import torch
+from chapters import process_cost
 
 from bench import work
 from bench.timing import Row, by_turns, compare, seconds
@@ -52,10 +53,10 @@ PROGRAMS: dict[str, Callable[[], Callable[[], object]]] = {
 def _peak_mb(name: str) -> float:
     """MB that a program needs above what stands when it is ready to run."""
     run = PROGRAMS[name]()
-    before = psutil.Process().memory_info().rss
+    before = psutil.Process().memory_info().rss / 1e6
     run()
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit - before) / 1e6
+    _, peak = process_cost(os.getpid())
+    return peak - before if peak else float("nan")
 
 
 def kernel_rows(rounds: int) -> Iterator[list[Row]]:
@@ -70,8 +71,8 @@ def kernel_rows(rounds: int) -> Iterator[list[Row]]:
     peak: dict[str, list[float]] = {}
     for name in PROGRAMS:
         for _ in range(3):
-            with get_context("spawn").Pool(1) as pool:
-                peak.setdefault(name, []).append(pool.apply(_peak_mb, (name,)))
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                peak.setdefault(name, []).append(pool.submit(_peak_mb, name).result())
     yield [
         compare(f"kernel, {what}: peak memory / training step", SIZE, shape,
                 peak[f"{what}, by layers"], peak["step"], "MB")

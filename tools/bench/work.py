@@ -87,12 +87,17 @@ def step_work(size: str, batch: Batch) -> tuple[float, float]:
     """Multiplications and additions that one DPO step on these pairs cannot do without.
 
     In the products with weights, and in attention. Every distinct beginning goes through the layers
-    once, forward and twice that backward; it attends to itself and what stands before it; what
-    predicts a scored token meets the vocabulary.
+    once, forward and twice that backward, and attends to itself and what stands before it. Those
+    that predict a scored token also pass the end of the last layer, and meet the vocabulary.
     """
     layers, width = SIZES[size]
     forest = plant(batch.input_ids, batch.attention_mask, batch.response_mask)
-    places, heads = len(forest.input_ids), len(torch.unique(forest.place))
-    products = 2 * places * layers * 12 * width**2 + 2 * heads * width * VOCABULARY
-    attention = 4 * layers * width * int((forest.depth + 1).sum())
+    predict = torch.unique(forest.place)
+    places, heads = len(forest.input_ids), len(predict)
+    blocks = (
+        12 * layers - 9
+    ) * places + 9 * heads  # width^2 each: 3 for attention's inputs, 9 after
+    products = 2 * blocks * width**2 + 2 * heads * width * VOCABULARY
+    seen = forest.depth + 1
+    attention = 4 * width * int((layers - 1) * seen.sum() + seen[predict].sum())
     return 3.0 * products, 3.0 * attention

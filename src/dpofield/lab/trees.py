@@ -8,14 +8,15 @@ layers together; a place's position is its depth. Only attention needs to know w
 whom: there the places are laid out again in rows, each a path from a root or a bough of several
 paths, and back.
 
-Two more things are left out, because nothing depends on them: the last token of a response is
-predicted but predicts nothing, so it is never read; and only places that predict a scored token
-reach the vocabulary. The numbers are those of `logprobs.sequence_logprobs`, up to rounding.
+More is left out, because nothing depends on it: the last token of a response is predicted but
+predicts nothing, so it is never read; and only places that predict a scored token pass what in the
+last layer comes after attention, and reach the vocabulary. The numbers are those of
+`logprobs.sequence_logprobs`, up to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,12 @@ from transformers import AttentionInterface
 Ints = NDArray[np.int64]
 
 # Architectures proven by tests/lab/test_trees.py: all that mixes places is attention, and attention
-# is asked for by name. A sliding window or a recurrence would need another form.
-ARCHITECTURES = ("gpt2", "llama")
+# is asked for by name. A sliding window or a recurrence would need another form. For each, what the
+# last layer does to single places after attention.
+ARCHITECTURES: dict[str, Callable[[Any], tuple[torch.nn.Module, ...]]] = {
+    "gpt2": lambda m: (m.transformer.h[-1].attn.c_proj, m.transformer.h[-1].mlp),
+    "llama": lambda m: (m.model.layers[-1].self_attn.o_proj, m.model.layers[-1].mlp),
+}
 _NAME = "dpofield-trees"
 # To bring a place to its row and back costs as much as it costs to attend to this many places.
 _MOVE = 8
@@ -139,7 +144,7 @@ def forest_logprobs(model: torch.nn.Module, forest: Forest) -> Tensor:
     if not len(forest.place):
         return torch.zeros(forest.size, device=forest.place.device)
     places, slot = torch.unique(forest.place, return_inverse=True)
-    with _attending_by(model):
+    with _attending_by(model), _last_layer_only_at(places, len(forest.input_ids), model):
         logits = model(
             input_ids=forest.input_ids[None],
             position_ids=forest.depth[None],
@@ -234,6 +239,28 @@ def _attending_by(model: torch.nn.Module) -> Iterator[None]:
         yield
     finally:
         config._attn_implementation = before
+
+
+@contextmanager
+def _last_layer_only_at(places: Tensor, total: int, model: torch.nn.Module) -> Iterator[None]:
+    """Within the block only `places` of the `total` pass the end of the last layer; else 0."""
+    config: Any = model.config
+    parts = ARCHITECTURES[config.model_type](model) if len(places) < 0.9 * total else ()
+
+    def narrow(_: torch.nn.Module, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (args[0][:, places], *args[1:])
+
+    def widen(_: torch.nn.Module, args: tuple[Tensor, ...], out: Tensor) -> Tensor:
+        return out.new_zeros(1, total, out.shape[-1]).index_copy(1, places, out)
+
+    hooks = []
+    for part in parts:
+        hooks += [part.register_forward_pre_hook(narrow), part.register_forward_hook(widen)]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def plant(input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Forest:
