@@ -83,12 +83,7 @@ def step_rows(rounds: int) -> Iterator[list[Row]]:
             mine = found.pop("ours")
             rows = [compare(f"DPO step: {name} / ours", size, shape, taken, mine)
                     for name, taken in found.items()]  # fmt: skip
-            batches = work.rows(shape, PAIRS * STEPS)
-            needed = [
-                sum(work.step_work(size, batches.pairs(torch.arange(k, k + PAIRS))))
-                for k in range(0, PAIRS * STEPS, PAIRS)
-            ]
-            rate = [sum(needed) / len(needed) / s / 1e9 for s in mine]
+            rate = [_needed(size, shape) / s / 1e9 for s in mine]
             rows.append(
                 compare("work of our step / sgemm peak", size, shape, rate,
                         [p / 1e9 for p in peak], "GFLOP/s")
@@ -108,16 +103,27 @@ def thread_rows(rounds: int) -> Iterator[list[Row]]:
     """Many runs on all cores: each over all threads in turn, or side by side with one thread."""
     cores = torch.get_num_threads()
     for size in work.SIZES:
-        wide, side_by_side = [], []
+        wide, side_by_side, peak = [], [], []
         with ProcessPoolExecutor(cores, mp_context=get_context("spawn")) as pool:
             for _ in range(rounds):
                 wide.append(pool.submit(_alone, size, "mixed", cores).result())
                 jobs = [pool.submit(_alone, size, "mixed", 1) for _ in range(cores)]
                 side_by_side.append(sum(j.result() for j in jobs) / cores / cores)
-        yield [compare(
-            f"step of a run over {cores} threads / its share of {cores} runs of one thread",
-            size, "mixed", wide, side_by_side,
-        )]  # fmt: skip
+                peak.append(sgemm_peak() / 1e9)
+        name = f"step of a run over {cores} threads / its share of {cores} runs of one thread"
+        rate = [_needed(size, "mixed") / s / 1e9 for s in side_by_side]
+        yield [
+            compare(name, size, "mixed", wide, side_by_side),
+            compare(f"work of {cores} runs of one thread / sgemm peak", size, "mixed", rate, peak,
+                    "GFLOP/s"),
+        ]  # fmt: skip
+
+
+def _needed(size: str, shape: str) -> float:
+    """Floating-point operations that a step needs, the mean over the steps of a turn."""
+    batch = work.rows(shape, PAIRS * STEPS)
+    steps = (torch.arange(k, k + PAIRS) for k in range(0, PAIRS * STEPS, PAIRS))
+    return sum(sum(work.step_work(size, batch.pairs(step))) for step in steps) / STEPS
 
 
 def piece_rows(rounds: int) -> Iterator[list[Row]]:
