@@ -17,7 +17,6 @@ import torch
 from dpofield.lab import checkpoint, training
 from dpofield.lab.checkpoint import (
     UNTRAINED,
-    Recipe,
     cache_root,
     card,
     checkpoint_key,
@@ -27,6 +26,7 @@ from dpofield.lab.checkpoint import (
 )
 from dpofield.lab.descent import Interrupted
 from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
+from dpofield.lab.recipe import Recipe
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
@@ -196,11 +196,11 @@ def test_a_llama_is_as_large_as_a_gpt2() -> None:
 def test_two_processes_make_one_checkpoint(tmp_path: Path) -> None:
     """Both ask at once: the weights are made by one of them, and both read the same."""
     program = f"""
-from dpofield.lab import checkpoint
+from dpofield.lab import checkpoint, recipe
 real = checkpoint.sft
 checkpoint.sft = lambda *a, **k: (print("made"), real(*a, **k))[1]
-recipe = checkpoint.Recipe(steps=40, layers=1, width=16, heads=2)
-model, _ = checkpoint.starting_model(recipe, root={str(tmp_path)!r}, progress=False)
+made = recipe.Recipe(steps=40, layers=1, width=16, heads=2)
+model, _ = checkpoint.starting_model(made, root={str(tmp_path)!r}, progress=False)
 print(float(sum(p.double().sum() for p in model.parameters())))
 """
     both = [

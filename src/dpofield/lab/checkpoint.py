@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,40 +31,15 @@ from numpy.typing import NDArray
 
 from dpofield.lab.logprobs import encode_texts
 from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2, small_llama
+from dpofield.lab.recipe import Recipe
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.training import sft
 from dpofield.lab.world import World
 
 Level = Literal["weak", "strong"]
-Architecture = Literal["gpt2", "llama"]
 
 UNTRAINED = {"gpt2": small_gpt2, "llama": small_llama}
 """Constructor of each architecture: (seed, *, layers, width, heads) -> model."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a starting model is made from: its shape, and its supervised fine-tuning.
-
-    `steps` of `batch` samples of the grammar at peak learning rate `lr`; with 0 steps the model is
-    as it was initialised. The seed fixes initial weights, samples and their order. Raises
-    `ValueError` for an unknown architecture and for steps < 0.
-    """
-
-    steps: int
-    seed: int = 0
-    architecture: Architecture = "gpt2"
-    layers: int = 4
-    width: int = 128
-    heads: int = 4
-    batch: int = 16
-    lr: float = 2e-3
-
-    def __post_init__(self) -> None:
-        if self.architecture not in UNTRAINED:
-            raise ValueError(f"no architecture {self.architecture!r}: {', '.join(UNTRAINED)}")
-        if self.steps < 0:
-            raise ValueError(f"steps must not be negative, got {self.steps}; 0 is no fine-tuning")
 
 
 LEVELS: dict[str, Recipe] = {"weak": Recipe(steps=100), "strong": Recipe(steps=600)}
@@ -114,7 +89,7 @@ def starting_model(
 
 
 def card(recipe: Recipe, *, root: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-    """What is known of a model that was made: its recipe, `loss` a step, and `seconds` it took.
+    """What is known of a model that was made: its recipe, `loss` a step, processor `seconds`.
 
     Raises `FileNotFoundError` for one that was not.
     """
@@ -152,7 +127,7 @@ def cache_root() -> Path:
 
 
 def _make(recipe: Recipe, folder: Path, progress: bool) -> None:
-    start = time.perf_counter()
+    start = time.process_time()
     shape = {"layers": recipe.layers, "width": recipe.width, "heads": recipe.heads}
     tokenizer, model = word_tokenizer(), UNTRAINED[recipe.architecture](recipe.seed, **shape)
     losses = _tuned(model, tokenizer, recipe, folder, progress)
@@ -164,7 +139,7 @@ def _make(recipe: Recipe, folder: Path, progress: bool) -> None:
         files = {p.name: _sha256(p) for p in sorted(draft.iterdir())}
         known = {
             "recipe": asdict(recipe),
-            "seconds": round(time.perf_counter() - start, 3),
+            "seconds": round(time.process_time() - start, 3),
             "loss": np.round(losses, 4).tolist(),
             "sha256": files,
         }
