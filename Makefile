@@ -1,8 +1,8 @@
 # `make book` builds the book, `make test` proves it; neither needs anything set up before.
 # Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch),
-#            JOBS (chapters executed at once), PORT (of `make serve`).
+#            JOBS (chapters, or experiments, at once), PORT (of `make serve`).
 .DEFAULT_GOAL := help
-.PHONY: help book test lint audit bench serve clean distclean constraints setup-book setup-test
+.PHONY: help book test lint audit bench experiments serve clean distclean constraints setup-book setup-test
 
 PYTHON ?=
 TORCH ?= torch==2.13.0
@@ -59,6 +59,9 @@ audit: setup-test  ## Lighthouse and axe on every page; table and results/audit.
 
 bench: setup-test  ## speed, against TRL and the plain forms; table and results/bench.json
 	@PYTHONPATH=tools $(RUN) -m bench
+
+experiments: setup-test  ## remake results/experiments; killed and started again, it goes on
+	@$(RUN) -m dpofield.experiments run all $(if $(JOBS),--workers $(JOBS))
 
 serve:  ## open the built book on 127.0.0.1 (PORT=8000)
 	@[ -x $(RUN) ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }

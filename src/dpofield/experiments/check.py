@@ -1,0 +1,87 @@
+"""Do recorded rows still come out? A random sample of them, measured again and compared."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dpofield.experiments.columns import schema
+from dpofield.experiments.config import Config
+from dpofield.experiments.measure import attempt
+from dpofield.experiments.store import read_checked
+
+TOLERANCE = 1e-2
+"""Difference that is allowed in a number x, over 1 + |x|: rounding, amplified by training."""
+
+# What differs from run to run, or says only who made the row.
+_NOT_MEASURED = {"code", "versions", "wall_s", "cpu_s"}
+
+
+class Verdict(NamedTuple):
+    """A recorded row and its repetition: the largest difference over 1 + |x|, and its column."""
+
+    plan: str
+    key: str
+    difference: float
+    column: str
+
+    @property
+    def same(self) -> bool:
+        """Whether the repetition agrees."""
+        return self.difference <= TOLERANCE
+
+
+def check(
+    folder: str | os.PathLike[str],
+    n: int,
+    seed: int,
+    root: str | os.PathLike[str] | None = None,
+) -> Iterator[Verdict]:
+    """Measure `n` of the rows recorded in the folder's tables again; recorded failures are passed.
+
+    Raises `ValueError` if no row is recorded there.
+    """
+    recorded: list[tuple[str, dict[str, Any]]] = []
+    for path in sorted(Path(folder).glob("*.parquet")):
+        rows = read_checked(path).to_pylist()
+        recorded += [(path.stem, row) for row in rows if row["error"] is None]
+    if not recorded:
+        raise ValueError(f"no recorded runs in {folder}: run a plan first")
+    chosen = np.random.default_rng(seed).permutation(len(recorded))[:n]
+    for i in chosen:
+        plan, row = recorded[i]
+        again = attempt(Config.from_flat(row), root)
+        yield Verdict(plan, row["key"], *difference(row, again))
+
+
+def difference(row: Mapping[str, Any], again: Mapping[str, Any]) -> tuple[float, str]:
+    """The largest difference of two rows over 1 + |x|, and the column where it is.
+
+    Infinite where one has a number and the other none, where texts or lengths differ, and where
+    the repetition failed.
+    """
+    worst, where = 0.0, ""
+    for name in schema().names:
+        if name in _NOT_MEASURED:
+            continue
+        found = _apart(row.get(name), again.get(name))
+        if found > worst:
+            worst, where = found, name
+    return worst, where
+
+
+def _apart(a: Any, b: Any) -> float:
+    a, b = (np.atleast_1d(np.array([] if x is None else x)) for x in (a, b))
+    if a.shape != b.shape:
+        return float("inf")
+    if not len(a):
+        return 0.0
+    if not all(np.issubdtype(x.dtype, np.number) for x in (a, b)):
+        return 0.0 if (a == b).all() else float("inf")
+    a, b = a.astype(float), b.astype(float)
+    gap = np.where(np.isnan(a) & np.isnan(b), 0.0, np.abs(a - b) / (1 + np.abs(a)))
+    return float(np.where(np.isnan(gap), np.inf, gap).max())

@@ -1,0 +1,130 @@
+"""Where the probability is: a prompt's whole response set, under the model before and after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dpofield.experiments.data import world
+from dpofield.lab.enumeration import Responses
+from dpofield.lab.model import CausalLM
+from dpofield.lab.pairs import Pair
+from dpofield.lab.tokenizer import word_tokenizer
+
+Floats = NDArray[np.float64]
+
+ROUNDING = 1e-6
+"""What float32 leaves uncertain in a sum of probabilities; no mass off the grammar is below it."""
+
+
+@cache
+def responses(prompt: str) -> Responses:
+    """The response set of a prompt, planted once a process."""
+    return Responses(world(), word_tokenizer(), prompt)
+
+
+# What starting models say, by their cache keys: many runs of a sweep start from the same one.
+_BEFORE: dict[tuple[str, str], Floats] = {}
+
+
+def before(key: str, prompt: str, model: CausalLM) -> Floats:
+    """log pi of every response under the starting model whose cache key is `key`, (R,) nats."""
+    if (key, prompt) not in _BEFORE:
+        _BEFORE[key, prompt] = responses(prompt).logprobs(model)
+    return _BEFORE[key, prompt]
+
+
+def off_grammar(logprob: Floats) -> float:
+    """The mass that is missing to one, and is off the grammar.
+
+    >>> off_grammar(np.log([0.5, 0.25]))
+    0.25
+    """
+    return max(ROUNDING, 1 - float(np.exp(logprob).sum()))
+
+
+def divergence(logprob: Floats, reference: Floats) -> tuple[float, float]:
+    """KL(pi || reference) in nats: exactly over the grammar, and a lower bound for the rest.
+
+    The bound is that of the log-sum inequality, q log(q / q_ref) for masses q and q_ref off the
+    grammar. It is reached if both models spread that mass alike, and may be negative.
+
+    >>> divergence(np.log([0.5, 0.5]), np.log([0.5, 0.5]))
+    (0.0, 0.0)
+    """
+    inside = float(np.sum(np.exp(logprob) * (logprob - reference)))
+    q, q_ref = off_grammar(logprob), off_grammar(reference)
+    return inside, float(q * np.log(q / q_ref))
+
+
+class Summary(NamedTuple):
+    """A prompt under one model. Rewards are true rewards, masses probabilities.
+
+    `reward`: the expectation over the grammar, given that a response is on it. `off`: mass off the
+    grammar. `preferred`, `dispreferred`: mass of all texts that some trained pair of this prompt
+    prefers, or disprefers. `top`, `top_mass`, `top_reward`: the most likely response on the
+    grammar.
+    """
+
+    reward: float
+    off: float
+    preferred: float
+    dispreferred: float
+    top: str
+    top_mass: float
+    top_reward: float
+
+
+def summary(prompt: str, logprob: Floats, pairs: Sequence[Pair]) -> Summary:
+    """`Summary` of a prompt whose responses have these log-probabilities; `pairs` of any prompt."""
+    p, rewards, texts = np.exp(logprob), world().rewards(prompt), world().responses(prompt)
+    here = [pair for pair in pairs if pair.prompt == prompt]
+    best = int(p.argmax())
+    return Summary(
+        reward=float((p @ rewards) / p.sum()),
+        off=off_grammar(logprob),
+        preferred=_mass(p, prompt, {pair.preferred for pair in here}),
+        dispreferred=_mass(p, prompt, {pair.dispreferred for pair in here}),
+        top=texts[best],
+        top_mass=float(p[best]),
+        top_reward=float(rewards[best]),
+    )
+
+
+class Split(NamedTuple):
+    """One pair's share-out of all probability; the five add up to one, up to `ROUNDING`.
+
+    `w`, `l`: the two responses. `better`, `worse`: other responses on the grammar with a true
+    reward above that of the preferred one, and at most that. `off`: off the grammar.
+    """
+
+    w: float
+    l: float  # noqa: E741 - the field's own letter
+    better: float
+    worse: float
+    off: float
+
+
+def split(pair: Pair, logprob: Floats) -> Split:
+    """`Split` of a pair, given log pi of every response to its prompt."""
+    p, rewards, place = np.exp(logprob), world().rewards(pair.prompt), _places(pair.prompt)
+    w, l = place[pair.preferred], place[pair.dispreferred]  # noqa: E741
+    above = rewards > rewards[w]
+    better = float(p[above].sum())  # neither w nor l is above w
+    both = float(p[w] + p[l])
+    return Split(
+        float(p[w]), float(p[l]), better, float(p.sum()) - better - both, off_grammar(logprob)
+    )
+
+
+@cache
+def _places(prompt: str) -> dict[str, int]:
+    return {text: i for i, text in enumerate(world().responses(prompt))}
+
+
+def _mass(p: Floats, prompt: str, texts: set[str]) -> float:
+    return float(sum(p[_places(prompt)[text]] for text in texts))

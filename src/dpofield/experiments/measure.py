@@ -1,0 +1,176 @@
+"""One run: a configuration in, one row with everything measured out."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import traceback
+from typing import Any
+
+import numpy as np
+import torch
+
+from dpofield.experiments import columns, masses
+from dpofield.experiments.config import Config
+from dpofield.experiments.data import (
+    draw,
+    edit_distance,
+    evaluated_prompts,
+    first_difference,
+    world,
+)
+from dpofield.experiments.margins import MARGINS, at, reached
+from dpofield.experiments.provenance import code_hash, versions
+from dpofield.experiments.similarity import ches
+from dpofield.lab.checkpoint import checkpoint_key, starting_model
+from dpofield.lab.kernel import gram
+from dpofield.lab.logprobs import Batch, encode, reference_logprobs
+from dpofield.lab.model import CausalLM
+from dpofield.lab.pairs import Pair
+from dpofield.lab.runs import Run
+from dpofield.lab.training import dpo
+
+Row = dict[str, Any]
+
+# Seeds and threads belong to the process, so runs in one process take turns.
+_TURN = threading.Lock()
+
+
+def attempt(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
+    """The row of a configuration, in any case: if measuring it fails, the row says why.
+
+    `root` is where starting models are cached (`lab.checkpoint.cache_root()` by default).
+    """
+    with _TURN:
+        try:
+            return measure(config, root)
+        except Exception as error:
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            place = f"{os.path.basename(where.filename)}:{where.lineno}"
+            return failure(config, f"{type(error).__name__}: {error} ({place})")
+
+
+def failure(config: Config, error: str) -> Row:
+    """The row of a run without measurements."""
+    return _identity(config) | {"error": error}
+
+
+def measure(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
+    """Make the starting model if it is not cached, train on the pairs, measure before and after.
+
+    The columns are those of `columns.MEANING`. One torch thread, so that the row does not depend
+    on how many there are. Raises what drawing pairs and training raise.
+    """
+    torch.set_num_threads(1)
+    model, tokenizer = starting_model(config.recipe, root=root, progress=False)
+    start, work = time.perf_counter(), time.process_time()
+    pairs = draw(config, model, tokenizer)
+    batch = encode(tokenizer, pairs)
+    prompts = evaluated_prompts(config.evaluated)
+    key = checkpoint_key(config.recipe)
+    old = {prompt: masses.before(key, prompt, model) for prompt in prompts}
+    row = _identity(config) | _each("pair", _given(pairs, batch) | _start(model, batch))
+
+    run = _trained(config, model, batch)
+    row |= _moved(run)
+    new = {prompt: masses.responses(prompt).logprobs(model) for prompt in prompts}
+    row |= _each("pair", _splits(pairs, old, new)) | _each("prompt", _summaries(pairs, old, new))
+    if config.keep_paths:
+        row |= {f"path_{name}": getattr(run, name).ravel().tolist() for name in columns.PATH}
+    took = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - work}
+    return row | took | {"error": None}
+
+
+def _identity(config: Config) -> Row:
+    known = {"key": config.key, "code": code_hash(), "versions": json.dumps(versions())}
+    return config.flat() | known
+
+
+def _each(kind: str, found: dict[str, Any]) -> Row:
+    """Columns of pairs or prompts, and the mean of each that is a number."""
+    row: Row = {}
+    for name, values in found.items():
+        row[f"{kind}_{name}"] = np.asarray(values).tolist()
+        if name in columns.PAIR or name in columns.PROMPT:
+            there = np.asarray(values, dtype=float)
+            there = there[~np.isnan(there)]
+            row[name] = float(there.mean()) if len(there) else None
+    return row
+
+
+def _given(pairs: list[Pair], batch: Batch) -> dict[str, Any]:
+    """What pairs are by themselves."""
+    len_w, len_l = batch.lengths.chunk(2)
+    return {
+        "prompt": [p.prompt for p in pairs],
+        "preferred": [p.preferred for p in pairs],
+        "dispreferred": [p.dispreferred for p in pairs],
+        "distance": [edit_distance(p) for p in pairs],
+        "parted": [first_difference(p) for p in pairs],
+        "len_w": len_w.tolist(),
+        "len_l": len_l.tolist(),
+        "reward_w": [world().reward(p.prompt, p.preferred) for p in pairs],
+        "reward_l": [world().reward(p.prompt, p.dispreferred) for p in pairs],
+    }
+
+
+def _start(model: CausalLM, batch: Batch) -> dict[str, Any]:
+    """What pairs are to the starting model."""
+    lw, ll = reference_logprobs(model, batch).double().numpy().reshape(2, -1)
+    K, alike = gram(model, batch, progress=False), ches(model, batch)
+    return {
+        "lw": lw, "ll": ll, "k_ww": K.ww, "k_wl": K.wl, "k_ll": K.ll, "cosine": K.cosine,
+        "ches": alike.plain, "ches_normalised": alike.normalised,
+    }  # fmt: skip
+
+
+def _trained(config: Config, model: CausalLM, batch: Batch) -> Run:
+    """Train the model in place, every pair on record."""
+    given: dict[str, Any] = {} if config.beta is None else {"beta": config.beta}
+    if config.params:
+        given["params"] = dict(config.params)
+    return dpo(
+        model, reference_logprobs(model, batch), batch, loss=config.loss, steps=config.steps,
+        batch=config.batch, lr=config.lr, optimizer=config.optimizer, seed=config.seed,
+        record_every=config.record_every, progress=False, **given,
+    )  # fmt: skip
+
+
+def _moved(run: Run) -> Row:
+    """Where pairs are at the end and at matched margins, and when they were there."""
+    mean, found, row = run.margin.mean(axis=1), {"u": run.u[-1], "v": run.v[-1]}, {}
+    for goal, name in zip(MARGINS, columns.GOALS, strict=True):
+        when = row[f"reached_{name}"] = reached(run.step, mean, goal)
+        found |= {f"{x}_at_{name}": at(run.step, getattr(run, x), when) for x in "uv"}
+        found[f"own_{name}"] = np.array([reached(run.step, own, goal) for own in run.margin.T])
+    return row | _each("pair", found)
+
+
+def _splits(
+    pairs: list[Pair], old: dict[str, masses.Floats], new: dict[str, masses.Floats]
+) -> dict[str, Any]:
+    """How each pair's prompt shares its probability out; nan where it is not evaluated."""
+    nowhere = masses.Split(*[float("nan")] * 5)
+    found: dict[str, Any] = {}
+    for when, values in (("before", old), ("after", new)):
+        shares = [
+            masses.split(p, values[p.prompt]) if p.prompt in values else nowhere for p in pairs
+        ]
+        for name in masses.Split._fields:
+            found[f"mass_{name}_{when}"] = [getattr(share, name) for share in shares]
+    return found
+
+
+def _summaries(
+    pairs: list[Pair], old: dict[str, masses.Floats], new: dict[str, masses.Floats]
+) -> dict[str, Any]:
+    """The evaluated prompts, before and after."""
+    found: dict[str, Any] = {"evaluated": list(old)}
+    for when, values in (("before", old), ("after", new)):
+        seen = [masses.summary(prompt, values[prompt], pairs) for prompt in old]
+        for name in masses.Summary._fields:
+            found[f"{name}_{when}"] = [getattr(one, name) for one in seen]
+    both = [masses.divergence(new[prompt], old[prompt]) for prompt in old]
+    return found | {"kl": [kl for kl, _ in both], "kl_off": [bound for _, bound in both]}

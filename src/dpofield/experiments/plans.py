@@ -1,0 +1,159 @@
+"""Named lists of runs: what each experiment of the book compares.
+
+Seeds are the innermost loop, so that neighbours in a plan start from different models and workers
+seldom wait for the same one. Plans may share runs; a sweep makes them once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dpofield.experiments.config import Config
+
+SEEDS = range(10)
+"""One seed is one repetition of everything: initial weights, SFT samples, pairs, their order."""
+
+WEAK, STRONG = 100, 600
+"""SFT steps of the two starting points that most chapters use."""
+
+SFT_LEVELS = (0, 25, 50, WEAK, 200, STRONG, 1200)
+ON_POLICY_LEVELS = SFT_LEVELS[1:]
+"""An untrained model says nothing on the grammar, so it has no on-policy pairs."""
+
+EDIT_DISTANCES = (1, 2, 3, 4, 6, 8, None)
+"""In tokens; None leaves it open: two independent responses."""
+
+SGD = {"optimizer": "sgd", "lr": 1e-2}
+
+REMEDIES: dict[str, dict[str, Any]] = {
+    "dpo": {},
+    "ipo": {},
+    "chi2": {},
+    "dpo_shift": {},
+    "dpop": {"params": {"lam": 5.0}},
+    "nca": {"beta": 0.01},
+    "sppo": {"beta": 0.001},
+    "cal_dpo": {"beta": 0.002},
+    "apo_zero": {},
+    "apo_down": {},
+    "kto": {},
+    "rpo": {},
+    "simpo": {"beta": 2.0},
+    "orpo": {"beta": None},
+}
+"""Losses that differ, each with the strength that its authors or TRL take."""
+
+LEARNING_RATES = (3e-5, 1e-4, 3e-4)
+"""The grid that every loss is tuned over."""
+
+SMALL = {"layers": 2, "width": 64}
+LLAMA = {"architecture": "llama"}
+
+
+def _seeded(*settings: dict[str, Any]) -> list[Config]:
+    """Each setting at every seed."""
+    return [
+        Config(sft_seed=seed, pairs_seed=seed, seed=seed, **setting)
+        for setting in settings
+        for seed in SEEDS
+    ]
+
+
+def _training_field() -> list[Config]:
+    paths = {"keep_paths": True, "record_every": 2}
+    starts = [{"sft_steps": WEAK}, {"sft_steps": STRONG}]
+    return _seeded(*[paths | start | how for start in starts for how in ({}, SGD)])
+
+
+def _sft() -> list[Config]:
+    return _seeded(
+        *[{"sft_steps": level} for level in SFT_LEVELS],
+        *[{"sft_steps": level, "source": "model"} for level in ON_POLICY_LEVELS],
+    )
+
+
+def _edit_distance() -> list[Config]:
+    distances = [
+        {"edit_distance": distance, "matched": matched}
+        for matched in (False, True)
+        for distance in EDIT_DISTANCES
+    ]
+    where = [{"edit_distance": 1, "edit_position": third} for third in ("early", "middle", "late")]
+    return _seeded(*distances, *where)
+
+
+def _mass() -> list[Config]:
+    return _seeded(
+        *[
+            {"prompts": "evaluated", "sft_steps": start, "edit_distance": edit, "source": source}
+            for start in (WEAK, STRONG)
+            for edit in (1, None)
+            for source in ("grammar", "model")
+        ]
+    )
+
+
+def _remedies() -> list[Config]:
+    return _seeded(
+        *[
+            {"loss": loss, "lr": lr} | setting
+            for loss, setting in REMEDIES.items()
+            for lr in LEARNING_RATES
+        ]
+    )
+
+
+def _robustness() -> list[Config]:
+    settings: list[dict[str, Any]] = [
+        {},
+        SGD,
+        *[{"sft_steps": level} for level in (25, STRONG)],
+        *[{"sft_steps": level, "source": "model"} for level in (25, WEAK, STRONG)],
+        *[{"edit_distance": distance} for distance in (1, 3)],
+    ]
+    return _seeded(*[shape | setting for shape in (SMALL, LLAMA) for setting in settings])
+
+
+def _smoke() -> list[Config]:
+    """Tiny runs of every kind, for tests and for a first try."""
+    tiny: dict[str, Any] = {
+        "layers": 1, "width": 16, "heads": 2, "sft_steps": 2, "pairs": 6, "batch": 3, "steps": 4,
+        "record_every": 2, "evaluated": 1,
+    }  # fmt: skip
+    kinds: list[dict[str, Any]] = [
+        {}, {"architecture": "llama"}, {"edit_distance": 1, "keep_paths": True},
+        {"optimizer": "sgd", "lr": 0.1}, {"loss": "nca", "prompts": "evaluated"},
+        {"matched": True}, {"edit_distance": 1, "edit_position": "late"}, {"loss": "ipo"},
+    ]  # fmt: skip
+    return [Config(**tiny | kind, seed=seed) for seed in range(2) for kind in kinds]
+
+
+PLANS: dict[str, list[Config]] = {
+    "training-field": _training_field(),
+    "sft": _sft(),
+    "edit-distance": _edit_distance(),
+    "mass": _mass(),
+    "remedies": _remedies(),
+    "robustness": _robustness(),
+}
+"""The plans behind the book's chapters, by name."""
+
+SMOKE = _smoke()
+
+
+def plan(name: str) -> list[Config]:
+    """The runs of a plan; "smoke" is one too. Raises `ValueError` for an unknown name.
+
+    >>> len(plan("sft")), len({config.key for config in plan("sft")})
+    (130, 130)
+    """
+    known = PLANS | {"smoke": SMOKE}
+    if name not in known:
+        raise ValueError(f"no plan {name!r}; there are {', '.join(known)}")
+    return known[name]
+
+
+def distinct(configs: Iterable[Config]) -> list[Config]:
+    """Every configuration once, in order."""
+    return list({config.key: config for config in configs}.values())
