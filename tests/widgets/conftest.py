@@ -37,9 +37,14 @@ class Shown:
         return self.root.locator(f"[data-field={name}]")
 
     def type(self, name, text):
-        """Replace the text of a field and press Enter."""
+        """Replace the text of a field and press Enter, once the last change is drawn; wait again.
+
+        A redraw writes the fields, so between selecting the old text and typing it would mix both.
+        """
+        self.frame()
         self.field(name).fill(text)
         self.field(name).press("Enter")
+        self.frame()
 
     def value(self, name):
         """A number as its field shows it (four digits)."""
