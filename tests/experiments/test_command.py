@@ -59,7 +59,8 @@ def test_an_estimate_runs_one_of_each_kind(
     said = capsys.readouterr().out
     assert "4 steps of 3" in said
     assert "5 steps of 3" in said
-    assert "SFT of a model" in said
+    assert "gpt2 1x16, SFT" in said
+    assert "first look" in said
     assert "min on one core" in said
     assert command.main(["run", "smoke", "--workers=1", *places]) == 0
     assert "1 runs made" in capsys.readouterr().out

@@ -55,7 +55,7 @@ def test_pairs_are_as_asked(strong: Any, world: World, source: Any, asked: dict[
         if config.edit_position:
             assert third(pair) == config.edit_position
         if config.prompts == "evaluated":
-            assert pair.prompt in evaluated_prompts(4)
+            assert pair.prompt in evaluated_prompts(3)
     if config.matched:
         lw, ll = reference_logprobs(model, encode(tokenizer, pairs)).chunk(2)
         assert float((lw - ll).abs().max()) <= MATCHED
@@ -110,7 +110,7 @@ def test_what_cannot_be_had_is_said(models: Path) -> None:
 
     config = Config(sft_steps=0, layers=1, width=16, heads=2, source="model")
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
-    with pytest.raises(ValueError, match=r"1 rounds found 0 with source 'model'.*raise sft_steps"):
+    with pytest.raises(ValueError, match=r"5 rounds found 0 with source 'model'.*raise sft_steps"):
         draw(config, model, tokenizer)
 
 

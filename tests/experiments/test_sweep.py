@@ -37,7 +37,7 @@ def test_a_failure_does_not_stop_the_rest(store: Store, models: Path) -> None:
     assert sweep(configs, store, root=models, progress=False) == Report(0, 1, 1)
     first, second = errors(store, configs)
     assert first is not None
-    assert first.startswith("ValueError: pairs = 5: 1 rounds found 0")
+    assert first.startswith("ValueError: pairs = 5: 5 rounds found 0")
     assert second is None
     assert sweep(configs, store, root=models, progress=False) == Report(1, 0, 1)
 

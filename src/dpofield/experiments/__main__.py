@@ -62,7 +62,9 @@ def _collect(options: argparse.Namespace) -> int:
 
 
 def _estimate(options: argparse.Namespace) -> int:
-    costs = estimate(_configs(options.plan), Store(options.store), options.models)
+    costs = estimate(
+        _configs(options.plan), Store(options.store), workers=options.workers, root=options.models
+    )
     for cost in costs:
         print(f"{cost.number:5} x {cost.seconds:6.2f} s = {cost.total / 60:6.1f} min  {cost.kind}")
     total = sum(cost.total for cost in costs) / 60

@@ -71,12 +71,12 @@ class Config:
     beta: float | None = 0.1
     optimizer: Optimizer = "adamw"
     lr: float = 1e-4
-    steps: int = 60
+    steps: int = 80
     batch: int = 16
     seed: int = 0
     record_every: int = 4
     keep_paths: bool = False
-    evaluated: int = 4
+    evaluated: int = 3
 
     def __post_init__(self) -> None:
         # One spelling of each value, so that equal runs have equal keys.

@@ -21,7 +21,8 @@ from dpofield.lab.world import World
 MATCHED = 1.0
 """Nats by which the two log-probabilities of a matched pair may differ."""
 
-_ROUNDS = 40  # draws of a whole pool before a configuration is declared impossible
+# Draws of a whole pool before a configuration is declared impossible; and before any pair.
+_ROUNDS, _ROUNDS_WITHOUT = 40, 5
 _SAMPLES = 32  # on-policy responses a prompt and round
 
 
@@ -35,10 +36,10 @@ def evaluated_prompts(n: int) -> tuple[str, ...]:
     """`n` prompts, spread over dishes and places, whose whole response set is measured.
 
     >>> evaluated_prompts(2)
-    ('soup at the harbour :', 'curry at the market :')
+    ('soup at the harbour :', 'curry at the mill :')
     """
     prompts = world().prompts
-    return tuple(prompts[(13 * i) % len(prompts)] for i in range(n))
+    return tuple(prompts[(17 * i) % len(prompts)] for i in range(n))
 
 
 def draw(config: Config, model: CausalLM, tokenizer: Any) -> list[Pair]:
@@ -58,11 +59,11 @@ def draw(config: Config, model: CausalLM, tokenizer: Any) -> list[Pair]:
             pool = _off_policy(config, prompts, chance)
         else:
             pool = list(_on_policy(model, tokenizer, prompts, chance))
-        if not pool:
-            break  # a model that says nothing on the grammar will not say it in the next round
         found += _passing(config, pool, model, tokenizer)
         if len(found) >= config.pairs:
             return found[: config.pairs]
+        if number + 1 == _ROUNDS_WITHOUT and not found:
+            break  # a model that says nothing on the grammar will not begin to
     raise ValueError(
         f"pairs = {config.pairs}: {number + 1} rounds found {len(found)} with source "
         f"{config.source!r}, edit_distance {config.edit_distance}, edit_position "
