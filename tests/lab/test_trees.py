@@ -335,3 +335,14 @@ def test_training_is_the_same_training(model: Any, tokenizer: Any, world: World)
         ends.append((losses, run.lw, run.ll, run.dx1))
     for ours, theirs in zip(*ends, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)
+
+
+def test_a_harvest_of_uneven_paths(tiny_gpt2: Any) -> None:
+    """Rows that are paths are filled up at their end, where a place would see what is not its."""
+    rows = [([3], [*range(4, 9)] * 8), ([3], [*range(8, 3, -1)] * 8 + [3]), ([3], [9] * 30)]
+    batch = batch_of(rows)
+    forest = plant(*parts(batch))
+    assert forest.end is None
+    expected = sequence_logprobs(tiny_gpt2, *parts(batch)).detach()
+    for places in (1, 2 * forest.rows.shape[1], 10**6):
+        torch.testing.assert_close(harvest(tiny_gpt2, forest, places=places), expected)
