@@ -17,9 +17,11 @@ from dpofield.experiments.config import Config
 from dpofield.experiments.data import draw
 from dpofield.experiments.measure import attempt, measure
 from dpofield.experiments.provenance import code_hash
+from dpofield.formulas import LOSSES
 from dpofield.lab.checkpoint import starting_model
-from dpofield.lab.kernel import gram
-from dpofield.lab.logprobs import encode, sequence_logprobs
+from dpofield.lab.kernel import gram, gram_matrix, predicted_change, slopes
+from dpofield.lab.logprobs import encode, reference_logprobs, sequence_logprobs
+from dpofield.lab.motion import PARTS, Motion
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 from tests.experiments.conftest import tiny
@@ -66,8 +68,42 @@ def test_after_training(row: dict[str, Any], models: Path) -> None:
     np.testing.assert_allclose(row["pair_u"], run.u[-1], atol=1e-6)
     np.testing.assert_allclose(row["pair_v"], run.v[-1], atol=1e-6)
     series = pd.Series(row)
-    for name in PATH:
+    for name in ("step", "u", "v", "loss", "dx1", "dx2"):
         np.testing.assert_allclose(path(series, name), getattr(run, name), atol=1e-6)
+
+
+def test_the_parts_of_a_path(row: dict[str, Any], models: Path) -> None:
+    """What the law says of every step, along the same training watched here."""
+    config = Config.from_flat(row)
+    model, tokenizer = starting_model(config.recipe, root=models, progress=False)
+    batch = encode(tokenizer, draw(config, model, tokenizer))
+    motion = Motion(model, batch)
+    run = dpo(
+        model, reference_logprobs(model, batch), batch, steps=4, batch=3, lr=1e-4, seed=0,
+        record_every=2, progress=False, watch=motion.watch,
+    )  # fmt: skip
+    series = pd.Series(row)
+    assert set(PATH) == {"step", "u", "v", "loss", "dx1", "dx2"} | {
+        f"{part}_{letter}" for part in PARTS for letter in "uv"
+    }
+    for part, sums in motion.sums.items():
+        both = np.hstack([path(series, f"{part}_{letter}") for letter in "uv"])
+        np.testing.assert_allclose(both, sums[run.step], atol=1e-6)
+    moved = np.hstack([path(series, "u"), path(series, "v")])[-1]
+    first = np.hstack([path(series, "first_u"), path(series, "first_v")])[-1]
+    np.testing.assert_allclose(first, moved, atol=0.02 * np.abs(moved).max())
+
+
+def test_the_first_push(models: Path) -> None:
+    """On every response, from all pairs together: the batch law of the plain kernel."""
+    config = tiny(batch=5)
+    found = measure(config, models)
+    model, tokenizer = starting_model(config.recipe, root=models, progress=False)
+    batch = encode(tokenizer, draw(config, model, tokenizer))
+    kernel = gram_matrix(model, batch, method="plain", progress=False)
+    law = predicted_change(kernel, *slopes("dpo", np.zeros(5), np.zeros(5), beta=0.1), 1.0)
+    for name, expected in zip(("push_w", "push_l"), law, strict=True):
+        np.testing.assert_allclose(found[f"pair_{name}"], expected, rtol=1e-3, atol=1e-5)
 
 
 def test_masses_of_a_run(row: dict[str, Any]) -> None:
@@ -116,6 +152,21 @@ def test_prompts_that_no_pair_is_about(architecture: Any, models: Path, world: W
     assert found["mass_w_after"] is None
     assert found["prompt_kl"] == []
     assert found["kl"] is None
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [{"loss": "dpop", "params": {"lam": 5.0}}, {"loss": "rpo"}, {"loss": "orpo", "beta": None}],
+)
+def test_losses_with_their_own_arguments(models: Path, loss: dict[str, Any]) -> None:
+    """Hyperparameters and data of the pairs reach the training: the loss is the formula's."""
+    config = tiny(**loss, keep_paths=True)
+    found = measure(config, models)
+    data = {"ref_w": "lw", "ref_l": "ll", "len_w": "len_w", "len_l": "len_l"}
+    needed = {p.name: found[f"pair_{data[p.name]}"] for p in LOSSES[config.loss].inputs}
+    expected = LOSSES[config.loss].numpy(0.0, 0.0, **config.hyperparameters, **needed)
+    first = path(pd.Series(found), "loss")[0]
+    np.testing.assert_allclose(first, np.broadcast_to(expected, first.shape), rtol=1e-5)
 
 
 def test_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:

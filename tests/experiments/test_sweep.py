@@ -84,3 +84,15 @@ def test_workers_that_die(store: Store, tmp_path: Path, monkeypatch: pytest.Monk
     tables = [store.read(config) for config in configs]
     processes = {table["wall_s"][0].as_py() for table in tables if table is not None}
     assert float(os.getpid()) not in processes
+
+
+def test_what_a_killed_writer_left(store: Store, models: Path) -> None:
+    """An old draft is removed by the next sweep; a fresh one may be somebody's, and stays."""
+    store.folder.mkdir(parents=True)
+    old, fresh = (store.folder / f".draft-{name}.parquet" for name in ("old", "fresh"))
+    for draft in (old, fresh):
+        draft.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    sweep([tiny()], store, root=models, progress=False)
+    assert not old.exists()
+    assert fresh.exists()

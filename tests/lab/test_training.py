@@ -86,6 +86,30 @@ def test_recorded_gradients_are_those_of_the_training_loss(tiny_gpt2: Any, pairs
         torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-15)
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_trains_on_its_own_arguments(tiny_gpt2: Any, pairs: Batch, name: str) -> None:
+    """The recorded loss is the printed one at the record, with data of the pairs found by hand."""
+    loss = LOSSES[name]
+    given = {p: x for p, x in loss.defaults.items() if p != "beta"}
+    run = train(tiny_gpt2, pairs, steps=2, beta=0.3, loss=name, params=given)
+    len_w, len_l = pairs.lengths.numpy().reshape(2, N)
+    known = {"ref_w": run.ref_w, "ref_l": run.ref_l, "len_w": len_w, "len_l": len_l}
+    needed = {p.name: known[p.name] for p in loss.inputs}
+    beta = {"beta": 0.3} if "beta" in loss.defaults else {}
+    expected = loss.numpy(run.u, run.v, **beta, **given, **needed)
+    np.testing.assert_allclose(run.loss, expected, rtol=1e-5, atol=1e-9)
+
+
+def test_a_hyperparameter_changes_the_training(tiny_gpt2: Any, pairs: Batch) -> None:
+    """`params` reaches the descent, not only the record; an unknown one is named."""
+    other = copy.deepcopy(tiny_gpt2)
+    weak = train(tiny_gpt2, pairs, loss="dpop", params={"lam": 0.0})
+    strong = train(other, pairs, loss="dpop", params={"lam": 50.0})
+    assert not np.allclose(weak.lw[-1], strong.lw[-1])
+    with pytest.raises(TypeError, match=r"loss 'dpo' takes \['beta'\], not \['lam'\]"):
+        train(other, pairs, params={"lam": 1.0})
+
+
 @given(st.floats(-300, 300), st.floats(-300, 300), st.floats(0.01, 2))
 def test_ratio_gradients_against_differences(u: float, v: float, beta: float) -> None:
     """Autograd through x = exp(u) against central differences in x, and the loss itself."""

@@ -54,6 +54,8 @@ PAIR: dict[str, str] = (
         "k_wl": "K_wl before",
         "k_ll": "K_ll before",
         "cosine": "cosine of the two gradients before",
+        "push_w": "first-order change of lw, a unit of step down the mean loss of all pairs",
+        "push_l": "first-order change of ll in the same step",
         "ches": "CHES before, squared hidden units",
         "ches_normalised": "length-normalised CHES before",
         "u": "log x1 after the last step, nats",
@@ -110,6 +112,14 @@ PATH: dict[str, str] = {
     "loss": "per-pair loss, (T, N)",
     "dx1": "autograd's dL/dx1, (T, N)",
     "dx2": "autograd's dL/dx2, (T, N)",
+} | {
+    f"{part}_{letter}": f"{meaning} of log {x}, added up from the start, (T, N)"
+    for part, meaning in {
+        "first": "first-order change along the steps taken",
+        "concave": "share of log-softmax's concavity in the change",
+        "plain": "first-order change along plain gradients of equal gain in the mean margin",
+    }.items()
+    for letter, x in (("u", "x1"), ("v", "x2"))
 }
 
 

@@ -40,8 +40,9 @@ class Config:
     middle or late third (`edit_position`), at equal likelihood under the fine-tuned model
     (`matched`). Training: a `loss` of `formulas.LOSSES` with `params` beside `beta` (None for a
     loss that has no beta), `optimizer`, `lr`, `steps`, `batch`, `seed` (the order of pairs).
-    Record: every `record_every` steps; `keep_paths` keeps each pair's path; `evaluated` prompts
-    have their whole response set scored.
+    Record: every `record_every` steps; `keep_paths` keeps each pair's path and what the law of
+    motion says of every step (which takes a few times as long); `evaluated` prompts have their
+    whole response set scored.
 
     Raises `ValueError` naming field and remedy.
 

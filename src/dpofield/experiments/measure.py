@@ -7,6 +7,7 @@ import os
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -24,13 +25,15 @@ from dpofield.experiments.data import (
 from dpofield.experiments.margins import MARGINS, at, reached
 from dpofield.experiments.provenance import code_hash, versions
 from dpofield.experiments.similarity import ches
+from dpofield.formulas import LOSSES
 from dpofield.lab.checkpoint import checkpoint_key, starting_model
-from dpofield.lab.kernel import gram
-from dpofield.lab.logprobs import Batch, encode, reference_logprobs
+from dpofield.lab.kernel import gram, projections, trained
+from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
 from dpofield.lab.model import CausalLM
+from dpofield.lab.motion import Motion
 from dpofield.lab.pairs import Pair
 from dpofield.lab.runs import Run
-from dpofield.lab.training import dpo
+from dpofield.lab.training import dpo, loss_arguments
 
 Row = dict[str, Any]
 
@@ -71,14 +74,16 @@ def measure(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
     prompts = evaluated_prompts(config.evaluated)
     key = checkpoint_key(config.recipe)
     old = {prompt: masses.before(key, prompt, model) for prompt in prompts}
-    row = _identity(config) | _each("pair", _given(pairs, batch) | _start(model, batch))
+    known = _given(pairs, batch) | _start(model, batch) | _pushed(config, model, batch)
+    row = _identity(config) | _each("pair", known)
 
-    run = _trained(config, model, batch)
+    motion = Motion(model, batch) if config.keep_paths else None
+    run = _trained(config, model, batch, motion)
     row |= _moved(run)
     new = {prompt: masses.responses(prompt).logprobs(model) for prompt in prompts}
     row |= _each("pair", _splits(pairs, old, new)) | _each("prompt", _summaries(pairs, old, new))
-    if config.keep_paths:
-        row |= {f"path_{name}": getattr(run, name).ravel().tolist() for name in columns.PATH}
+    if motion is not None:
+        row |= {f"path_{name}": values.ravel().tolist() for name, values in _path(run, motion)}
     took = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - work}
     return row | took | {"error": None}
 
@@ -126,7 +131,20 @@ def _start(model: CausalLM, batch: Batch) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _trained(config: Config, model: CausalLM, batch: Batch) -> Run:
+def _pushed(config: Config, model: CausalLM, batch: Batch) -> dict[str, Any]:
+    """The law's first push on every response, when all pairs take one step together."""
+    reference, n = reference_logprobs(model, batch), len(batch) // 2
+    of_loss = loss_arguments(config.loss, config.hyperparameters, batch, reference)
+    lw, ll = pair_logprobs(model, batch)
+    values = LOSSES[config.loss].torch(
+        lw - reference[:n], ll - reference[n:], **of_loss(torch.arange(n))
+    )
+    uphill = torch.autograd.grad(values.mean(), list(trained(model).values()))
+    push = -projections(model, batch, uphill, progress=False)
+    return {"push_w": push[:n], "push_l": push[n:]}
+
+
+def _trained(config: Config, model: CausalLM, batch: Batch, motion: Motion | None) -> Run:
     """Train the model in place, every pair on record."""
     given: dict[str, Any] = {} if config.beta is None else {"beta": config.beta}
     if config.params:
@@ -134,7 +152,8 @@ def _trained(config: Config, model: CausalLM, batch: Batch) -> Run:
     return dpo(
         model, reference_logprobs(model, batch), batch, loss=config.loss, steps=config.steps,
         batch=config.batch, lr=config.lr, optimizer=config.optimizer, seed=config.seed,
-        record_every=config.record_every, progress=False, **given,
+        record_every=config.record_every, progress=False,
+        watch=None if motion is None else motion.watch, **given,
     )  # fmt: skip
 
 
@@ -146,6 +165,15 @@ def _moved(run: Run) -> Row:
         found |= {f"{x}_at_{name}": at(run.step, getattr(run, x), when) for x in "uv"}
         found[f"own_{name}"] = np.array([reached(run.step, own, goal) for own in run.margin.T])
     return row | _each("pair", found)
+
+
+def _path(run: Run, motion: Motion) -> Iterator[tuple[str, masses.Floats]]:
+    """The paths of all pairs, and the parts that their changes add up from."""
+    for name in ("step", "u", "v", "loss", "dx1", "dx2"):
+        yield name, getattr(run, name)
+    for part, sums in motion.sums.items():
+        for letter, values in zip("uv", np.split(sums[run.step], 2, axis=1), strict=True):
+            yield f"{part}_{letter}", values
 
 
 def _splits(

@@ -24,8 +24,11 @@ ON_POLICY_LEVELS = SFT_LEVELS[1:]
 EDIT_DISTANCES = (1, 2, 3, 4, 6, 8, None)
 """In tokens; None leaves it open: two independent responses."""
 
-SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-2, "steps": 240, "record_every": 6}
+SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 2e-2, "steps": 240, "record_every": 12}
 """Steps small enough for the law of motion to hold, and so three times as many."""
+
+PATHS: dict[str, Any] = {"keep_paths": True, "pairs": 32}
+"""Every step is taken apart, which costs more than the step; so there are fewer pairs."""
 
 REMEDIES: dict[str, dict[str, Any]] = {
     "dpo": {},
@@ -67,9 +70,8 @@ def _seeded(*settings: dict[str, Any]) -> list[Config]:
 
 
 def _training_field() -> list[Config]:
-    paths = {"keep_paths": True, "record_every": 2}
     starts = [{"sft_steps": WEAK}, {"sft_steps": STRONG}]
-    return _seeded(*[paths | start | how for start in starts for how in ({}, SGD)])
+    return _seeded(*[PATHS | start | how for start in starts for how in ({}, SGD)])
 
 
 def _sft() -> list[Config]:
@@ -113,6 +115,7 @@ def _remedies() -> list[Config]:
 def _robustness() -> list[Config]:
     settings: list[dict[str, Any]] = [
         {},
+        PATHS,
         SGD,
         *[{"sft_steps": level} for level in (50, STRONG)],
         *[{"sft_steps": level, "source": "model"} for level in (50, WEAK, STRONG)],

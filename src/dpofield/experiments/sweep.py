@@ -18,6 +18,7 @@ from dpofield.experiments.config import Config
 from dpofield.experiments.measure import Row, attempt, failure
 from dpofield.experiments.provenance import code_hash
 from dpofield.experiments.store import Store
+from dpofield.lab.files import clear_drafts
 
 _DEATHS = 2  # times that a run may take its process down when it is alone
 
@@ -47,6 +48,7 @@ def sweep(
     its error recorded, and the others go on. `root` is where starting models are cached, on each
     machine. Raises `RuntimeError` if a worker runs other code than this process.
     """
+    clear_drafts(store.folder)
     wanted = {config.key: config for config in configs}
     todo = [config for config in wanted.values() if not store.done(config)]
     if dask is not None:

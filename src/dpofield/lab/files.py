@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_DRAFT = ".draft-"
+
+
+def clear_drafts(folder: str | os.PathLike[str], *, older: float = 3600.0) -> None:
+    """Remove what killed processes left half written in a folder, `older` seconds or more ago."""
+    for draft in Path(folder).glob(f"{_DRAFT}*"):
+        if draft.is_file() and time.time() - draft.stat().st_mtime >= older:
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -25,7 +35,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     # The suffix is kept because some writers choose the format, or add a suffix, by it.
-    handle, name = tempfile.mkstemp(prefix=".draft-", suffix=target.suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=_DRAFT, suffix=target.suffix, dir=target.parent)
     os.close(handle)
     draft = Path(name)
     try:

@@ -100,11 +100,24 @@ def change(before: CausalLM, after: CausalLM, rows: Batch) -> Change:
     ((4,), True)
     """
     (start, old), (end, new) = (_with_logits(model, rows) for model in (before, after))
-    old, moved = old.double().log_softmax(dim=-1), new.double() - old.double()
+    total = (end - start).double().cpu().numpy()
+    return Change(total, concave_part(old, new, rows))
+
+
+@torch.no_grad()
+def row_logits(model: CausalLM, rows: Batch) -> Tensor:
+    """The logits that predict the last T columns of each row, (R, T, V)."""
+    return _with_logits(model, rows)[1]
+
+
+@torch.no_grad()
+def concave_part(before: Tensor, after: Tensor, rows: Batch) -> NDArray[np.float64]:
+    """`Change.concave` from the `row_logits` before and after, (R,)."""
+    old, moved = before.double().log_softmax(dim=-1), after.double() - before.double()
     gap = (old + moved).logsumexp(dim=-1) - (old.exp() * moved).sum(dim=-1)
     scored = rows.response_mask[:, -gap.shape[1] :]
-    concave = -torch.where(scored, gap, 0.0).sum(dim=1)
-    return Change((end - start).double().cpu().numpy(), concave.cpu().numpy())
+    found: NDArray[np.float64] = -torch.where(scored, gap, 0.0).sum(dim=1).cpu().numpy()
+    return found
 
 
 def _with_logits(model: CausalLM, rows: Batch) -> tuple[Tensor, Tensor]:

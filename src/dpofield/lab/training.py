@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -86,8 +86,10 @@ def dpo(
     optimizer: Literal["adamw", "sgd"] = "adamw",
     seed: int,
     loss: str = "dpo",
+    params: Mapping[str, float] | None = None,
     record_every: int = 1,
     recorded: Sequence[int] | None = None,
+    watch: Callable[[torch.optim.Optimizer], None] | None = None,
     share: bool | None = None,
     state: str | os.PathLike[str] | None = None,
     save_every: int = 100,
@@ -96,14 +98,18 @@ def dpo(
     """Train `model` in place on N encoded pairs with a loss of `dpofield.formulas.LOSSES`.
 
     `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats; both are on the model's
-    device. Each step descends the
-    mean loss of `batch` pairs at a constant learning rate: AdamW without weight decay, or plain
-    SGD. Every `record_every` steps, and after the last, log-probs, loss and autograd's ratio
-    gradients of the `recorded` pairs (all by default) are taken before the update. What the rows of
-    a batch have in common is computed once where the model allows it; `share=False` takes the plain
-    form, `sequence_logprobs`, with the same numbers up to rounding (see `logprobs.logprobs`).
+    device. Each step descends the mean loss of `batch` pairs at a constant learning rate: AdamW
+    without weight decay, or plain SGD. `params` are the loss's hyperparameters besides `beta`,
+    which a loss without one passes by; what a loss needs of its pairs (reference log-probabilities,
+    lengths) is taken from them. Every `record_every` steps, and after the last, log-probs, loss and
+    autograd's ratio gradients of the `recorded` pairs (all by default) are taken before the update.
+    What the rows of a batch have in common is computed once where the model allows it;
+    `share=False` takes the plain form, `sequence_logprobs`, with the same numbers up to rounding
+    (see `logprobs.logprobs`). `watch` is given the optimizer before the first step, to register
+    hooks on; what it keeps is not in a state file.
 
     Raises `ValueError` for no pairs, beta <= 0, a bad number or a reference of another size;
+    `TypeError` for a hyperparameter that the loss does not have;
     `FloatingPointError`, naming step and pair, when a log-probability is not finite;
     `Interrupted`, carrying the `Run` so far, on Ctrl-C. `state`: a file to resume from.
     """
@@ -125,7 +131,11 @@ def dpo(
         "loss": loss, "beta": beta, "steps": steps, "batch": batch, "lr": lr, "seed": seed,
         "optimizer": optimizer, "record_every": record_every, "data": _digest(pairs, reference),
         "recorded": None if recorded is None else [int(i) for i in recorded],
+        "params": dict(params or {}),
     }  # fmt: skip
+    has_beta = "beta" in (parameter.name for parameter in LOSSES[loss].params)
+    numbers = {"beta": beta} | dict(params or {}) if has_beta else dict(params or {})
+    of_loss = loss_arguments(loss, numbers, pairs, reference)
     chosen = torch.arange(n) if recorded is None else torch.tensor(config["recorded"])
     seen, seen_reference = pairs.pairs(chosen), reference[torch.cat([chosen, chosen + n])].double()
     ref_w, ref_l = seen_reference.chunk(2)
@@ -134,7 +144,7 @@ def dpo(
     def record(step: int) -> None:
         lw, ll = reference_logprobs(model, seen, share=share).double().chunk(2)
         _require_finite(step, chosen, {"preferred": lw, "dispreferred": ll})
-        values = ratio_gradients(loss, lw - ref_w, ll - ref_l, beta=beta)
+        values = ratio_gradients(loss, lw - ref_w, ll - ref_l, **of_loss(chosen))
         row = zip(("loss", "dx1", "dx2"), values, strict=True)
         for name, value in [("step", torch.tensor(step)), ("lw", lw), ("ll", ll), *row]:
             records.setdefault(name, []).append(value.cpu().numpy())
@@ -146,7 +156,7 @@ def dpo(
         lw, ll = pair_logprobs(model, pairs.pairs(index), share=share)
         _require_finite(step, index, {"preferred": lw, "dispreferred": ll})
         u, v = lw - reference[index], ll - reference[index + n]
-        per_pair: Tensor = LOSSES[loss].torch(u, v, beta=beta)
+        per_pair: Tensor = LOSSES[loss].torch(u, v, **of_loss(index))
         return per_pair.mean()
 
     def run() -> Run:
@@ -154,6 +164,8 @@ def dpo(
         return Run(config=config, ref_w=ref_w.cpu().numpy(), ref_l=ref_l.cpu().numpy(), **arrays)
 
     descent = kinds[optimizer](model.parameters(), lr=lr, weight_decay=0.0, fused=_fusible(model))
+    if watch is not None:
+        watch(descent)
     try:
         descend(
             model, descent, objective, records, steps=steps, config=config,
@@ -167,7 +179,21 @@ def dpo(
     return run()
 
 
-def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: float) -> tuple[Tensor, ...]:
+def loss_arguments(
+    loss: str, numbers: Mapping[str, float], pairs: Batch, reference: Tensor
+) -> Callable[[Tensor], dict[str, Any]]:
+    """What a loss takes besides u and v, for the pairs of an index.
+
+    These are the hyperparameters, `numbers`, and what the loss needs of its pairs: reference
+    log-probabilities (nats) and lengths (scored tokens, the end included).
+    """
+    (ref_w, ref_l), (len_w, len_l) = reference.chunk(2), pairs.lengths.chunk(2)
+    known = {"ref_w": ref_w, "ref_l": ref_l, "len_w": len_w, "len_l": len_l}
+    needed = {parameter.name: known[parameter.name] for parameter in LOSSES[loss].inputs}
+    return lambda index: dict(numbers) | {name: values[index] for name, values in needed.items()}
+
+
+def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: Any) -> tuple[Tensor, ...]:
     """Per-pair loss, dL/dx1 and dL/dx2 by autograd, at log-ratios u, v: three float64 tensors.
 
     The leaves are the ratios x1 = exp(u), x2 = exp(v) themselves, so no formula of ours stands
@@ -180,7 +206,7 @@ def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: float) -> tuple[T
     u, v = u.detach().double(), v.detach().double()
     x1, x2 = u.exp().requires_grad_(), v.exp().requires_grad_()
     through = LOSSES[loss].torch(x1.log(), x2.log(), **params).sum()
-    dx1, dx2 = torch.autograd.grad(through, (x1, x2))
+    dx1, dx2 = torch.autograd.grad(through, (x1, x2), allow_unused=True, materialize_grads=True)
     lost = ~((x1 > 0) & (x2 > 0) & torch.isfinite(x1) & torch.isfinite(x2))
     dx1, dx2 = dx1.masked_fill(lost, torch.nan), dx2.masked_fill(lost, torch.nan)
     return LOSSES[loss].torch(u, v, **params), dx1, dx2

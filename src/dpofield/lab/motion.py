@@ -1,0 +1,108 @@
+"""What every step of a training run did to its pairs, taken apart: law, metric, size of the step.
+
+A step moves log pi_a by <g_a, d theta> to first order, d theta being what the optimizer really did:
+this is the law of motion in the optimizer's metric, memory included. What is left is the price of a
+finite step. Of it, the part that the concavity of log-softmax takes is known exactly (`change` in
+`one_step`). Beside these stands what plain gradient descent would have done from the same weights.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dpofield.lab.kernel import projections, trained
+from dpofield.lab.logprobs import Batch
+from dpofield.lab.model import CausalLM
+from dpofield.lab.one_step import concave_part, row_logits
+
+Floats = NDArray[np.float64]
+
+PARTS = ("first", "concave", "plain")
+"""What is added up, see `Motion`."""
+
+
+class Motion:
+    """Adds up, over the steps of an optimizer, the parts of each row's change, in nats.
+
+    `rows`: an encoded batch of R rows whose log-probabilities are followed. Give `watch` to
+    `training.dpo`, which calls it with its optimizer. After T steps, `sums` has for each of `PARTS`
+    an array (T + 1, R), row t being the sum over the first t steps of:
+
+    - `first`: <g_a, d theta>, the law of motion along the step that was taken;
+    - `concave`: the share of log-softmax's concavity in that step, never positive;
+    - `plain`: the law along the loss's own gradient, <g_a, -G> c, where c makes the mean margin
+      of the rows (preferred first, then dispreferred) gain what it gains in `first`. For SGD this
+      is `first` again. Where the own gradient moves the mean margin down or not at all, c = 0.
+
+    Every step costs two passes over the rows more (three with another optimizer than SGD).
+
+    >>> from dpofield.lab.logprobs import encode, reference_logprobs
+    >>> from dpofield.lab.model import small_gpt2
+    >>> from dpofield.lab.tokenizer import word_tokenizer
+    >>> from dpofield.lab.training import dpo
+    >>> from dpofield.lab.world import World
+    >>> model, pairs = small_gpt2(seed=0), encode(word_tokenizer(), World().pairs(4, seed=0))
+    >>> motion, how = Motion(model, pairs), {"steps": 3, "batch": 4, "lr": 1e-3, "seed": 0}
+    >>> run = dpo(model, reference_logprobs(model, pairs), pairs, **how, optimizer="sgd",
+    ...           progress=False, watch=motion.watch)
+    >>> u_by_law, v_by_law = np.split(motion.sums["first"][run.step], 2, axis=1)
+    >>> bool(np.abs(u_by_law - run.u).max() < 0.1 * np.abs(run.u).max())
+    True
+    """
+
+    def __init__(self, model: CausalLM, rows: Batch) -> None:
+        self._model, self._rows = model, rows
+        self._start: list[Tensor] = []
+        self._down: list[Tensor] = []
+        self._logits = row_logits(model, rows)
+        self._steps: dict[str, list[Floats]] = {name: [np.zeros(len(rows))] for name in PARTS}
+
+    def watch(self, optimizer: torch.optim.Optimizer) -> None:
+        """Look at every step of this optimizer, which must hold the model's trained parameters."""
+        plain = isinstance(optimizer, torch.optim.SGD) and not optimizer.defaults["momentum"]
+        optimizer.register_step_pre_hook(lambda *_: self._before())
+        optimizer.register_step_post_hook(lambda *_: self._after(plain))
+
+    @property
+    def sums(self) -> dict[str, Floats]:
+        """Each of `PARTS`, added up over the steps so far: (T + 1, R)."""
+        return {name: np.cumsum(values, axis=0) for name, values in self._steps.items()}
+
+    @torch.no_grad()
+    def _before(self) -> None:
+        weights = trained(self._model).values()
+        self._start = [p.detach().clone() for p in weights]
+        self._down = [torch.zeros_like(p) if p.grad is None else -p.grad.detach() for p in weights]
+
+    @torch.no_grad()
+    def _after(self, plain: bool) -> None:
+        weights = list(trained(self._model).values())
+        moved = [p.detach() - before for p, before in zip(weights, self._start, strict=True)]
+        found: dict[str, Any] = {}
+        # The law speaks of the weights before the step, so they come back for a moment.
+        end = [p.detach().clone() for p in weights]
+        self._set(self._start)
+        with torch.enable_grad():
+            found["first"] = projections(self._model, self._rows, moved, progress=False)
+            found["plain"] = found["first"] if plain else self._plain(found["first"])
+        self._set(end)
+        logits = row_logits(self._model, self._rows)
+        found["concave"] = concave_part(self._logits, logits, self._rows)
+        self._logits = logits
+        for name, value in found.items():
+            self._steps[name].append(value)
+
+    def _plain(self, first: Floats) -> Floats:
+        own = projections(self._model, self._rows, self._down, progress=False)
+        gain, possible = (float(np.subtract(*np.split(x, 2)).mean()) for x in (first, own))
+        return own * (gain / possible if possible > 0 else 0.0)
+
+    @torch.no_grad()
+    def _set(self, values: list[Tensor]) -> None:
+        for p, value in zip(trained(self._model).values(), values, strict=True):
+            p.copy_(value)

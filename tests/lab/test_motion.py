@@ -1,0 +1,114 @@
+"""A run taken apart: each part against the plain form of the same thing, step by step."""
+
+from __future__ import annotations
+
+import copy
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from dpofield.formulas import LOSSES
+from dpofield.lab.kernel import gram_matrix, predicted_change, projections, slopes
+from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
+from dpofield.lab.motion import PARTS, Motion
+from dpofield.lab.one_step import change
+from dpofield.lab.runs import Run
+from dpofield.lab.training import dpo
+from dpofield.lab.world import World
+
+N, STEPS = 4, 3
+
+
+@pytest.fixture
+def pairs(tokenizer: Any, world: World) -> Batch:
+    return encode(tokenizer, world.pairs(N, seed=3))
+
+
+def watched(model: Any, pairs: Batch, *, look: bool = True, **settings: Any) -> tuple[Run, Motion]:
+    motion = Motion(model, pairs)
+    how = {"steps": STEPS, "batch": N, "lr": 1e-3, "seed": 0} | settings
+    watch = motion.watch if look else None
+    return dpo(
+        model, reference_logprobs(model, pairs), pairs, **how, progress=False, watch=watch
+    ), motion
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_watching_changes_nothing(model: Any, pairs: Batch, optimizer: Any) -> None:
+    """The same run and the same weights, bit for bit, with and without a look."""
+    other = copy.deepcopy(model)
+    seen, _ = watched(model, pairs, optimizer=optimizer)
+    unseen, _ = watched(other, pairs, optimizer=optimizer, look=False)
+    assert (seen.lw == unseen.lw).all()
+    assert all((a == b).all() for a, b in zip(model.parameters(), other.parameters(), strict=True))
+
+
+def test_sgd_follows_the_gram_matrix(tiny_gpt2: Any, pairs: Batch) -> None:
+    """First step of SGD: the law of motion from the plain kernel; `plain` is the same thing."""
+    model = tiny_gpt2.double()
+    kernel = gram_matrix(model, pairs, method="plain", progress=False)
+    _, motion = watched(model, pairs, optimizer="sgd", lr=1e-3)
+    law = predicted_change(kernel, *slopes("dpo", np.zeros(N), np.zeros(N), beta=0.1), 1e-3)
+    np.testing.assert_allclose(motion.sums["first"][1], np.concatenate(law), rtol=1e-9)
+    assert (motion.sums["plain"] == motion.sums["first"]).all()
+
+
+def test_adamw_step_by_step(tiny_gpt2: Any, pairs: Batch) -> None:
+    """Every step again by hand, in the middle of a run too: step taken, own gradient, softmax."""
+    model = tiny_gpt2.double()
+    stages = [copy.deepcopy(model)]
+    for steps in range(1, STEPS + 1):
+        stage = copy.deepcopy(stages[0])
+        watched(stage, pairs, steps=steps, look=False)
+        stages.append(stage)
+    run, motion = watched(model, pairs)
+    reference = reference_logprobs(stages[0], pairs)
+    parts = {name: np.diff(motion.sums[name], axis=0) for name in PARTS}
+    for t, (before, after) in enumerate(pairwise(stages)):
+        weights = list(before.parameters())
+        moved = [b.detach() - a.detach() for a, b in zip(weights, after.parameters(), strict=True)]
+        first = projections(before, pairs, moved, method="plain", progress=False)
+        np.testing.assert_allclose(parts["first"][t], first, rtol=1e-8)
+        found = change(before, after, pairs)
+        np.testing.assert_allclose(parts["concave"][t], found.concave, rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(
+            found.total, np.concatenate([np.diff(run.lw, axis=0)[t], np.diff(run.ll, axis=0)[t]]),
+            rtol=1e-8,
+        )  # fmt: skip
+        lw, ll = pair_logprobs(before, pairs)
+        loss = LOSSES["dpo"].torch(lw - reference[:N], ll - reference[N:], beta=0.1).mean()
+        down = [-g for g in torch.autograd.grad(loss, weights)]
+        own = projections(before, pairs, down, method="plain", progress=False)
+        ratio = parts["plain"][t] / own
+        np.testing.assert_allclose(ratio, ratio[0], rtol=1e-8)
+        assert ratio[0] > 0
+    margin = {name: np.subtract(*np.split(x, 2, axis=1)).mean(axis=1) for name, x in parts.items()}
+    np.testing.assert_allclose(margin["plain"], margin["first"], rtol=1e-8)
+    assert (parts["concave"] <= 0).all()
+    assert not np.allclose(parts["plain"], parts["first"], rtol=0.1)
+
+
+def test_the_rest_shrinks_with_the_step(tiny_gpt2: Any, pairs: Batch) -> None:
+    """What the law leaves of a whole run is of second order: a fifth of the step, a fifth of it."""
+    misses = []
+    for lr, steps in ((1e-3, 4), (2e-4, 20)):
+        run, motion = watched(
+            copy.deepcopy(tiny_gpt2).double(), pairs, optimizer="sgd", lr=lr, steps=steps
+        )
+        total = np.concatenate([run.u[-1], run.v[-1]])
+        misses.append(np.abs(total - motion.sums["first"][-1]).max())
+    assert misses[1] == pytest.approx(misses[0] / 5, rel=0.15)
+
+
+def test_a_model_that_only_gets_worse(tiny_gpt2: Any, pairs: Batch) -> None:
+    """Rows in the wrong order: their margin falls, so no multiple of the gradient gains."""
+    swapped = pairs.rows(torch.arange(2 * N).roll(N))
+    motion = Motion(tiny_gpt2, swapped)
+    reference = reference_logprobs(tiny_gpt2, pairs)
+    how: dict[str, Any] = {"steps": 1, "batch": N, "lr": 1e-3, "seed": 0, "progress": False}
+    dpo(tiny_gpt2, reference, pairs, **how, watch=motion.watch)
+    assert (motion.sums["plain"] == 0).all()
+    assert not (motion.sums["first"][1] == 0).any()
