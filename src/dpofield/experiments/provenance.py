@@ -11,8 +11,8 @@ from pathlib import Path
 
 # Which runs there are, in what order they run and what is read from them changes no row.
 _NOT_OF_A_ROW = {
-    "__init__.py", "__main__.py", "check.py", "estimate.py", "plans.py", "stats.py", "store.py",
-    "sweep.py",
+    "__init__.py", "__main__.py", "check.py", "estimate.py", "findings", "plans.py", "recorded.py",
+    "stats.py", "store.py", "sweep.py",
 }  # fmt: skip
 _LIBRARIES = ("numpy", "scipy", "sympy", "tokenizers", "torch", "transformers")
 
@@ -36,7 +36,8 @@ def code_hash() -> str:
     digest = hashlib.sha256(json.dumps(libraries, sort_keys=True).encode())
     for room in ("formulas", "lab", "experiments"):
         for path in sorted((package / room).rglob("*.py")):
-            if room != "experiments" or path.name not in _NOT_OF_A_ROW:
+            top = path.relative_to(package / room).parts[0]
+            if room != "experiments" or top not in _NOT_OF_A_ROW:
                 digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -28,6 +28,10 @@ class Interval(NamedTuple):
     low: float
     high: float
 
+    def __contains__(self, value: object) -> bool:
+        """Whether a number lies between the ends."""
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
     def __str__(self) -> str:
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
@@ -86,6 +90,25 @@ def effect(seeds: ArrayLike, differences: ArrayLike) -> Interval:
         return float(x.mean() / spread) if spread else float(np.sign(x.mean()) * np.inf)
 
     return over_seeds(ratio, seeds, differences)
+
+
+def next_seed(values: ArrayLike, level: float = 0.99) -> Interval:
+    """The mean of one value a seed, and Student's prediction interval for one more seed.
+
+    Where a new repetition falls with probability `level`, if seeds are normally distributed. This
+    is wider than an interval for the mean, and does not shrink to nothing with more seeds. Raises
+    `ValueError` for fewer than two values; a nan is left out.
+
+    >>> print(next_seed([1.0, 2.0, 3.0, 4.0], level=0.5))
+    2.5 [1.4, 3.6]
+    """
+    x = np.asarray(values, dtype=float)
+    x = x[~np.isnan(x)]
+    if len(x) < 2:
+        raise ValueError(f"{len(x)} values: a prediction interval needs two")
+    spread = float(x.std(ddof=1) * np.sqrt(1 + 1 / len(x)))
+    reach = float(stats.t.ppf((1 + level) / 2, len(x) - 1)) * spread
+    return Interval(float(x.mean()), float(x.mean()) - reach, float(x.mean()) + reach)
 
 
 def spearman(seeds: ArrayLike, x: ArrayLike, y: ArrayLike) -> Interval:
