@@ -49,12 +49,15 @@ class SourcesChangedError(Exception):
 
 
 def read_chapters(root: Path) -> list[Chapter]:
-    """Pages with code, in the order of the table of contents.
+    """Pages with code to execute, in the order of the table of contents.
 
-    Raises FileNotFoundError that names a page which _toc.yml lists and which is not there.
+    Notebooks as such (.ipynb) are left out: they are handed out unsolved, and would raise. Raises
+    FileNotFoundError that names a page which _toc.yml lists and which is not there.
     """
     found = []
     for name in parse_toc_yaml(root / "_toc.yml"):
+        if (root / f"{name}.ipynb").is_file():
+            continue
         path = root / f"{name}.md"
         if not path.is_file():
             raise FileNotFoundError(f"_toc.yml lists {name}, but there is no {name}.md")

@@ -1,0 +1,117 @@
+"""Assignments of the book: ``python -m coursework build | grade | report | list``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+from coursework import handout, master, report
+from coursework.grade import NOT_GRADED, Result, grade_folder, table
+from coursework.master import MasterError
+from coursework.session import isolation
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def build(options: argparse.Namespace) -> None:
+    """Write the student notebooks; with --nbgrader the folders of an nbgrader course."""
+    for name in options.names or list(master.masters()):
+        assignment = master.load(name, options.variant)
+        if options.nbgrader:
+            for path in handout.write_course(assignment, options.nbgrader):
+                print(path)
+            continue
+        path, changed = handout.write(assignment, options.to)
+        print(f"{path} ({'written' if changed else 'unchanged'})")
+    if options.to == handout.HANDOUTS and options.variant == 0 and not options.nbgrader:
+        everything = [master.load(name) for name in master.masters()]
+        handout.write_if_new(handout.OVERVIEW, handout.overview(everything))
+
+
+def grade(options: argparse.Namespace) -> None:
+    """Grade a folder of submissions, show progress and a table, write all reports."""
+    if not options.folder.is_dir():
+        raise SystemExit(f"{options.folder} is no folder; give the one with the submissions.")
+    assignment = master.load(options.name, options.variant)
+    print(isolation(), flush=True)
+    start = time.perf_counter()
+
+    def progress(done: int, of: int, result: Result) -> None:
+        points = NOT_GRADED if result.status == NOT_GRADED else f"{result.points} points"
+        print(f"[{done}/{of}] {result.student}: {points}", flush=True)
+
+    results = grade_folder(
+        options.folder,
+        options.name,
+        variant=options.variant,
+        seed=options.seed,
+        jobs=options.jobs,
+        progress=progress,
+    )
+    report.save(results, options.seed, options.to / options.name)
+    report.write(results, assignment, options.to / options.name)
+    print(f"\n{table(results, assignment)}")
+    print(f"{time.perf_counter() - start:.0f} s. Reports: {options.to / options.name}")
+
+
+def renew(options: argparse.Namespace) -> None:
+    """Write the reports again, after points were entered into reading.csv."""
+    results = report.load(options.folder)
+    if not results:
+        raise SystemExit(f"{options.folder}/results.json holds no submissions.")
+    assignment = master.load(results[0].assignment, results[0].variant)
+    report.write(results, assignment, options.folder)
+    print(f"Reports: {options.folder}")
+
+
+def show(_: argparse.Namespace) -> None:
+    """List assignments, tasks and points."""
+    for name in master.masters():
+        assignment = master.load(name)
+        print(f"{name}: {assignment.title}, {assignment.points} points by tests")
+        for task in assignment.tasks:
+            print(f"  {task.name}: {task.title} ({task.points})")
+        for reading in assignment.readings:
+            print(f"  {reading.name}: {reading.title} ({reading.points}, read by a person)")
+
+
+def main() -> None:
+    """Read the command line; mistakes of the user and of a master end in one sentence."""
+    parser = argparse.ArgumentParser(prog="python -m coursework", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+
+    made = commands.add_parser("build", help="make the student notebooks")
+    made.add_argument("names", nargs="*", help="assignments; all if none is named")
+    made.add_argument("--to", type=Path, default=handout.HANDOUTS, help="where to write them")
+    made.add_argument("--nbgrader", type=Path, help="make source/ and release/ of a course here")
+    made.set_defaults(run=build)
+
+    graded = commands.add_parser("grade", help="grade a folder of submissions")
+    graded.add_argument("name", help="assignment, as `list` names it")
+    graded.add_argument("folder", type=Path, help="STUDENT.ipynb, or STUDENT/.../*.ipynb")
+    graded.add_argument("--to", type=Path, default=Path("grades"), help="where reports go")
+    graded.add_argument("--jobs", type=int, default=processors(), help="submissions at a time")
+    graded.add_argument("--seed", default="", help="a word of your own: other hidden numbers")
+    graded.set_defaults(run=grade)
+    for command in (made, graded):
+        command.add_argument("--variant", type=int, default=0, metavar="N", help="numbers from 0")
+
+    renewed = commands.add_parser("report", help="write the reports again from results.json")
+    renewed.add_argument("folder", type=Path, help="the folder that holds results.json")
+    renewed.set_defaults(run=renew)
+
+    commands.add_parser("list", help="assignments, tasks and points").set_defaults(run=show)
+    options = parser.parse_args()
+    try:
+        options.run(options)
+    except (MasterError, ValueError, FileNotFoundError) as error:
+        raise SystemExit(str(error)) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""Symbolic answers by meaning: read from text without evaluating it, compared at random points.
+
+A student's expression arrives as the text of ``srepr``. It is read into a tree by a parser that
+knows a few function names and nothing else, so no code of the student runs here. Two expressions
+mean the same if they agree at random points of the stated domain, computed with 50 digits: for
+analytic expressions agreement on an interval is agreement everywhere, and random points miss a
+difference with probability 0 (a polynomial of degree d in n points: at most d points).
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import mpmath
+import numpy as np
+import sympy as sp
+
+from coursework.sandbox.wire import FormulaText
+
+DIGITS = 50
+POINTS = 24
+LONGEST = 20_000  # characters of srepr; the longest sensible answer here has some hundreds
+DEEPEST = 60
+STEEPEST = 1e5  # an exponent beyond this is no answer, and could take for ever
+# A float such as 0.1 in an answer is right to 1e-16; a wrong term differs by far more than 1e-12.
+RTOL = 1e-12
+
+Interval = tuple[float, float]
+
+
+class UnreadableError(Exception):
+    """An answer that is no formula of the allowed kind; the text says what is wrong with it."""
+
+
+def _power(base: Any, exponent: Any) -> Any:
+    size = abs(exponent) * (abs(mpmath.log(abs(base))) if base else 1)
+    if size > STEEPEST:
+        raise UnreadableError("a power is too large")
+    return mpmath.power(base, exponent)
+
+
+def _exp(value: Any) -> Any:
+    if abs(value) > STEEPEST:
+        raise UnreadableError("an exponential is too large")
+    return mpmath.exp(value)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "Add": lambda *terms: mpmath.fsum(terms),
+    "Mul": lambda *factors: mpmath.fprod(factors),
+    "Pow": _power,
+    "exp": _exp,
+    "log": lambda value, *base: mpmath.log(value, *base),
+    "Abs": abs,
+    "tanh": mpmath.tanh,
+    "sinh": lambda value: (_exp(value) - _exp(-value)) / 2,
+    "cosh": lambda value: (_exp(value) + _exp(-value)) / 2,
+    "erf": mpmath.erf,
+    "erfc": mpmath.erfc,
+    "atan": mpmath.atan,
+}
+CONSTANTS = {"E": mpmath.e, "pi": mpmath.pi}
+
+
+def parse(formula: FormulaText | float) -> ast.expr:
+    """The syntax tree of an answer. Raises UnreadableError, with words for the instructor.
+
+    >>> ast.dump(parse(FormulaText("Symbol('x')")), annotate_fields=False)[:29]
+    "Call(Name('Symbol', Load()), "
+    """
+    text = formula.text if isinstance(formula, FormulaText) else f"Float({float(formula)!r})"
+    if len(text) > LONGEST:
+        raise UnreadableError("the formula is too long; simplify it")
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UnreadableError("not a formula") from error
+
+
+def evaluate(node: ast.expr, at: Mapping[str, Any], depth: int = 0) -> Any:
+    """The value of a tree where the symbols have the values `at`.
+
+    >>> tree = parse(FormulaText("Mul(Integer(2), Symbol('x', positive=True))"))
+    >>> int(evaluate(tree, {"x": mpmath.mpf(3)}))
+    6
+    """
+    if depth > DEEPEST:
+        raise UnreadableError("the formula is nested too deep")
+    if isinstance(node, ast.Name) and node.id in CONSTANTS:
+        return +CONSTANTS[node.id]
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        raise UnreadableError("not a formula")
+    head = node.func.id
+    if head in FUNCTIONS:
+        return FUNCTIONS[head](*(evaluate(part, at, depth + 1) for part in node.args))
+    try:
+        parts = [ast.literal_eval(part) for part in node.args]
+        if head == "Symbol":
+            return at[parts[0]]
+        if head == "Integer":
+            return mpmath.mpf(int(parts[0]))
+        if head == "Rational":
+            return mpmath.mpf(int(parts[0])) / int(parts[1])
+        if head == "Float":
+            return mpmath.mpf(str(parts[0]))
+    except KeyError:
+        raise UnreadableError(f"the symbol {str(parts[0])[:20]} is not in the task") from None
+    except (ValueError, TypeError, IndexError, ZeroDivisionError, MemoryError) as error:
+        raise UnreadableError(f"a broken {head}") from error
+    raise UnreadableError(f"{head[:20]} is not among the functions that an answer may use")
+
+
+def agree(
+    answer: FormulaText | float,
+    truth: sp.Expr,
+    domain: Mapping[str, Interval],
+    rng: np.random.Generator,
+) -> bool:
+    """Whether an answer means `truth` on a domain (symbol name -> interval).
+
+    Raises UnreadableError if the answer cannot be read.
+
+    >>> x = sp.Symbol("x")
+    >>> text = FormulaText(sp.srepr((x**2 - 1) / (x - 1)))
+    >>> agree(text, x + 1, {"x": (2.0, 3.0)}, np.random.default_rng(0))
+    True
+    >>> agree(text, x + 2, {"x": (2.0, 3.0)}, np.random.default_rng(0))
+    False
+    """
+    tree, wanted = parse(answer), parse(FormulaText(sp.srepr(truth)))
+    with mpmath.workdps(DIGITS):
+        for _ in range(POINTS):
+            at = {name: mpmath.mpf(rng.uniform(*ends)) for name, ends in domain.items()}
+            want = evaluate(wanted, at)
+            try:
+                got = evaluate(tree, at)
+                apart = abs(got - want)
+            except (ZeroDivisionError, ValueError, OverflowError):
+                return False  # not defined everywhere on the domain
+            if not apart <= RTOL * max(abs(want), abs(got)):  # also if it is not a number
+                return False
+    return True

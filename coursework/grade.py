@@ -1,0 +1,250 @@
+"""Grading: hidden tests put to one submission, and submissions of a folder side by side.
+
+A grade depends on the submission, the master, the variant and the course's seed, and on nothing
+else: no time, no order, no random state. It can be computed again and comes out the same.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from coursework import master
+from coursework.judge import HiddenTest, WrongError
+from coursework.master import Assignment, Task
+from coursework.session import DiedError, Limits, Student, StudentError
+from coursework.submission import (
+    Found,
+    NotGradedError,
+    Submission,
+    find,
+    read_notebook,
+    understand,
+)
+
+MOST_DEATHS = 6  # of one submission's process; after that nothing more of it is tried
+GRADED, NOT_GRADED, TO_BE_READ = "graded", "NOT GRADED", "to be read"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One hidden test: whether it was passed, what the student may know, what only the grader."""
+
+    test: str
+    kind: str
+    points: int
+    passed: bool
+    told: str = ""
+    private: str = ""
+
+
+@dataclass(frozen=True)
+class TaskResult:
+    """Points of a task. `status` is one of `GRADED`, `NOT_GRADED`."""
+
+    task: str
+    title: str
+    points: int
+    most: int
+    status: str
+    reason: str = ""
+    outcomes: tuple[Outcome, ...] = ()
+
+
+@dataclass(frozen=True)
+class Result:
+    """A graded submission; `readings` are the answers that wait for a person."""
+
+    student: str
+    assignment: str
+    variant: int
+    status: str
+    reason: str = ""
+    tasks: tuple[TaskResult, ...] = ()
+    readings: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def points(self) -> int:
+        """Points of all tasks."""
+        return sum(task.points for task in self.tasks)
+
+
+def put(test: HiddenTest, student: Student, seed: str) -> Outcome:
+    """Ask one hidden test. Raises DiedError if the student's process does not survive it."""
+    told = private = ""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # an answer may well divide by zero
+            test.function(student, test.rng(seed))
+    except WrongError as error:
+        private = str(error)
+    except StudentError as error:
+        told = f"your code raised {error.kind}"
+        private = error.told()
+    except DiedError:
+        raise
+    except Exception as error:  # an answer of a kind that the test did not expect
+        private = f"{type(error).__name__}: {error}"
+    else:
+        return Outcome(test.name, test.kind, test.points, True)
+    return Outcome(test.name, test.kind, test.points, False, told, private)
+
+
+def grade_task(task: Task, student: Student, seed: str, *, every: bool = False) -> TaskResult:
+    """Put a task's tests. If the first fails nothing counts, and the rest is not asked.
+
+    With `every` the rest is asked all the same: the tests of the graders want to know.
+    """
+    outcomes: list[Outcome] = []
+    reason = ""
+    for test in task.tests:
+        if len(student.deaths) >= MOST_DEATHS:
+            raise NotGradedError("the process of this notebook had to be stopped too often")
+        try:
+            outcomes.append(put(test, student, seed))
+        except DiedError as error:
+            told = f"your code was stopped: {error}"
+            outcomes.append(Outcome(test.name, test.kind, test.points, False, told))
+            if not outcomes[0].passed:
+                reason = str(error)
+        if not outcomes[0].passed and not every:
+            break
+    cell = student.fatal.get(f"answer-{task.name}")
+    if cell:
+        reason = f"the cell answer-{task.name} was stopped: {cell}"
+    points = sum(o.points for o in outcomes if o.passed) if outcomes[0].passed else 0
+    status = NOT_GRADED if reason else GRADED
+    return TaskResult(task.name, task.title, points, task.points, status, reason, tuple(outcomes))
+
+
+def not_graded(task: Task, reason: str) -> TaskResult:
+    """A task without points, and why."""
+    return TaskResult(task.name, task.title, 0, task.points, NOT_GRADED, reason)
+
+
+def grade(
+    submission: Submission,
+    assignment: Assignment,
+    name: str = "",
+    *,
+    seed: str = "",
+    limits: Limits | None = None,
+    every: bool = False,
+) -> Result:
+    """Grade one submission: each task by itself, whatever the others do."""
+    tasks = []
+    with Student(submission.cells, limits or assignment.limits) as student:
+        for task in assignment.tasks:
+            problem = submission.problems.get(task.name)
+            if problem:
+                tasks.append(not_graded(task, problem))
+                continue
+            try:
+                full_seed = f"{seed}/{assignment.name}/{assignment.variant}"
+                tasks.append(grade_task(task, student, full_seed, every=every))
+            except (NotGradedError, DiedError) as error:
+                tasks.append(not_graded(task, str(error)))
+        notes = [f"{cell} was stopped: {how}" for cell, how in student.fatal.items()]
+        notes += [f"{cell} raised {error.told()}" for cell, error in student.errors.items()]
+    return Result(
+        name,
+        assignment.name,
+        assignment.variant,
+        GRADED,
+        "",
+        tuple(tasks),
+        submission.answers,
+        (*submission.notes, *notes),
+    )
+
+
+def grade_found(found: Found, assignment: Assignment, seed: str = "") -> Result:
+    """Grade what was found of a student. Raises nothing: what cannot be graded is a result too."""
+    try:
+        if found.path is None:
+            raise NotGradedError(found.reason)
+        submission = understand(read_notebook(found.path), assignment)
+        return grade(submission, assignment, found.student, seed=seed)
+    except NotGradedError as error:
+        reason = str(error)
+    except Exception as error:  # one broken submission never stops the rest
+        reason = f"the grader failed: {type(error).__name__}: {error}"
+    tasks = tuple(not_graded(task, reason) for task in assignment.tasks)
+    return Result(found.student, assignment.name, assignment.variant, NOT_GRADED, reason, tasks)
+
+
+_read_once = cache(master.load)
+
+
+def _job(found: Found, name: str, variant: int, seed: str) -> Result:
+    return grade_found(found, _read_once(name, variant), seed)
+
+
+def grade_folder(
+    folder: Path,
+    name: str,
+    *,
+    variant: int = 0,
+    seed: str = "",
+    jobs: int = 2,
+    progress: Callable[[int, int, Result], None] = lambda done, of, result: None,
+) -> list[Result]:
+    """Grade every submission of a folder, `jobs` at a time; results in the order of the names."""
+    assignment = master.load(name, variant)
+    found = find(folder, assignment)
+    results: dict[str, Result] = {}
+    # Processes of their own, started afresh: a test in one cannot leave a trace in another.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
+        waiting: dict[Future[Result], Found] = {
+            pool.submit(_job, one, name, variant, seed): one for one in found
+        }
+        while waiting:
+            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
+            for future in sorted(done, key=lambda f: waiting[f].student):
+                one = waiting.pop(future)
+                results[one.student] = _result(future, one, assignment)
+                progress(len(results), len(found), results[one.student])
+    return [results[student] for student in sorted(results)]
+
+
+def _result(future: Future[Result], found: Found, assignment: Assignment) -> Result:
+    error = future.exception()
+    if error is None:
+        return future.result()
+    reason = f"the grader's own process ended ({type(error).__name__}); grade this one again"
+    return grade_found(Found(found.student, None, reason), assignment)
+
+
+def table(results: Sequence[Result], assignment: Assignment) -> str:
+    """Points per student and task, and what was not graded and why, as text."""
+    width = max([len("student"), *(len(r.student) for r in results)])
+    head = [f"{'student':<{width}}", *(f"{t.name:>9}" for t in assignment.tasks), "    total"]
+    rows = ["".join(head)]
+    for result in results:
+        cells = [
+            f"{'NG' if t.status == NOT_GRADED else t.points:>6}/{t.most:<2}" for t in result.tasks
+        ]
+        rows.append(
+            f"{result.student:<{width}}{''.join(cells)}{result.points:>6}/{assignment.points}"
+        )
+    for result in results:
+        if result.status == NOT_GRADED:
+            rows.append(f"{result.student}: NOT GRADED: {result.reason}")
+            continue
+        for task in result.tasks:
+            if task.status == NOT_GRADED:
+                rows.append(f"{result.student}, {task.task}: NOT GRADED: {task.reason}")
+    graded = [r for r in results if r.status == GRADED]
+    if graded:
+        mean = sum(r.points for r in graded) / len(graded)
+        rows.append(f"{len(graded)} of {len(results)} graded, mean {mean:.1f}/{assignment.points}")
+    questions = ", ".join(f"{r.name} ({r.points})" for r in assignment.readings)
+    rows.append(f"To be read by a person, points not included: {questions}")
+    return "\n".join(rows)

@@ -1,0 +1,330 @@
+"""The grader's end of the pipe: one student process, asked one question at a time.
+
+A question goes out with a token that cannot be guessed, and the answer must bring it back. A
+process that takes too long, ends itself, or sends junk is killed with everything it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from coursework.sandbox import wire
+
+SANDBOX = Path(__file__).resolve().parent / "sandbox"
+UNSHARE = ["--user", "--map-root-user", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork"]
+SYSTEM = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"]
+START_SECONDS = 120.0  # to load the modules, on a machine that has much else to do
+
+
+class DiedError(Exception):
+    """The student's process is gone; the text says why, in words for the student."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one student process may use.
+
+    `seconds`: wall-clock time of a cell and of a question. `memory_mb`: address space.
+    `modules` are loaded before the student's code; `folders` can be read besides Python itself.
+    """
+
+    seconds: float = 20.0
+    memory_mb: int = 2048
+    modules: tuple[str, ...] = ("numpy", "sympy")
+    folders: tuple[Path, ...] = ()
+
+    def resource_limits(self) -> dict[str, int]:
+        """Names of `resource` and values: memory, processor, files. No core is ever written."""
+        return {
+            "AS": self.memory_mb << 20,
+            "CPU": 600,
+            "FSIZE": 64 << 20,
+            "NOFILE": 256,
+            "NPROC": 64,
+            "CORE": 0,
+        }
+
+
+def visible_folders(limits: Limits) -> list[str]:
+    """Everything that can be read within the jail: Python, its packages, the worker."""
+    python = [sys.base_prefix, sys.prefix, os.path.dirname(os.path.realpath(sys.executable))]
+    own = [str(SANDBOX), *(str(folder) for folder in limits.folders)]
+    # A folder after the folder that contains it would be bound twice.
+    found: list[str] = []
+    for path in sorted({*SYSTEM, *python, *own}):
+        if not any(path.startswith(f"{other}/") for other in found if not os.path.islink(other)):
+            found.append(path)
+    return found
+
+
+def environment() -> dict[str, str]:
+    """Variables of the student's process: nothing of the grader's own."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": "/tmp",
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "Agg",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",
+        "HF_HUB_OFFLINE": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+@cache
+def has_namespaces() -> bool:
+    """Whether this platform lets the grader shut a process in; tried once."""
+    if sys.platform != "linux" or shutil.which("unshare") is None:
+        return False
+    try:
+        with Session(Limits(modules=()), namespaces=True):
+            return True
+    except (DiedError, OSError):
+        return False
+
+
+def isolation() -> str:
+    """What holds a student's process here, in one sentence for the grading table."""
+    if has_namespaces():
+        return (
+            "Isolation: own file system (Python read-only, nothing of the grader's), no network, "
+            "own processes, limits on time and memory."
+        )
+    return (
+        "WARNING: this platform has no user namespaces. Time and memory are limited, but student "
+        "code can read and write your files and use the network. Grade in a container or as "
+        "another user (see the instructor's guide)."
+    )
+
+
+class Session:
+    """One student process, to be used in a `with` statement."""
+
+    def __init__(self, limits: Limits, *, namespaces: bool | None = None) -> None:
+        self.limits = limits
+        self.namespaces = has_namespaces() if namespaces is None else namespaces
+        self.folder = tempfile.TemporaryDirectory(prefix="coursework-", ignore_cleanup_errors=True)
+        to_child, self.outlet = os.pipe()
+        self.inlet, from_child = os.pipe()
+        try:
+            self.process = self._start(to_child, from_child)
+        except BaseException:
+            self._release()
+            raise
+        finally:
+            os.close(to_child)
+            os.close(from_child)
+        try:
+            self._receive(START_SECONDS)
+        except DiedError:
+            self.close()
+            raise
+
+    def _start(self, to_child: int, from_child: int) -> subprocess.Popen[bytes]:
+        spec = {
+            "namespaces": self.namespaces,
+            "visible": visible_folders(self.limits),
+            "folder": self.folder.name,
+            "limits": self.limits.resource_limits(),
+            "python": sys.executable,
+            "environment": environment(),
+            "modules": self.limits.modules,
+            "pipes": [to_child, from_child],
+        }
+        jail = [sys.executable, "-I", "-S", str(SANDBOX / "jail.py"), json.dumps(spec)]
+        unshare = ["unshare", *UNSHARE, "--kill-child", "--"] if self.namespaces else []
+        return subprocess.Popen(
+            [*unshare, *jail],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(to_child, from_child),
+            start_new_session=True,
+            cwd="/",
+        )
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def ask(self, question: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
+        """Send a question, return the answer. Raises DiedError, and then the process is dead."""
+        token = secrets.token_hex(8)
+        try:
+            wire.send(self.outlet, {**question, "token": token})
+        except BrokenPipeError:
+            self.close()
+            raise DiedError("its process had ended") from None
+        try:
+            reply = self._receive(seconds or self.limits.seconds)
+            if reply.get("token") != token:
+                raise DiedError("it wrote to the grader's pipe")
+        except DiedError:
+            self.close()
+            raise
+        return reply
+
+    def _receive(self, seconds: float) -> dict[str, Any]:
+        try:
+            return wire.receive(self.inlet, seconds)
+        except EOFError:
+            raise DiedError("it ended its own process, or ran out of memory") from None
+        except TimeoutError:
+            raise DiedError(f"it took longer than {seconds:g} s") from None
+        except wire.WireError as error:
+            raise DiedError(f"its answer was no data ({error})") from None
+
+    def close(self) -> None:
+        """Kill the process and all that it started, and remove its folder."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self._release()
+
+    def _release(self) -> None:
+        for pipe in (self.outlet, self.inlet):
+            with contextlib.suppress(OSError):
+                os.close(pipe)
+        self.outlet = self.inlet = -1
+        self.folder.cleanup()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A code cell of a submission: where it stands, what it says, which task it answers."""
+
+    name: str
+    source: str
+    task: str | None = None
+
+
+class StudentError(Exception):
+    """The student's code raised; `kind` is the exception's name if it is one of Python's own."""
+
+    def __init__(self, kind: str, message: str = "", line: int | None = None) -> None:
+        super().__init__(kind)
+        self.kind, self.message, self.line = kind, message, line
+
+    def told(self) -> str:
+        """The error in one line, with its words: only before a question has been asked."""
+        place = f" in line {self.line}" if self.line else ""
+        return f"{self.kind}{place}" + (f": {self.message}" if self.message else "")
+
+
+class Student:
+    """What hidden tests ask: the functions and values of one submission, wherever they live.
+
+    The process starts with the first question: it runs `cells` in order, and an error in one does
+    not keep the next from running. A cell that kills the process is left out when it starts again.
+    """
+
+    def __init__(self, cells: Sequence[Cell], limits: Limits) -> None:
+        self.cells = list(cells)
+        self.limits = limits
+        self.session: Session | None = None
+        self.fatal: dict[str, str] = {}  # cells that killed the process, by name, and how
+        self.errors: dict[str, StudentError] = {}  # cells that raised, by name
+        self.deaths: list[str] = []  # why the process ended, each time it did
+
+    def __enter__(self) -> Student:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, if there is one."""
+        if self.session is not None:
+            self.session.close()
+        self.session = None
+
+    def ready(self) -> Session:
+        """The process, with all cells run."""
+        while self.session is None:
+            session = Session(self.limits)
+            try:
+                for cell in self.cells:
+                    if cell.name in self.fatal:
+                        continue
+                    question = {"do": "cell", "name": cell.name, "source": cell.source}
+                    try:
+                        reply = session.ask(question)
+                    except DiedError as error:
+                        self.fatal[cell.name] = str(error)
+                        self.deaths.append(str(error))
+                        break
+                    if "error" in reply:
+                        self.errors[cell.name] = student_error(reply)
+                else:
+                    self.session = session
+            except BaseException:
+                session.close()
+                raise
+        return self.session
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        session = self.ready()
+        try:
+            reply = session.ask(question)
+            if "error" in reply:
+                raise student_error(reply)
+            return {key: wire.decode(reply.get(key)) for key in ("value", "after", "grads")}
+        except wire.WireError as error:
+            raise StudentError(f"no usable answer ({error})") from None
+        except DiedError as error:
+            self.session = None
+            self.deaths.append(str(error))
+            raise
+
+    def value(self, name: str) -> Any:
+        """The value of a name."""
+        return self._ask({"do": "value", "name": name})["value"]
+
+    def call(self, name: str, *arguments: Any, **options: Any) -> Any:
+        """What a function returns."""
+        return self._ask(_question("call", name, arguments, options))["value"]
+
+    def call_and_look(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, list[Any]]:
+        """What a function returns, and what its arguments are afterwards."""
+        reply = self._ask(_question("call", name, arguments, options))
+        return reply["value"], reply["after"]
+
+    def grad(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, list[Any]]:
+        """What a function of tensors returns; derivatives of its sum by each floating argument."""
+        reply = self._ask(_question("grad", name, arguments, options))
+        return reply["value"], reply["grads"]
+
+
+def _question(
+    do: str, name: str, arguments: tuple[Any, ...], options: dict[str, Any]
+) -> dict[str, Any]:
+    sent = {"arguments": wire.encode(list(arguments)), "options": wire.encode(options)}
+    return {"do": do, "name": name, **sent}
+
+
+def student_error(reply: dict[str, Any]) -> StudentError:
+    """The error that a reply reports, whatever shape the student's process gave it."""
+    report = reply["error"] if isinstance(reply["error"], dict) else {}
+    line = report.get("line")
+    return StudentError(
+        str(report.get("type", "an exception"))[:40],
+        str(report.get("message", ""))[:200],
+        line if isinstance(line, int) else None,
+    )
