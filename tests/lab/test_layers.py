@@ -462,3 +462,16 @@ def test_factors_are_freed_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
     layers.grams(gpt2(), batch(UNEVEN), 2)
     assert len(alive) == 16  # two blocks of two norms and four maps, a last norm, head, embeddings
     assert max(alive) == 1  # the head's input waits for the embedding that shares its weight
+
+
+def test_nothing_stays_behind() -> None:
+    """A pass over a long run is made thousands of times: its graph must go, hooks and all."""
+    model, rows = gpt2(), batch([(2, 3, 4), (2, 3, 4)])
+    embedded: list[weakref.ref[Tensor]] = []
+    handle = model.transformer.wte.register_forward_hook(
+        lambda _, args, out: embedded.append(weakref.ref(out))
+    )
+    gram(model, rows, progress=False)
+    handle.remove()
+    assert embedded
+    assert [ref() for ref in embedded] == [None] * len(embedded)

@@ -240,9 +240,11 @@ def _backward(model: CausalLM, rows: Batch, take: Take) -> None:
     finally:
         for handle in handles:
             handle.remove()
+    # Taken out of the recorder: its hooks hang on these tensors, a ring that nothing would free.
+    starts, recorder.starts = recorder.starts, []
     recorder.check(values)
-    if recorder.starts:
+    if starts:
         # Ends at what the first layers give, so that no gradient by a parameter is computed.
-        torch.autograd.grad(values.sum(), recorder.starts, allow_unused=True)
+        torch.autograd.grad(values.sum(), starts, allow_unused=True)
     for key in list(recorder.terms):  # a call that led nowhere keeps the others waiting
         recorder.finish(key)
