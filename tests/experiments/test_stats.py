@@ -34,6 +34,16 @@ def test_the_interval_of_a_mean() -> None:
     assert stats.mean(np.arange(30), values) == found
 
 
+def test_one_value_a_seed_is_a_short_way_to_the_same_interval() -> None:
+    """`of_seeds` draws the same seeds as `mean`, leaves nan out, and refuses a single seed."""
+    values = np.random.default_rng(5).normal(2, 1, size=10)
+    assert stats.of_seeds(values) == pytest.approx(stats.mean(np.arange(10), values))
+    holes = np.append(values, np.nan)
+    assert stats.of_seeds(holes) == stats.of_seeds(values)
+    with pytest.raises(ValueError, match="1 seeds have values"):
+        stats.of_seeds([1.0, np.nan])
+
+
 def test_a_seed_is_one_repetition() -> None:
     """Rows of a seed that say the same are no more evidence than one of them."""
     values = np.random.default_rng(4).normal(size=10)

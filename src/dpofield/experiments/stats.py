@@ -72,6 +72,26 @@ def mean(seeds: ArrayLike, values: ArrayLike) -> Interval:
     return over_seeds(np.mean, seeds, values)
 
 
+def of_seeds(values: ArrayLike) -> Interval:
+    """The mean of one value a seed: the interval of `mean`, hundreds of times as fast.
+
+    For what is already one number a run. A nan is left out. Raises `ValueError` for fewer than two
+    values.
+
+    >>> print(of_seeds([1.0, 2.0, 3.0, 4.0]))
+    2.5 [1.5, 3.5]
+    """
+    x = np.asarray(values, dtype=float)
+    x = x[~np.isnan(x)]
+    if len(x) < 2:
+        raise ValueError(f"{len(x)} seeds have values: an interval over seeds needs two")
+    found = stats.bootstrap(
+        (x,), np.mean, vectorized=True, n_resamples=RESAMPLES, method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    return Interval(float(x.mean()), float(found.low), float(found.high))
+
+
 def share(seeds: ArrayLike, happened: ArrayLike) -> Interval:
     """The share of rows in which something happened."""
     return mean(seeds, np.asarray(happened, dtype=float))
