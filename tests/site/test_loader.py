@@ -39,6 +39,7 @@ def page(
             + json.dumps({"model_id": view})
             + "</script>",
             models.get(view, {}),
+            view,
         )
         for view in views
     )
@@ -143,6 +144,6 @@ def test_errors_are_shown(visit: Any, tmp_path: Path, model: dict[str, Any], wor
 
 def test_box_reserves_the_height() -> None:
     """The room comes from the widget's own traits, with a sentence for a page without scripts."""
-    box = widgets.box("<script></script>", {"_height": 500, "_height_narrow": 640})
+    box = widgets.box("<script></script>", {"_height": 500, "_height_narrow": 640}, "x")
     assert "--wide:500px;--narrow:640px" in box
     assert "<noscript>" in box

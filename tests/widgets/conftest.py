@@ -183,7 +183,9 @@ def opened(chrome, demos):
     """Open a demo page in a fresh context with no network; fails on any console error."""
     contexts, problems = [], []
 
-    def visit(width=1280, height=900, *, demo="field-explorer", figure=Explorer, **options):
+    def visit(
+        width=1280, height=900, *, demo="field-explorer", figure=Explorer, view="", **options
+    ):
         context = chrome.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         context.set_offline(True)
@@ -192,7 +194,7 @@ def opened(chrome, demos):
         page.on("request", lambda r: r.url.startswith("http") and problems.append(r.url))
         page.on("console", lambda m: m.type in ("error", "warning") and problems.append(m.text))
         page.on("pageerror", lambda e: problems.append(str(e)))
-        page.goto((demos / f"{demo}.html").as_uri())
+        page.goto((demos / f"{demo}.html").as_uri() + view)
         page.wait_for_selector('[data-mounted="1"]')
         return figure(page)
 

@@ -18,19 +18,21 @@ ROOM = """() => {
   const blocks = [...root.children].filter((e) => !e.matches(".dpf-unseen"))
     .map((e) => [e.className, e.clientHeight, e.scrollHeight])
     .filter(([, has, needs]) => needs > has + 1);
-  const lowest = Math.max(...parts.map((e) => e.getBoundingClientRect().bottom));
+  const lowest = Math.max(...parts.filter((e) => !e.closest(".dpf-tools"))
+    .map((e) => e.getBoundingClientRect().bottom));
+  const tools = root.querySelector(".dpf-tools").getBoundingClientRect().top;
   return {
     box: box.offsetHeight, root: root.offsetHeight, out: out.map((e) => e.outerHTML),
     wide: parseInt(box.style.getPropertyValue("--wide")),
     narrow: parseInt(box.style.getPropertyValue("--narrow")),
-    blocks, spare: inside.bottom - lowest, page: document.documentElement.scrollWidth,
+    blocks, spare: tools - lowest, page: document.documentElement.scrollWidth,
   };
 }"""
 
 
 def room(shown, width):
     """Assert that the figure fills the height its page kept and that nothing in it is cut or
-    scrolls sideways; return the unused pixels below it."""
+    scrolls sideways; return the unused pixels between it and the buttons below."""
     shown.frame()
     found = shown.page.evaluate(ROOM)
     reserved = found["narrow"] if width < 600 else found["wide"]
@@ -38,6 +40,7 @@ def room(shown, width):
     assert found["out"] == [], found["out"]
     assert found["blocks"] == [], found["blocks"]
     assert found["page"] == width
+    assert found["spare"] >= 0
     return found["spare"]
 
 

@@ -18,7 +18,7 @@ def test_room_axe_and_rest(opened, demo, width):
     """As tall as the page reserved, nothing cut or wider than the page, nothing that moves by
     itself, and axe-core finds nothing, in light and dark."""
     shown = opened(width=width, demo=demo, figure=Shown)
-    assert room(shown, width) < 130  # where plots are smaller
+    assert room(shown, width) < 140  # where plots are smaller
     assert moving(shown) == [0]
     assert tools.axe(shown.page) == []
     shown.page.emulate_media(color_scheme="dark")
@@ -50,3 +50,21 @@ def test_every_control_has_a_visible_focus(opened, demo):
           return outlined || ringed ? "" : e.outerHTML;
         }""")
         assert seen == ""
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_reset(opened, demo):
+    """One button takes back everything that a hand has moved."""
+    shown = opened(demo=demo, figure=Shown)
+    begin = shown.numbers()
+    fields = [f.input_value() for f in shown.root.locator("[data-field]:visible").all()]
+    for slider in shown.root.locator("input[type=range]").all():
+        slider.press("PageUp")
+        shown.frame()
+    for handle in shown.root.locator(".dpf-handle").all():
+        handle.press("Shift+ArrowDown")
+        shown.frame()
+    assert shown.numbers() != begin
+    shown.reset.click()
+    assert shown.numbers() == begin
+    assert [f.input_value() for f in shown.root.locator("[data-field]:visible").all()] == fields

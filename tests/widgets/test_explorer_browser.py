@@ -277,7 +277,7 @@ def test_reserved_height_is_the_height(opened, width, chart):
 def test_touch_targets(opened):
     """44 px and more, on a phone."""
     explorer = opened(**PHONE)
-    assert len(targets(explorer)) == 10
+    assert len(targets(explorer)) == 13
 
 
 def test_values_that_change_move_nothing(explorer):

@@ -12,7 +12,7 @@ from dpofield.formulas.divergences import ALPHA, DIVERGENCES
 from dpofield.formulas.losses.core import BETA
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.widgets.cap_formulas import formulas_js
-from dpofield.widgets.figure import Figure, css, esm, facts
+from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts
 
 TIME = Parameter(
     "time",
@@ -58,8 +58,8 @@ and finite
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
     time = traitlets.Float(0.0).tag(sync=True)
-    _height = traitlets.Int(786).tag(sync=True)
-    _height_narrow = traitlets.Int(1428).tag(sync=True)
+    _height = traitlets.Int(786 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(1428 + TOOLS).tag(sync=True)
 
     def __init__(self, divergence: str = "reverse_kl", **kwargs: Any) -> None:
         super().__init__(divergence=divergence, **kwargs)

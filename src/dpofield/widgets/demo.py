@@ -100,6 +100,7 @@ def demo_page(name: str, loader: Path = LOADER, widget: Any = None) -> str:
             for dark, side in enumerate(("light", "dark"))
             for role in ("surface", "text")
         },
+        name=figure.__name__,
         wide=widget._height,
         narrow=widget._height_narrow,
         state=_script("state", data["manager_state"]),

@@ -13,7 +13,7 @@ from dpofield.formulas.parameters import check_interval
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import u, v
 from dpofield.widgets.field_formulas import formulas_js
-from dpofield.widgets.figure import Figure, css, esm
+from dpofield.widgets.figure import TOOLS, Figure, css, esm
 
 VIEWS: dict[str, dict[str, Any]] = {
     "ratio": {
@@ -139,8 +139,8 @@ penalty is positive
     beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
-    _height = traitlets.Int(620).tag(sync=True)
-    _height_narrow = traitlets.Int(936).tag(sync=True)
+    _height = traitlets.Int(620 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(936 + TOOLS).tag(sync=True)
 
     def __init__(
         self,

@@ -20,7 +20,8 @@ from dpofield.formulas.printers import JS_PRELUDE, js_function
 from dpofield.widgets.tokens import tokens_css
 
 FOLDER = Path(__file__).with_name("js")
-SHARED = ("figure.js", "controls.js", "plot.js")
+SHARED = ("figure.js", "address.js", "save.js", "controls.js", "plot.js")
+TOOLS = 56  # px below every figure: the view as a link and as a file
 
 
 def read(name: str) -> str:

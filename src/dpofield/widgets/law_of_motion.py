@@ -12,7 +12,7 @@ import traitlets
 from dpofield.formulas.losses.core import POSITIVE, REAL
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.formulas.theorems.motion import LENGTH2, STEP_L, STEP_W, K_ll, K_wl, K_ww, W, eta
-from dpofield.widgets.figure import Figure, css, esm, facts, printed
+from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts, printed
 
 VECTORS = ("wx", "wy", "lx", "ly")
 PACE = Parameter("pace", sp.Symbol("eta W"), 0.1, POSITIVE, "a step of gradient descent has a size")
@@ -97,8 +97,8 @@ class LawOfMotion(Figure):
     pace = traitlets.Float(PACE.default).tag(sync=True)
     preset = traitlets.Int(-1).tag(sync=True)
     presets = traitlets.List(traitlets.Dict(), default_value=[]).tag(sync=True)
-    _height = traitlets.Int(708).tag(sync=True)
-    _height_narrow = traitlets.Int(1320).tag(sync=True)
+    _height = traitlets.Int(708 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(1320 + TOOLS).tag(sync=True)
 
     def __init__(self, presets: Sequence[Mapping[str, Any]] = (), **kwargs: Any) -> None:
         if presets:

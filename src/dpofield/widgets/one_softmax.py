@@ -13,7 +13,7 @@ from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.formulas.symbols import pi_l, pi_w, u, v
 from dpofield.formulas.theorems import softmax as theorem
-from dpofield.widgets.figure import Figure, css, esm, facts, printed
+from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts, printed
 
 FEWEST, MOST = 3, 8
 SHARE = Parameter(
@@ -92,6 +92,7 @@ class OneSoftmax(Figure):
         BETA=facts(BETA),
         MARGIN=facts(MARGIN),
         SHARE=facts(SHARE),
+        ROUNDING=ROUNDING,
         SIZES=list(range(FEWEST, MOST + 1)),
     )
     _css = css("one_softmax.css")
@@ -101,8 +102,8 @@ class OneSoftmax(Figure):
     l = traitlets.Int(1).tag(sync=True)
     beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
     margin = traitlets.Float(MARGIN.default).tag(sync=True)
-    _height = traitlets.Int(776).tag(sync=True)
-    _height_narrow = traitlets.Int(1370).tag(sync=True)
+    _height = traitlets.Int(776 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(1370 + TOOLS).tag(sync=True)
 
     @traitlets.validate("start")  # type: ignore[untyped-decorator]
     def _check_start(self, proposal: Any) -> list[float]:

@@ -137,6 +137,12 @@ class Caps extends Figure {
     return "";
   }
 
+  wrong({ divergence, alpha, beta, a, b, time }) {
+    if (!Object.hasOwn(BY_NAME, divergence)) return `there is no divergence “${cut(divergence)}”`;
+    if (!(a > 0 && b > 0)) return RATIO_MEANING;
+    return outside(alpha, ALPHA) || outside(beta, BETA) || outside(time, TIME);
+  }
+
   // A named divergence stands at its own alpha, if it has one.
   shownOf(name) {
     const values = this.values();

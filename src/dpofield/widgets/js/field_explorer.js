@@ -105,6 +105,12 @@ class Explorer extends Figure {
     return "";
   }
 
+  wrong({ chart, beta, a, b }) {
+    if (!Object.hasOwn(CHARTS, chart)) return `there is no chart “${cut(chart)}”`;
+    if (!(beta > 0)) return "beta is a positive number";
+    return CHARTS[chart].exists(a, b) ? "" : `no policy is at ${brief(a)}, ${brief(b)} of that chart`;
+  }
+
   // The start keeps its log-ratios, unless the new chart has no such point.
   takeChart(name) {
     const { chart, a, b } = this.state;

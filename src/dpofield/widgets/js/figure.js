@@ -1,5 +1,5 @@
 // What every figure is: nodes, labels, numbers as text, and the class `Figure`. Python joins this
-// text, controls.js and plot.js in front of a figure's own files.
+// text and the other shared parts in front of a figure's own files.
 
 const GREEK = {
   alpha: "α", beta: "β", gamma: "γ", delta: "δ", epsilon: "ε", eta: "η", theta: "θ", lambda: "λ",
@@ -83,14 +83,20 @@ function whenQuiet(run, wait) {
 }
 
 // A figure: state lives in the model's traits, and everything drawn is worked out from them. A
-// subclass names its `traits` and `kind` (for its style sheet) and gives `build()` (the children of
-// its root, `this.words` among them), `listen()`, `draw()` and `say()` (the state in words for who
-// cannot see it; "" while half of a kernel's change is still on its way).
+// subclass names its `traits` and `kind` (for its style sheet), `given` if some traits are the page's
+// and no hand's, and gives `build()` (the children of its root, `this.words` among them), `listen()`,
+// `draw()`, `wrong(values)` ("" or why no figure can have these traits) and `say()` (the state in
+// words for who cannot see it; "" while half of a kernel's change is still on its way).
 class Figure {
+  static given = [];
+
   constructor(model, el) {
     const { kind, traits } = this.constructor;
     this.model = model;
     this.id = `dpf-${Math.random().toString(36).slice(2)}`;
+    this.title = model.get("_anywidget_id").split(".").at(-1);
+    // Only a page of the book boxes its figures; a notebook's address is not ours.
+    this.name = el.closest(".dpofield-widget")?.id;
     this.begin = this.values();
     this.redraw = atNextFrame(() => this.draw());
     this.settle = whenQuiet(() => this.tell(), 400);
@@ -98,10 +104,11 @@ class Figure {
     this.complaint = html("p", { class: "dpf-complaint", role: "alert" });
     this.words = box("dpf-words", this.sentence, this.complaint);
     this.live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
-    this.root = box(`dpf dpf-${kind}`, ...this.build(), this.live);
+    this.root = box(`dpf dpf-${kind}`, ...this.build(), this.buildTools(), this.live);
     this.root.style.setProperty("--tall", `${model.get("_height")}px`);
     this.root.style.setProperty("--tall-narrow", `${model.get("_height_narrow")}px`);
     el.append(this.root);
+    if (this.name) this.takeAddress();
     this.draw();
     this.listen();
     for (const trait of traits) model.on(`change:${trait}`, this.redraw);
@@ -116,6 +123,12 @@ class Figure {
   // The traits as an object.
   values() {
     return Object.fromEntries(this.constructor.traits.map((name) => [name, this.model.get(name)]));
+  }
+
+  // Those that a reader moves.
+  get moved() {
+    const { given } = this.constructor;
+    return Object.fromEntries(Object.entries(this.values()).filter(([name]) => !given.includes(name)));
   }
 
   // Every change of ours goes through here: traits are set together, a kernel is told when quiet.
@@ -141,8 +154,62 @@ class Figure {
 
   tell() {
     this.model.save_changes();
+    if (this.name) writeAddress(this.address);
     const words = this.say();
     if (words) this.live.textContent = words;
+  }
+
+  // -- the view as an address and as a file --
+
+  get address() { return addressOf(this.name, this.moved, this.begin); }
+
+  takeAddress() {
+    const { asked, why } = readAddress(this.name, this.moved);
+    const refused = why || this.wrong({ ...this.values(), ...asked });
+    if (refused) this.complain(`The link’s view was refused: ${refused}.`);
+    else this.model.set(asked);
+  }
+
+  buildTools() {
+    const link = this.name && button("Copy link", () => this.copyLink(link));
+    const save = (kind) => {
+      const node = button(`Save ${kind}`, () => this.save(kind, node));
+      return node;
+    };
+    const all = [...(link ? [link] : []), save("SVG"), save("PNG")];
+    return element(box("dpf-tools", all), { role: "group", "aria-label": "This view" }, []);
+  }
+
+  async copyLink(node) {
+    const to = this.address;
+    writeAddress(to);
+    to.hash = this.name; // opens at the figure, not at the top of its page
+    try {
+      await navigator.clipboard.writeText(to.href);
+      this.told(node, "Copied", "The link to this view is copied.");
+    } catch {
+      this.told(node, "See address", "The browser would not copy. The page’s address is the link.");
+    }
+  }
+
+  async save(kind, node) {
+    const name = `${this.title.replace(/\B(?=[A-Z])/g, "-").toLowerCase()}.${kind.toLowerCase()}`;
+    const view = viewOf(this.root, this.title, this.say());
+    try {
+      handOver(kind === "PNG" ? await pngOf(view)
+        : new Blob([view.text], { type: "image/svg+xml" }), name);
+      this.told(node, "Saved", `This view is saved as ${name}.`);
+    } catch {
+      this.told(node, "Not saved", "The browser could not make this picture.");
+    }
+  }
+
+  // For a moment in the button, and for who does not see it.
+  told(node, short, long) {
+    const words = node.dataset.words ??= node.textContent;
+    node.textContent = short;
+    setTimeout(() => { node.textContent = words; }, 1500);
+    this.live.textContent = long;
   }
 }
 

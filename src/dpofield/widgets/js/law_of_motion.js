@@ -37,6 +37,7 @@ function verdict({ ww, wl, ll, dw, dl }) {
 class Law extends Figure {
   static kind = "law";
   static traits = [...VECTORS, "pace", "preset", "presets"];
+  static given = ["presets"];
 
   build() {
     const { id } = this;
@@ -154,6 +155,14 @@ class Law extends Figure {
     if (why) return this.refuse(text, why, this.model.get("pace"));
     this.change({ pace: value });
     return "";
+  }
+
+  wrong({ wx, wy, lx, ly, pace, preset, presets }) {
+    if (!(Math.hypot(wx, wy) > 0 && Math.hypot(lx, ly) > 0)) {
+      return "a gradient of length 0 has no direction";
+    }
+    if (preset !== -1 && !(preset in presets)) return `there is no measured pair ${brief(preset)}`;
+    return outside(pace, PACE);
   }
 
   // -- what is shown --

@@ -158,6 +158,24 @@ class Gallery extends Figure {
     return "";
   }
 
+  wrong({ a, b, params_a: paramsA, params_b: paramsB, u, v, window, pair }) {
+    for (const [name, params] of [[a, paramsA], [b, paramsB]]) {
+      if (!Object.hasOwn(BY_NAME, name)) return `there is no loss “${cut(name)}”`;
+      for (const [key, value] of Object.entries(params)) {
+        const parameter = BY_NAME[name].params.find((p) => p.name === key);
+        if (!parameter) return `${BY_NAME[name].title} has no “${cut(key)}”`;
+        if (outside(value, parameter)) return outside(value, parameter);
+      }
+    }
+    const whole = INPUTS.every(({ name }) => Object.hasOwn(pair, name)) &&
+      Object.keys(pair).length === INPUTS.length;
+    if (!whole) return "the pair’s data are not whole";
+    const [bad] = INPUTS.map((input) => outside(pair[input.name], input)).filter(Boolean);
+    if (bad) return bad;
+    if (!(window > 0)) return "a window reaches a positive number of nats";
+    return exists(u, v, pair) ? "" : "the two probabilities together would exceed 1";
+  }
+
   // Drags and steps keep to a raster that fits the window.
   get snap() { return 10 ** Math.floor(Math.log10(this.window)) / 200; }
 

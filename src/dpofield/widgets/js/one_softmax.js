@@ -219,6 +219,14 @@ class OneSoftmax extends Figure {
     return "";
   }
 
+  wrong({ start, w, l, beta, margin }) {
+    const policy = SIZES.includes(start.length) && start.every((p) => !outside(p, SHARE)) &&
+      Math.abs(sum(start) - 1) <= ROUNDING;
+    if (!policy) return "its start is no policy of this figure";
+    if (w === l || ![w, l].every((i) => i in start)) return "a pair is two different responses";
+    return outside(beta, BETA) || outside(margin, MARGIN);
+  }
+
   moveTo(a, b) {
     const { start, w, l } = this.values();
     const tidy = (p, most) => {
