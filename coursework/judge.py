@@ -98,16 +98,36 @@ def means(
     got: Any, want: sp.Expr, domain: Mapping[str, tuple[float, float]], rng: np.random.Generator
 ) -> None:
     """Any expression that is equal to `want` on the domain (symbol name -> interval)."""
-    if isinstance(got, bool) or not isinstance(got, (FormulaText, int, float)):
-        raise WrongError(f"{type(got).__name__} is not a formula")
-    if isinstance(got, float) and not math.isfinite(got):
-        raise WrongError("not finite")
+    _is_formula(got)
     try:
         same = formula.agree(got, want, domain, rng)
     except formula.UnreadableError as error:
         raise WrongError(str(error)) from error
     if not same:
         raise WrongError("another formula")
+
+
+def conserved(
+    got: Any,
+    velocity: Mapping[str, sp.Expr],
+    domain: Mapping[str, tuple[float, float]],
+    rng: np.random.Generator,
+) -> None:
+    """Any expression that stays the same along a flow, and is no constant."""
+    _is_formula(got)
+    try:
+        kept = formula.is_conserved(got, velocity, domain, rng)
+    except formula.UnreadableError as error:
+        raise WrongError(str(error)) from error
+    if not kept:
+        raise WrongError("not conserved, or a constant")
+
+
+def _is_formula(got: Any) -> None:
+    if isinstance(got, bool) or not isinstance(got, (FormulaText, int, float)):
+        raise WrongError(f"{type(got).__name__} is not a formula")
+    if isinstance(got, float) and not math.isfinite(got):
+        raise WrongError("not finite")
 
 
 def refuses(ask: Callable[[], Any], kind: str = "ValueError") -> None:
@@ -123,7 +143,7 @@ def refuses(ask: Callable[[], Any], kind: str = "ValueError") -> None:
 
 def vocabulary(hidden: Collector) -> dict[str, Any]:
     """Names that a hidden test finds: these words, NumPy, SymPy, mpmath, and what it imports."""
-    words = (close, equal, means, refuses, numbers)
+    words = (close, conserved, equal, means, refuses, numbers)
     return {
         "hidden": hidden,
         "math": math,
@@ -134,4 +154,4 @@ def vocabulary(hidden: Collector) -> dict[str, Any]:
     }
 
 
-JUDGEMENTS = ("close", "equal", "means", "refuses")
+JUDGEMENTS = ("close", "conserved", "equal", "means", "refuses")

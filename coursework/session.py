@@ -15,7 +15,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,8 @@ from coursework.sandbox import wire
 SANDBOX = Path(__file__).resolve().parent / "sandbox"
 UNSHARE = ["--user", "--map-root-user", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork"]
 SYSTEM = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"]
-START_SECONDS = 120.0  # to load the modules, on a machine that has much else to do
+START_SECONDS = 60.0  # to load the modules, on a machine that has much else to do
+PATIENCE = 6.0
 
 
 class DiedError(Exception):
@@ -37,7 +39,8 @@ class DiedError(Exception):
 class Limits:
     """What one student process may use.
 
-    `seconds`: wall-clock time of a cell and of a question. `memory_mb`: address space.
+    `seconds`: processor time of a cell and of a question, so that a busy machine changes no grade;
+    `PATIENCE` times that on the clock, for code that only waits. `memory_mb`: address space.
     `modules` are loaded before the student's code; `folders` can be read besides Python itself.
     """
 
@@ -164,7 +167,33 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def ask(self, question: dict[str, Any], seconds: float | None = None) -> dict[str, Any]:
+    def processor_seconds(self) -> float | None:
+        """Processor time that the student's process has used; None where that is not known."""
+        pid = self.process.pid
+        try:
+            if self.namespaces:  # what was started is `unshare`, and the process is its child
+                children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+                pid = int(children.split()[0])
+            fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2]
+        except (OSError, IndexError, ValueError):
+            return None
+        return sum(map(int, fields.split()[11:15])) / os.sysconf("SC_CLK_TCK")
+
+    def _patience(self, seconds: float) -> Callable[[], bool]:
+        """A function that says whether the time for an answer is over."""
+        start, used = time.monotonic(), self.processor_seconds()
+
+        def expired() -> bool:
+            waited = time.monotonic() - start
+            if waited < seconds:
+                return False
+            now = self.processor_seconds()
+            busy = waited if used is None or now is None else now - used
+            return busy >= seconds or waited >= PATIENCE * seconds
+
+        return expired
+
+    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
         """Send a question, return the answer. Raises DiedError, and then the process is dead."""
         token = secrets.token_hex(8)
         try:
@@ -173,7 +202,7 @@ class Session:
             self.close()
             raise DiedError("its process had ended") from None
         try:
-            reply = self._receive(seconds or self.limits.seconds)
+            reply = self._receive(self.limits.seconds)
             if reply.get("token") != token:
                 raise DiedError("it wrote to the grader's pipe")
         except DiedError:
@@ -183,7 +212,7 @@ class Session:
 
     def _receive(self, seconds: float) -> dict[str, Any]:
         try:
-            return wire.receive(self.inlet, seconds)
+            return wire.receive(self.inlet, self._patience(seconds))
         except EOFError:
             raise DiedError("it ended its own process, or ran out of memory") from None
         except TimeoutError:

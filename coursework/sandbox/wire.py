@@ -12,12 +12,13 @@ import os
 import select
 import struct
 import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 LARGEST = 32 * 2**20  # bytes of one message
 DEEPEST = 20  # lists in lists
+LOOK = 0.1  # seconds between two looks at the clock
 NUMERIC = "biufc"  # NumPy kinds that are plain numbers
 TENSOR_TYPES = {
     "bool": 1,
@@ -120,7 +121,7 @@ def decode(plain: Any, depth: int = 0) -> Any:
     try:
         if head == "complex":
             return complex(float(body[0]), float(body[1]))
-        if head in ("list", "tuple"):
+        if head in ("list", "tuple") and isinstance(body, list):
             items = [decode(item, depth + 1) for item in body]
             return items if head == "list" else tuple(items)
         if head == "dict":
@@ -145,8 +146,15 @@ def _read_array(plain: dict[str, Any]) -> Any:
     if dtype.kind not in NUMERIC or dtype.itemsize > 32:
         raise ValueError(dtype)
     data = base64.b64decode(plain["data"], validate=True)
-    array = np.frombuffer(bytearray(data), dtype).reshape([int(n) for n in plain["shape"]])
+    array = np.frombuffer(bytearray(data), dtype).reshape(_shape(plain))
     return array[()] if plain["scalar"] is True and array.shape == () else array
+
+
+def _shape(plain: dict[str, Any]) -> list[int]:
+    shape = [int(n) for n in plain["shape"]]
+    if min(shape, default=0) < 0:
+        raise ValueError(shape)
+    return shape
 
 
 def _read_tensor(plain: dict[str, Any]) -> Any:
@@ -154,7 +162,7 @@ def _read_tensor(plain: dict[str, Any]) -> Any:
 
     size = TENSOR_TYPES[str(plain["tensor"])]
     data = bytearray(base64.b64decode(plain["data"], validate=True))
-    shape = [int(n) for n in plain["shape"]]
+    shape = _shape(plain)
     dtype = getattr(torch, str(plain["tensor"]))
     if len(data) % size:
         raise ValueError(len(data))
@@ -173,14 +181,13 @@ def send(pipe: int, message: dict[str, Any]) -> None:
         rest = rest[os.write(pipe, rest) :]
 
 
-def receive(pipe: int, seconds: float | None = None) -> dict[str, Any]:
-    """Read one message; EOFError at the end, TimeoutError after `seconds`, WireError for junk."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    (size,) = struct.unpack(">Q", _read(pipe, 8, deadline))
+def receive(pipe: int, expired: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Read one message; EOFError at the end, WireError for junk, TimeoutError once `expired`."""
+    (size,) = struct.unpack(">Q", _read(pipe, 8, expired))
     if size > LARGEST:
         raise WireError(f"larger than {LARGEST >> 20} MiB")
     try:
-        message = json.loads(_read(pipe, size, deadline))
+        message = json.loads(_read(pipe, size, expired))
     except (ValueError, RecursionError) as error:
         raise WireError("no JSON") from error
     if not isinstance(message, dict):
@@ -188,13 +195,14 @@ def receive(pipe: int, seconds: float | None = None) -> dict[str, Any]:
     return message
 
 
-def _read(pipe: int, size: int, deadline: float | None) -> bytes:
+def _read(pipe: int, size: int, expired: Callable[[], bool]) -> bytes:
     parts: list[bytes] = []
     while size:
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0 or not select.select([pipe], [], [], left)[0]:
+        if not select.select([pipe], [], [], LOOK)[0] or parts:
+            if expired():
                 raise TimeoutError
+            if not select.select([pipe], [], [], 0)[0]:
+                continue
         part = os.read(pipe, min(size, 2**20))
         if not part:
             raise EOFError

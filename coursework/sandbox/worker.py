@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -70,11 +71,20 @@ def call(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
     return {"value": wire.encode(answer), "after": wire.encode(arguments)}
 
 
+def floating(value: Any, kind: type) -> Iterator[Any]:
+    """Every tensor of floating numbers in a value, in order, out of lists too."""
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from floating(item, kind)
+    elif isinstance(value, kind) and value.is_floating_point():  # type: ignore[attr-defined]
+        yield value
+
+
 def grad(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
     """Call a function of tensors; also the derivative of the sum of its output by each argument."""
     torch = importlib.import_module("torch")
     arguments = wire.decode(question["arguments"])
-    leaves = [a for a in arguments if isinstance(a, torch.Tensor) and a.is_floating_point()]
+    leaves = list(floating(arguments, torch.Tensor))
     for leaf in leaves:
         leaf.requires_grad_()
     answer = names[question["name"]](*arguments, **wire.decode(question["options"]))

@@ -1,0 +1,180 @@
+"""The hidden tests are fair and sharp: right answers pass, each wrong one fails where it should.
+
+Every assignment that has a master is tested here, by its wrong answers in `coursework/wrong`.
+"""
+
+from __future__ import annotations
+
+import ast
+from typing import Any
+
+import numpy as np
+import pytest
+from nbformat import NotebookNode
+
+from coursework import handout, session
+from coursework.grade import GRADED, Result, grade
+from coursework.judge import JUDGEMENTS, HiddenTest
+from coursework.master import HIDDEN, Assignment
+from coursework.sandbox.wire import FormulaText
+from coursework.session import Student
+from coursework.submission import understand
+from tests.coursework import cases
+
+VARIANTS = range(4)
+WRONG = [(name, wrong) for name in cases.NAMES for wrong in cases.wrong_answers(name)]
+TASKS = [(name, task.name) for name in cases.NAMES for task in cases.assignment(name).tasks]
+
+
+def graded(notebook: NotebookNode, about: Assignment) -> Result:
+    """All hidden tests put to a notebook, those after a failed first one too."""
+    return grade(understand(notebook, about), about, every=True)
+
+
+def failed(result: Result) -> set[str]:
+    """Names of the hidden tests that were not passed."""
+    return {o.test for task in result.tasks for o in task.outcomes if not o.passed}
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", cases.NAMES)
+def test_reference_gets_full_marks(name: str, variant: int) -> None:
+    """Protects: the hidden tests ask nothing that a right answer does not give."""
+    about = cases.assignment(name, variant)
+    result = graded(cases.reference(about), about)
+    assert {t.task: t.points for t in result.tasks} == {t.name: t.points for t in about.tasks}
+    assert all(t.status == GRADED for t in result.tasks)
+
+
+@pytest.mark.parametrize("name", cases.NAMES)
+def test_unsolved_gets_nothing(name: str) -> None:
+    """Protects: no point is given for the notebook as it was handed out."""
+    about = cases.assignment(name)
+    assert graded(handout.make(about), about).points == 0
+
+
+@pytest.mark.parametrize(("old", "new"), [(0, 1), (1, 2), (2, 0)])
+@pytest.mark.parametrize("name", cases.NAMES)
+def test_last_years_answers_do_not_score(name: str, old: int, new: int) -> None:
+    """Protects: answers to one variant get nothing in any task of another."""
+    about = cases.assignment(name, new)
+    result = graded(cases.reference(cases.assignment(name, old)), about)
+    assert {t.task: t.points for t in result.tasks} == dict.fromkeys(
+        (t.name for t in about.tasks), 0
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"), WRONG, ids=[f"{n[:2]}-{w.task}-{w.name}".replace(" ", "_") for n, w in WRONG]
+)
+def test_wrong_answer_loses_in_its_task_only(name: str, wrong: cases.Wrong) -> None:
+    """Protects: exactly the hidden tests that should notice do, and other tasks keep all points."""
+    about = cases.assignment(name)
+    result = grade(cases.with_answer(about, wrong), about, every=True)
+    assert failed(result) == set(wrong.fails)
+    for task, outcome in zip(about.tasks, result.tasks, strict=True):
+        assert (outcome.points == task.points) == (task.name != wrong.task)
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_task_has_enough_wrong_answers(name: str, task: str) -> None:
+    """Protects: four plausible wrong answers or more stand against every task."""
+    names = [wrong.name for wrong in cases.wrong_answers(name) if wrong.task == task]
+    assert len(set(names)) == len(names) >= 4
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_no_hidden_test_can_be_removed(name: str, task: str) -> None:
+    """Protects: for each hidden test there is a wrong answer that it alone notices.
+
+    Take the test away, or make it pass whatever it is told, and that answer gets full marks, so
+    `test_wrong_answer_loses_in_its_task_only` fails.
+    """
+    (found,) = [t for t in cases.assignment(name).tasks if t.name == task]
+    wrong = [w for w in cases.wrong_answers(name) if w.task == task]
+    alone = {w.fails[0] for w in wrong if len(w.fails) == 1}
+    assert {test.name for test in found.tests} == alone
+    assert {test for w in wrong for test in w.fails} == alone
+
+
+def judgements(about: Assignment, task: str) -> dict[str, list[str]]:
+    """The words of `judge` that each hidden test of a task uses."""
+    (code,) = HIDDEN.findall(about.cell("checks", task).source)
+    found = {}
+    for function in ast.parse(code).body:
+        if isinstance(function, ast.FunctionDef) and function.decorator_list:
+            calls = [n.func for n in ast.walk(function) if isinstance(n, ast.Call)]
+            words = [c.id for c in calls if isinstance(c, ast.Name) and c.id in JUDGEMENTS]
+            found[function.name] = words
+    return found
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_hidden_test_judges_once(name: str, task: str) -> None:
+    """Protects: no judgement hides behind another, where its loss would not be noticed."""
+    about = cases.assignment(name)
+    (found,) = [t for t in about.tasks if t.name == task]
+    words = judgements(about, task)
+    assert set(words) == {test.name for test in found.tests}
+    assert {test: len(used) for test, used in words.items()} == dict.fromkeys(words, 1)
+
+
+class Shaken(Student):
+    """A student whose numbers are right but for a little noise."""
+
+    shaken = False
+
+    def __init__(self, cells: list[session.Cell], limits: session.Limits) -> None:
+        super().__init__(cells, limits)
+        self.noise = np.random.default_rng(0)
+
+    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+        return {key: self.shake(value) for key, value in super()._ask(question).items()}
+
+    def shake(self, value: Any) -> Any:
+        """The same kind of value, each number off by some 1e-5 of it; more in low precision."""
+        if isinstance(value, (list, tuple)):
+            return type(value)(self.shake(item) for item in value)
+        if isinstance(value, dict):
+            return {key: self.shake(item) for key, item in value.items()}
+        if isinstance(value, FormulaText):
+            self.shaken = True
+            return FormulaText(f"Mul(Float('1.00001'), {value.text})")
+        if type(value).__module__ == "torch" and value.is_floating_point():
+            size = {"torch.float64": 1e-5, "torch.float32": 1e-3}.get(str(value.dtype), 0.2)
+            factor = type(value)(self.off(value.shape, size)).double()
+            self.shaken |= bool((value.isfinite() & (value != 0)).any())
+            shaken = (value.detach().double() * factor).to(value.dtype)
+            return shaken.requires_grad_(value.requires_grad)
+        if isinstance(value, float) or getattr(getattr(value, "dtype", None), "kind", "") == "f":
+            self.shaken |= bool((np.isfinite(value) & (np.asarray(value) != 0)).any())
+            shaken = np.asarray(value) * self.off(np.shape(value), 1e-5)
+            return float(shaken) if isinstance(value, float) else shaken
+        return value
+
+    def off(self, shape: Any, size: float) -> Any:
+        """Factors near 1, at least `size` away from it."""
+        signs = self.noise.choice([-1, 1], tuple(shape))
+        return 1 + size * signs * self.noise.uniform(1, 3, tuple(shape))
+
+
+def notices(test: HiddenTest, student: Student) -> bool:
+    """Whether a hidden test is not passed."""
+    from coursework.grade import put
+
+    return not put(test, student, "").passed
+
+
+@pytest.mark.parametrize(("name", "task"), TASKS)
+def test_no_tolerance_can_be_widened(name: str, task: str) -> None:
+    """Protects: a hidden test that compares numbers notices an error of 1e-5 (float64)."""
+    about = cases.assignment(name)
+    (found,) = [t for t in about.tasks if t.name == task]
+    words = judgements(about, task)
+    cells = understand(cases.reference(about), about).cells
+    with Shaken(cells, about.limits) as student:
+        for test in found.tests:
+            student.shaken = False
+            noticed = notices(test, student)
+            if student.shaken and words[test.name][0] in ("close", "means"):
+                assert noticed, f"{test.name} does not notice an error of 1e-5"

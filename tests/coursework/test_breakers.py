@@ -1,0 +1,196 @@
+"""Whoever cheats gains nothing, and whoever breaks something breaks their own task at most."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from coursework import handout, report
+from coursework.grade import GRADED, NOT_GRADED, Result, grade, grade_found
+from coursework.session import has_namespaces
+from coursework.submission import Found, find, understand
+from tests.coursework import cases
+
+NAME = "01-bradley-terry-to-dpo"
+ENTRIES = yaml.safe_load((cases.WRONG / "cheats.yml").read_text(encoding="utf-8"))
+CHEATS = {entry["name"]: entry["code"] for entry in ENTRIES["cheats"]}
+BREAKERS = {entry["name"]: (entry["code"], entry["status"]) for entry in ENTRIES["breakers"]}
+MARK = Path("/tmp/coursework-cheat")  # what two of the cheats would touch
+
+WRONG = {
+    "win": "win_probability = lambda first, second: np.zeros(40)",
+    "gap": "most_likely_gap = lambda k, m: np.zeros(30)",
+    "optimum": "optimal_policy = lambda reward, reference, beta: np.ones(5)",
+    "loss": "L = dL_du = sp.Symbol('u')",
+}
+
+
+def code_cell(code: str) -> dict[str, Any]:
+    """A cell that a student has added."""
+    return {"cell_type": "code", "source": code, "metadata": {}, "outputs": []}
+
+
+def put(notebook: Any, about: Any = None) -> Result:
+    """Grade a notebook under short limits."""
+    about = about or cases.assignment(NAME)
+    limits = dataclasses.replace(about.limits, seconds=1.0, memory_mb=1024)
+    return grade(understand(notebook, about), about, "student", limits=limits)
+
+
+@pytest.mark.parametrize("name", CHEATS, ids=lambda name: name.replace(" ", "_"))
+def test_cheat_gains_nothing(name: str) -> None:
+    """Protects: no name that a student can rebind has a say in a grade, and no text they print."""
+    MARK.unlink(missing_ok=True)
+    notebook = copy.deepcopy(handout.make(cases.assignment(NAME)))
+    for task, code in WRONG.items():
+        cases.cell(notebook, f"answer-{task}")["source"] = code
+    notebook["cells"].append(code_cell(CHEATS[name]))
+    result = put(notebook)
+    assert [task.points for task in result.tasks] == [0, 0, 0, 0]
+    assert not MARK.exists()
+    # What the student is told holds nothing that their code chose to say about a hidden input.
+    about = cases.assignment(NAME)
+    assert "Seen" not in report.feedback(result, about, {})
+
+
+@pytest.mark.parametrize("name", BREAKERS, ids=lambda name: name.replace(" ", "_"))
+def test_breaker_loses_its_own_task_only(name: str) -> None:
+    """Protects: what one task does to its process costs no other task a point."""
+    code, status = BREAKERS[name]
+    if name in ("uses the network", "kills every process that it sees") and not has_namespaces():
+        pytest.skip("this platform cannot shut a process in; the grader says so")
+    about = cases.assignment(NAME)
+    result = put(cases.with_code(about, "win", code))
+    win, *others = result.tasks
+    assert (win.points, win.status) == (0, status)
+    assert [task.points for task in others] == [task.points for task in about.tasks[1:]]
+    if status == NOT_GRADED:
+        assert "stopped" in win.reason or "took longer" in win.reason or "ended" in win.reason
+
+
+def test_extra_cell_that_hangs_costs_nothing() -> None:
+    """Protects: a student's own experiment is left out, and its neighbours still run."""
+    notebook = copy.deepcopy(cases.reference(cases.assignment(NAME)))
+    notebook["cells"].insert(1, code_cell("while True: pass"))
+    notebook["cells"].insert(1, code_cell("%matplotlib inline\n!ls\nprint(undefined)"))
+    result = put(notebook)
+    assert result.points == cases.assignment(NAME).points
+    assert any("took longer" in note for note in result.notes)
+
+
+def test_deadly_answers_in_every_task_come_to_an_end() -> None:
+    """Protects: a submission that kills its process each time is given up in the end."""
+    notebook = copy.deepcopy(cases.reference(cases.assignment(NAME)))
+    for task, name in (("win", "win_probability"), ("gap", "most_likely_gap")):
+        code = f"import os\ndef {name}(*a): os._exit(1)"
+        cases.cell(notebook, f"answer-{task}")["source"] = code
+    for _ in range(8):
+        notebook["cells"].append(code_cell("import os; os._exit(1)"))
+    result = put(notebook)
+    assert result.points == 0
+    assert all(task.status == NOT_GRADED for task in result.tasks)
+
+
+def drop(notebook: Any) -> None:
+    notebook["cells"] = [c for c in notebook["cells"] if c["id"] != "answer-win"]
+
+
+def duplicate(notebook: Any) -> None:
+    notebook["cells"].append(copy.deepcopy(cases.cell(notebook, "answer-win")))
+
+
+def unmark(notebook: Any) -> None:
+    cases.cell(notebook, "answer-win")["metadata"] = {}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [(drop, "not in the notebook"), (duplicate, "2 cells"), (unmark, "not")],
+)
+def test_missing_or_doubled_cell(change: Callable[[Any], None], reason: str) -> None:
+    """Protects: that task is NOT GRADED with the reason and the remedy; the others count."""
+    about = cases.assignment(NAME)
+    notebook = copy.deepcopy(cases.reference(about))
+    change(notebook)
+    win, *others = put(notebook).tasks
+    assert (win.points, win.status) == (0, NOT_GRADED)
+    assert reason in win.reason
+    assert sum(task.points for task in others) == about.points - win.most
+
+
+def test_edited_checks_and_setup_do_not_matter() -> None:
+    """Protects: the setup is the master's own, and our checks are not run, edited or not."""
+    about = cases.assignment(NAME)
+    notebook = copy.deepcopy(cases.reference(about))
+    cases.cell(notebook, "setup")["source"] = "import os; os._exit(0)"
+    cases.cell(notebook, "checks-win")["source"] = "while True: pass"
+    notebook["cells"].reverse()  # the setup still runs first
+    assert put(notebook).points == about.points
+
+
+HARMLESS_JUNK = {
+    "not JSON": b"hello",
+    "not text": bytes(range(256)) * 10,
+    "nothing": b"",
+    "a list": b"[]",
+    "cells of another kind": b'{"cells": [1, 2]}',
+    "nested without end": b'{"cells": ' + b"[" * 100_000,
+    "another notebook": b'{"cells": [{"cell_type": "code", "source": "1"}]}',
+    "strange metadata": json.dumps(
+        {"cells": [{"cell_type": 3, "source": {"a": 1}, "metadata": [1]}], "metadata": 7}
+    ).encode(),
+}
+
+
+@pytest.mark.parametrize("kind", HARMLESS_JUNK)
+def test_junk_is_not_graded_with_a_reason(kind: str, tmp_path: Path) -> None:
+    """Protects: whatever is handed in is a result, never a traceback."""
+    path = tmp_path / "student.ipynb"
+    path.write_bytes(HARMLESS_JUNK[kind])
+    result = grade_found(Found("student", path), cases.assignment(NAME))
+    assert (result.status, result.points) == (NOT_GRADED, 0)
+    assert "notebook" in result.reason
+
+
+def test_a_link_is_not_followed(tmp_path: Path) -> None:
+    """Protects: nobody hands in a file of the grader's."""
+    about = cases.assignment(NAME)
+    real = tmp_path / "real"
+    real.write_text(handout.text_of(cases.reference(about)), encoding="utf-8")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "student.ipynb").symlink_to(real)
+    (found,) = find(tmp_path / "in", about)
+    assert grade_found(found, about).status == NOT_GRADED
+
+
+def test_names_of_files_do_not_matter(tmp_path: Path) -> None:
+    """Protects: a renamed notebook is found, wherever it lies; of two none is chosen."""
+    about = cases.assignment(NAME)
+    text = handout.text_of(handout.make(about))
+    for path in ("anna/homework (1).ipynb", "ben/a/b/c.ipynb", "cleo/x.ipynb", "cleo/y.ipynb"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text, encoding="utf-8")
+    other = json.loads(text)
+    other["metadata"]["coursework"]["assignment"] = "another"
+    (tmp_path / "ben" / "other.ipynb").write_text(json.dumps(other), encoding="utf-8")
+    (tmp_path / "dora").mkdir()
+    found = {one.student: one for one in find(tmp_path, about)}
+    assert found["anna"].path == tmp_path / "anna" / "homework (1).ipynb"
+    assert found["ben"].path == tmp_path / "ben" / "a" / "b" / "c.ipynb"
+    assert "keep one" in found["cleo"].reason
+    assert "no notebook" in found["dora"].reason
+    assert grade_found(found["cleo"], about).status == NOT_GRADED
+
+
+def test_reference_passes_under_the_short_limits_too() -> None:
+    """Protects: the tests above judge what they mean to, not a limit that is too tight."""
+    about = cases.assignment(NAME)
+    result = put(cases.reference(about))
+    assert (result.points, result.status) == (about.points, GRADED)
