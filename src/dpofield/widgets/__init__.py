@@ -6,15 +6,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dpofield.widgets.bradley_terry import BradleyTerry
     from dpofield.widgets.cap_explorer import CapExplorer
     from dpofield.widgets.field_explorer import FieldExplorer
     from dpofield.widgets.law_of_motion import LawOfMotion
     from dpofield.widgets.loss_gallery import LossGallery
     from dpofield.widgets.one_softmax import OneSoftmax
 
-__all__ = ["CapExplorer", "FieldExplorer", "LawOfMotion", "LossGallery", "OneSoftmax"]
+__all__ = [
+    "BradleyTerry",
+    "CapExplorer",
+    "FieldExplorer",
+    "LawOfMotion",
+    "LossGallery",
+    "OneSoftmax",
+]
 
 _MODULES = {
+    "BradleyTerry": "bradley_terry",
     "CapExplorer": "cap_explorer",
     "FieldExplorer": "field_explorer",
     "LawOfMotion": "law_of_motion",

@@ -16,7 +16,14 @@ from typing import Any
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
 from dpofield.field.style import PALETTE
-from dpofield.widgets import CapExplorer, FieldExplorer, LawOfMotion, LossGallery, OneSoftmax
+from dpofield.widgets import (
+    BradleyTerry,
+    CapExplorer,
+    FieldExplorer,
+    LawOfMotion,
+    LossGallery,
+    OneSoftmax,
+)
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
 LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
@@ -29,6 +36,15 @@ DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
         "Drag the dot: its blue and orange arrows are one small training step, split into what the "
         "preferred and the dispreferred response do. Then change the coordinates: what stays was "
         "about DPO, what changes was about the coordinates.",
+    ),
+    "bradley-terry": (
+        BradleyTerry,
+        "Two rewards and a judge",
+        "Move the rewards of two responses, the judgements and beta in the Bradley-Terry model: a "
+        "stand-alone page.",
+        "Drag the dot along the dotted line: both rewards change, and no number does. Drag it "
+        "across: now the chance moves. Then let the preferred win every comparison, and the best "
+        "gap is gone. Beta only changes how many nats of log-ratio make the same gap.",
     ),
     "loss-gallery": (
         LossGallery,

@@ -6,7 +6,7 @@ const SVG = "http://www.w3.org/2000/svg";
 const DRAWN = [
   "fill", "fill-opacity", "stroke", "stroke-width", "stroke-dasharray", "stroke-linecap",
   "stroke-linejoin", "opacity", "paint-order", "clip-path", "font-family", "font-size",
-  "font-style", "font-weight", "text-anchor",
+  "font-style", "font-weight", "text-anchor", "stop-color", "stop-opacity",
 ];
 const PIXELS = 2; // of the PNG, for one of the page
 const MARGIN_AROUND = 12;
@@ -44,7 +44,9 @@ function styled(node) {
   }
   for (const name of DRAWN) {
     let value = style.getPropertyValue(name);
-    if (name === "fill" || name === "stroke") value = value === "none" ? value : paint(value) ?? "none";
+    if (["fill", "stroke", "stop-color"].includes(name) && !/^(none$|url)/.test(value)) {
+      value = paint(value) ?? "none";
+    }
     if (value && value !== "normal" && value !== "auto") copy.setAttribute(name, value.replaceAll('"', "'"));
   }
   for (const child of node.childNodes) {

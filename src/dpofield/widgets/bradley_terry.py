@@ -1,0 +1,112 @@
+"""Bradley-Terry and beta: two rewards, what a judge said, and the log-ratios behind them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sympy as sp
+import traitlets
+
+from dpofield.formulas import LOSSES, THEOREMS
+from dpofield.formulas.losses.core import BETA, REAL
+from dpofield.formulas.parameters import Parameter
+from dpofield.formulas.stable import logsigmoid
+from dpofield.formulas.symbols import u, v
+from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts, printed
+
+MOST = 10_000
+REWARD = Parameter("reward", sp.Symbol("r"), 0.0, REAL, "a reward is a finite number")
+COUNT = Parameter(
+    "n", sp.Symbol("n"), 10, sp.Interval(1, MOST), f"this figure counts 1 to {MOST} comparisons"
+)
+WINS = Parameter("wins", sp.Symbol("k"), 7, sp.Interval(0, MOST), f"wins are counted, 0 to {MOST}")
+
+
+def formulas_js() -> str:
+    """The functions of the figure, each returning an array; rewards in log-odds.
+
+    `share` of the preferred at two rewards; `likelihood` of k wins and m losses at a gap, with its
+    slope; its `top`: the most likely gap, the log-likelihood there, and the standard error that
+    its curvature gives; `dpo`: the difference of log-ratios that DPO reads as a gap, and the loss.
+    """
+    theorem = THEOREMS["bradley-terry"]
+    r_w, r_l, d = (sp.Symbol(name, real=True) for name in ("r_w", "r_l", "d"))
+    k, m = sp.symbols("k m", positive=True)
+    share, _, slope, top = theorem.chains
+    log_likelihood = slope.start.args[0]
+    best = top.start.point[0]
+    curvature = sp.diff(log_likelihood, d, 2)
+    error = sp.sqrt(sp.simplify((-1 / curvature).subs(d, best).rewrite(sp.exp)))
+    dpo = LOSSES["dpo"].expr
+    (read,) = {one.args[0] for one in dpo.atoms(logsigmoid)}  # what the loss puts for the gap
+    margin = sp.solve(read.subs({u: sp.Symbol("h"), v: 0}) - d, sp.Symbol("h"))
+    functions = {
+        "share": printed((r_w, r_l), (share.steps[-1].expr,)),
+        "likelihood": printed((d, k, m), (log_likelihood, slope.steps[0].expr)),
+        "top": printed((k, m), (best, log_likelihood.subs(d, best), error)),
+        "dpo": printed((d,), (*margin, dpo.xreplace({read: d})), (BETA,)),
+    }
+    body = ",\n".join(f"  {name}: {function}" for name, function in functions.items())
+    return f"const FORMULAS = {{\n{body},\n}};\n"
+
+
+def check_data(n: int, wins: int) -> None:
+    """Raise `ValueError` unless so many wins can come of `n` comparisons."""
+    COUNT.check(n)
+    WINS.check(wins)
+    if wins > n:
+        raise ValueError(f"wins = {wins} of n = {n}: nobody wins more often than they compare")
+
+
+class BradleyTerry(Figure):
+    """Two rewards and the judgements of one pair: the Bradley-Terry probability, its likelihood,
+    and the log-ratios that beta turns into the same gap.
+
+    `r_w` and `r_l` are the rewards of the preferred and the dispreferred response (log-odds), `n`
+    the number of comparisons (1 to 10,000), `wins` those that went to the preferred, and `beta` > 0
+    the scale from log-ratios to rewards. All five follow the reader's hand where there is a
+    kernel. To change `n` and `wins` together, do so under `hold_trait_notifications()`.
+
+    Raises `traitlets.TraitError` for a reward that is not finite, more wins than comparisons, and
+    beta <= 0.
+
+    >>> figure = BradleyTerry(n=3, wins=3)
+    >>> figure.n = 2
+    Traceback (most recent call last):
+    ...
+    traitlets.traitlets.TraitError: wins = 3 of n = 2: nobody wins more often than they compare
+    """
+
+    _esm = esm(
+        formulas_js(),
+        "bradley_terry.js",
+        BETA=facts(BETA),
+        REWARD=facts(REWARD),
+        COUNT=facts(COUNT),
+        WINS=facts(WINS),
+    )
+    _css = css("bradley_terry.css")
+
+    r_w = traitlets.Float(1.0).tag(sync=True)
+    r_l = traitlets.Float(0.0).tag(sync=True)
+    n = traitlets.Int(COUNT.default).tag(sync=True)
+    wins = traitlets.Int(WINS.default).tag(sync=True)
+    beta = traitlets.Float(BETA.default).tag(sync=True)
+    _height = traitlets.Int(710 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(1362 + TOOLS).tag(sync=True)
+
+    @traitlets.validate("r_w", "r_l")  # type: ignore[untyped-decorator]
+    def _check_reward(self, proposal: Any) -> float:
+        return float(self.checked(REWARD.check, proposal))
+
+    @traitlets.validate("n")  # type: ignore[untyped-decorator]
+    def _check_n(self, proposal: Any) -> int:
+        return int(self.checked(lambda n: check_data(n, self.wins), proposal))
+
+    @traitlets.validate("wins")  # type: ignore[untyped-decorator]
+    def _check_wins(self, proposal: Any) -> int:
+        return int(self.checked(lambda wins: check_data(self.n, wins), proposal))
+
+    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
+    def _check_beta(self, proposal: Any) -> float:
+        return float(self.checked(BETA.check, proposal))

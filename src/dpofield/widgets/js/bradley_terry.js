@@ -1,0 +1,324 @@
+// Bradley-Terry and beta: the plane of two rewards, the logistic curve, the likelihood. State lives
+// in the traits; everything drawn is worked out from them. Joined behind the printed formulas.
+
+const PLANE = { left: 46, top: 8, side: 284, size: 340 };
+const CURVE = { left: 46, top: 40, side: 284, rise: 92, size: 340, tall: 172 };
+const LIKELY = { left: 46, top: 8, side: 284, rise: 92, size: 340, tall: 148 };
+const REACH = 4; // of a reward in the plane, doubled where needed
+const SNAP = 0.05;
+const DEPTH = 6; // nats below the best that are shown
+const STOPS = 48; // of the shade that shows the likelihood
+const READOUTS = [
+  { key: "share", label: "preferred’s chance" },
+  { key: "gap", label: "gap $r_w − r_l$" },
+  { key: "likelihood", label: "log-likelihood (nats)" },
+  { key: "best", label: "most likely gap" },
+  { key: "slope", label: "its slope" },
+  { key: "error", label: "standard error" },
+  { key: "margin", label: "$u − v$ for this gap" },
+  { key: "loss", label: "DPO loss (nats)" },
+];
+
+function solve({ r_w: rw, r_l: rl, n, wins, beta }) {
+  const gap = rw - rl;
+  const [likelihood, slope] = FORMULAS.likelihood(gap, wins, n - wins);
+  const agreed = wins === 0 || wins === n;
+  // Where every comparison agrees there is no best gap: 0 is never reached.
+  const [best, top, error] = agreed ? [wins ? Infinity : -Infinity, 0, NaN]
+    : FORMULAS.top(wins, n - wins);
+  const [margin, loss] = FORMULAS.dpo(gap, beta);
+  const [share] = FORMULAS.share(rw, rl);
+  return { gap, share, likelihood, slope, agreed, best, top, error, margin, loss };
+}
+
+function verdict({ share, agreed, gap, best }, { n, wins }) {
+  const seen = `The model expects ${brief(n * share)} wins of ${n}, and ${wins} ` +
+    `${wins === 1 ? "was" : "were"} seen.`;
+  if (agreed) return [seen, "All judgements agree: a wider gap is always likelier, without end."];
+  if (Math.abs(gap - best) < 1e-9) return [seen, "No other gap is as likely, and the level is free."];
+  return [seen, `A ${best > gap ? "wider" : "narrower"} gap would be likelier; the level is free.`];
+}
+
+class Preferences extends Figure {
+  static kind = "preferences";
+  static traits = ["r_w", "r_l", "n", "wins", "beta"];
+
+  build() {
+    const { id } = this;
+    const row = (parameter, more) => numberRow({
+      id, role: parameter.name, label: parameter.label, name: parameter.name, ...more,
+      take: (value, text) => this.takeNumber(parameter, value, text),
+    });
+    this.count = row(COUNT, {
+      label: "judged $n$", name: "comparisons n", low: 1, high: 1000, marks: [1, 10, 100, 1000],
+    });
+    this.wins = row(WINS, { label: "won $k$", name: "wins k", low: 0, high: 10, log: false });
+    this.beta = row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
+    const reward = (role, label) => {
+      const take = (value, text) => this.takeNumber({ ...REWARD, name: role }, value, text);
+      const field = numberField({ id, role, take });
+      field.label.append(...htmlLabel(label));
+      field.input.setAttribute("inputmode", "text");
+      return field;
+    };
+    this.fields = { r_w: reward("r_w", "$r_w$"), r_l: reward("r_l", "$r_l$") };
+    this.plane = this.buildPlane();
+    this.curve = this.buildCurve();
+    this.likely = this.buildLikely();
+    this.readouts = readouts(READOUTS);
+    return [
+      this.plane.node, box("dpf-curves", this.curve.node, this.likely.node),
+      this.count.node, this.wins.node, this.beta.node,
+      box("dpf-starts", ...Object.values(this.fields).map(({ label, input }) =>
+        box("dpf-field", label, input)),
+      button("Most likely", () => this.toBest()), button("Reset", () => this.reset())),
+      this.words, this.readouts.node,
+    ];
+  }
+
+  // Both rewards. The shade across the plane is the likelihood, which knows their gap only.
+  buildPlane() {
+    const { id } = this;
+    const part = { handle: handleNode() };
+    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    part.stops = Array.from({ length: STOPS + 1 }, () => svg("stop", { class: "dpf-stop" }));
+    part.shade = svg("linearGradient", { id: `${id}-shade`, gradientUnits: "userSpaceOnUse" },
+      part.stops);
+    const { left, top, side } = PLANE;
+    part.ridgeText = svg("text", { class: "dpf-note dpf-halo dpf-model" });
+    const { node, axes } = plane({
+      id: `${id}-plane`, ...PLANE,
+      label: "Both rewards over the likelihood of the data, with a pair that can be moved",
+      inside: [svg("defs", {}, part.shade), svg("rect", {
+        x: left, y: top, width: side, height: side, fill: `url(#${id}-shade)`,
+      }), path("ridge"), path("same")],
+      above: [part.ridgeText, part.handle],
+    });
+    return { node, axes, part };
+  }
+
+  buildCurve() {
+    const part = { handle: handleNode() };
+    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    part.top = svg("g", { class: "dpf-ticks", "text-anchor": "middle" });
+    part.topLabel = svg("text", { x: CURVE.left + CURVE.side / 2, y: 12, class: "dpf-axis" },
+      svgLabel("log-ratio margin $u − v$ (nats)"));
+    part.seenText = svg("text", { class: "dpf-note dpf-halo dpf-model", "text-anchor": "end" });
+    const { node, axes } = plane({
+      id: `${this.id}-curve`, ...CURVE, tones: ["plain", "plain"],
+      label: "The chance of the preferred over the gap, with a point that can be moved",
+      inside: [path("seen"), path("logistic")],
+      above: [part.top, part.topLabel, part.seenText, part.handle],
+    });
+    return { node, axes, part };
+  }
+
+  buildLikely() {
+    const part = {};
+    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const { node, axes } = plane({
+      id: `${this.id}-likely`, ...LIKELY, tones: ["plain", "plain"],
+      label: "The log-likelihood of the data over the gap, below its best",
+      inside: [path("ridge"), path("likelihood")], above: [path("best"), path("here")],
+    });
+    return { node, axes, part };
+  }
+
+  // -- what a reader does --
+
+  listen() {
+    const { plane: { node, part: { handle } }, curve } = this;
+    const held = [
+      listenToPointer(node, handle, () => this.frame, (rw, rl) => this.moveTo(rw, rl)),
+      listenToPointer(curve.node, curve.part.handle, () => this.gaps, (gap) => this.moveGap(gap)),
+    ];
+    this.held = () => held.some((one) => one());
+    const home = () => this.change({ r_w: this.begin.r_w, r_l: this.begin.r_l });
+    listenToKeys(handle, (right, up, fast) => {
+      const { r_w: rw, r_l: rl } = this.values();
+      const size = SNAP * (fast ? 20 : 2);
+      this.moveTo(rw + right * size, rl + up * size);
+    }, home);
+    listenToKeys(curve.part.handle, (right, up, fast) => {
+      const { gap } = solve(this.values());
+      this.moveGap(gap + (right + up) * SNAP * (fast ? 20 : 2));
+    }, home);
+  }
+
+  takeNumber(parameter, value, text) {
+    const { name } = parameter;
+    const counted = name === "n" || name === "wins";
+    const now = this.values();
+    // A slider of counts stops between them; what is typed has to be one.
+    const given = counted && text === "" ? Math.round(value) : value;
+    const why = outside(given, parameter) ||
+      (counted && !Number.isInteger(given) ? "comparisons are counted" : "") ||
+      (name === "wins" && given > now.n ? `there are ${now.n} comparisons` : "");
+    if (why) return this.refuse(text, why, now[name]);
+    // More or fewer comparisons keep the share of wins.
+    const wins = name === "n" ? { wins: Math.round((now.wins * given) / now.n) } : {};
+    this.change({ [name]: given, ...wins });
+    return "";
+  }
+
+  wrong({ r_w: rw, r_l: rl, n, wins, beta }) {
+    if (![n, wins].every(Number.isInteger)) return "comparisons are counted";
+    if (wins > n) return `there are ${n} comparisons`;
+    return outside(rw, REWARD) || outside(rl, REWARD) || outside(n, COUNT) || outside(wins, WINS) ||
+      outside(beta, BETA);
+  }
+
+  moveTo(a, b) {
+    const { low, high } = this.frame;
+    const tidy = (c) => {
+      const within = Math.min(high, Math.max(low, c));
+      return Number((Math.round(within / SNAP) * SNAP).toPrecision(12));
+    };
+    this.change({ r_w: tidy(a), r_l: tidy(b) });
+  }
+
+  // Another gap about the same middle.
+  moveGap(to) {
+    const { r_w: rw, r_l: rl } = this.values();
+    const { low, high } = this.gaps;
+    const gap = Math.round(Math.min(high, Math.max(low, to)) / SNAP) * SNAP;
+    this.place(gap, (rw + rl) / 2);
+  }
+
+  place(gap, middle) {
+    const [rw, rl] = [middle + gap / 2, middle - gap / 2].map((r) => Number(r.toPrecision(12)));
+    this.change({ r_w: rw, r_l: rl });
+  }
+
+  toBest() {
+    const { r_w: rw, r_l: rl } = this.values();
+    const { best, agreed } = solve(this.values());
+    if (agreed) return this.complain("All judgements agree: there is no most likely gap.");
+    return this.place(best, (rw + rl) / 2);
+  }
+
+  // -- what is shown --
+
+  draw() {
+    const state = this.values();
+    if (state.wins > state.n) return; // half of a kernel's change
+    const n = solve(state);
+    // The windows stay under a held pointer, or what it holds would jump away from it.
+    if (!this.held?.()) this.frameAll(state, n);
+    this.drawPlane(state, n);
+    this.drawCurve(state, n);
+    this.drawLikely(state, n);
+    this.count.show(state.n);
+    this.wins.track.reach(0, state.n, ticks(0, state.n, 4).filter(Number.isInteger));
+    this.wins.show(state.wins);
+    this.beta.show(state.beta);
+    this.fields.r_w.show(state.r_w);
+    this.fields.r_l.show(state.r_l);
+    this.readouts.show({ ...n, best: n.agreed ? "none" : n.best, error: n.agreed ? "none" : n.error });
+    const [first, second] = verdict(n, state);
+    this.sentence.replaceChildren(html("strong", {}, first), ` ${second}`);
+  }
+
+  frameAll({ r_w: rw, r_l: rl }, { gap }) {
+    let high = REACH;
+    while (Math.max(Math.abs(rw), Math.abs(rl)) > high) high *= 2;
+    let wide = 1.5 * REACH;
+    while (Math.abs(gap) > wide) wide *= 2;
+    if (this.frame?.high === high && this.gaps?.high === wide) return;
+    this.frame = square(PLANE, [-high, high]);
+    this.gaps = square(CURVE, [-wide, wide], [0, 1]);
+    this.depths = square(LIKELY, [-wide, wide], [-DEPTH, 0.5]);
+    this.plane.axes(this.frame, "preferred: reward $r_w$ (log-odds)",
+      "dispreferred: reward $r_l$ (log-odds)");
+    this.curve.axes(this.gaps, "gap $r_w − r_l$ (log-odds)", "chance");
+    this.likely.axes(this.depths, "gap $r_w − r_l$ (log-odds)", "log-lik. (nats)");
+    const curve = this.across((gap) => [gap, FORMULAS.share(gap, 0)[0]], this.gaps);
+    this.curve.part.logistic.setAttribute("d", curve);
+  }
+
+  // A curve over the gaps of the window.
+  across(at, frame) {
+    return polyline(Array.from({ length: 121 }, (_, i) => {
+      const [x, y] = at(frame.low + (i / 120) * (frame.high - frame.low));
+      return [frame.x(x), frame.y(Math.max(y, frame.bottom - 1))];
+    }));
+  }
+
+  drawPlane({ r_w: rw, r_l: rl, n, wins }, { gap, best, error, top, agreed }) {
+    const { frame, plane: { part } } = this;
+    // All pairs with one gap, as a line from edge to edge of the window.
+    const diagonal = (d) => {
+      const [low, high] = [frame.low + Math.min(d, 0), frame.high + Math.max(d, 0)];
+      return polyline([[low, low - d], [high, high - d]].map(([a, b]) => [frame.x(a), frame.y(b)]));
+    };
+    part.same.setAttribute("d", diagonal(gap));
+    part.ridge.setAttribute("d", agreed ? "" : diagonal(best));
+    // The shade runs from the gap -2 high to 2 high, across the diagonal.
+    const far = 2 * frame.high;
+    const ends = { x1: frame.x(-frame.high), y1: frame.y(frame.high) };
+    element(part.shade, { ...ends, x2: frame.x(frame.high), y2: frame.y(-frame.high) }, []);
+    const spread = agreed ? far : Math.min(far, 4 * error);
+    const middle = agreed ? 0 : best;
+    part.stops.forEach((stop, i) => {
+      const d = Math.min(far, Math.max(-far, middle + spread * ((2 * i) / STOPS - 1)));
+      const [value] = FORMULAS.likelihood(d, wins, n - wins);
+      stop.setAttribute("offset", ((d + far) / (2 * far)).toFixed(5));
+      stop.setAttribute("stop-opacity", (0.5 * Math.exp(value - top)).toFixed(3));
+    });
+    part.ridgeText.textContent = agreed ? "" : "equally likely";
+    const at = [middle - 0.75 * frame.high, -0.75 * frame.high]; // below the ridge, near its lower end
+    part.ridgeText.setAttribute("x", short(frame.x(at[0]) + 14));
+    part.ridgeText.setAttribute("y", short(frame.y(at[1]) + 8));
+    part.ridgeText.toggleAttribute("hidden", !frame.holds(...at) || at[0] > 0.3 * frame.high);
+    placeHandle(part.handle, [frame.x(rw), frame.y(rl)], frame, "Both rewards", rw,
+      `preferred ${brief(rw)}, dispreferred ${brief(rl)}`);
+  }
+
+  drawCurve({ n, wins, beta }, { gap, share }) {
+    const { gaps, curve: { part } } = this;
+    const seen = wins / n;
+    part.seen.setAttribute("d", `M${CURVE.left} ${short(gaps.y(seen))}h${CURVE.side}`);
+    part.seenText.textContent = `seen: ${wins} of ${n}`;
+    part.seenText.setAttribute("x", seen < 0.5 ? CURVE.left + CURVE.side - 4 : CURVE.left + 104);
+    part.seenText.setAttribute("y", short(gaps.y(seen) + (seen < 0.5 ? -6 : 16)));
+    const [low] = FORMULAS.dpo(gaps.low, beta);
+    const unit = CURVE.side / (-2 * low);
+    part.top.replaceChildren(...ticks(low, -low, 5).map((mark) => svg("text", {
+      x: short(CURVE.left + (mark - low) * unit), y: CURVE.top - 8,
+    }, brief(mark))));
+    placeHandle(part.handle, [gaps.x(gap), gaps.y(share)], gaps, "Gap of the rewards", gap,
+      `gap ${brief(gap)}, chance ${brief(share)}`);
+  }
+
+  drawLikely({ n, wins }, { gap, likelihood, best, top, agreed }) {
+    const { depths, likely: { part } } = this;
+    const below = (d) => FORMULAS.likelihood(d, wins, n - wins)[0] - top;
+    // A sharp peak lies between the points of an even raster.
+    const inside = !agreed && Math.abs(best) < depths.high;
+    const raster = Array.from({ length: 121 }, (_, i) =>
+      depths.low + (i / 120) * (depths.high - depths.low));
+    const wide = inside ? 4 * FORMULAS.top(wins, n - wins)[2] : 0;
+    const near = Array.from({ length: inside ? 41 : 0 }, (_, i) => best + wide * (i / 20 - 1));
+    const all = [...raster, ...near].sort((a, b) => a - b);
+    part.likelihood.setAttribute("d", polyline(all.map((d) =>
+      [depths.x(d), depths.y(Math.max(below(d), -DEPTH - 1))])));
+    part.ridge.setAttribute("d",
+      inside ? `M${short(depths.x(best))} ${LIKELY.top}v${LIKELY.rise}` : "");
+    part.best.setAttribute("d", inside ? disc(depths.x(best), depths.y(0)) : "");
+    const down = likelihood - top;
+    part.here.setAttribute("d", down > -DEPTH ? disc(depths.x(gap), depths.y(down)) : "");
+  }
+
+  say() {
+    const state = this.values();
+    if (state.wins > state.n) return "";
+    const n = solve(state);
+    const best = n.agreed ? "There is no most likely gap." : `Most likely is ${brief(n.best)}.`;
+    return `${verdict(n, state).join(" ")} Rewards ${brief(state.r_w)} and ${brief(state.r_l)}, gap ` +
+      `${brief(n.gap)}, chance ${brief(n.share)}, log-likelihood ${brief(n.likelihood)}. ${best} ` +
+      `With beta ${brief(state.beta)} the gap is ${brief(n.margin)} nats of log-ratio.`;
+  }
+}
+
+export { solve };
+export default anywidget(Preferences);
