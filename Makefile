@@ -2,7 +2,7 @@
 # Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch),
 #            JOBS (chapters, or experiments, at once), PORT (of `make serve`).
 .DEFAULT_GOAL := help
-.PHONY: help book test lint audit bench experiments serve clean distclean constraints setup-book setup-test
+.PHONY: help book test lint audit bench experiments assignments serve clean distclean constraints setup-book setup-test
 
 PYTHON ?=
 TORCH ?= torch==2.13.0
@@ -62,6 +62,9 @@ bench: setup-test  ## speed, against TRL and the plain forms; table and results/
 
 experiments: setup-test  ## remake results/experiments; killed and started again, it goes on
 	@$(RUN) -m dpofield.experiments run all $(if $(JOBS),--workers $(JOBS))
+
+assignments: setup-test  ## student notebooks of book/assignments from their masters
+	@$(RUN) -m coursework build
 
 serve:  ## open the built book on 127.0.0.1 (PORT=8000)
 	@[ -x $(RUN) ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }

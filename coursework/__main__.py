@@ -1,9 +1,10 @@
-"""Assignments of the book: ``python -m coursework build | grade | report | list``."""
+"""Assignments of the book: ``python -m coursework build | grade | report | list | bench``."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -80,6 +81,21 @@ def show(_: argparse.Namespace) -> None:
             print(f"  {reading.name}: {reading.title} ({reading.points}, read by a person)")
 
 
+def bench(options: argparse.Namespace) -> None:
+    """Grade the reference many times over: the most work that a submission can be."""
+    assignment = master.load(options.name)
+    text = handout.text_of(handout.with_grading_cells(assignment))
+    with tempfile.TemporaryDirectory() as folder:
+        for student in range(options.count):
+            Path(folder, f"student-{student:03}.ipynb").write_text(text, encoding="utf-8")
+        start = time.perf_counter()
+        results = grade_folder(Path(folder), options.name, jobs=options.jobs)
+        seconds = time.perf_counter() - start
+    full = sum(result.points == assignment.points for result in results)
+    print(f"{options.name}: {full} of {len(results)} with full marks in {seconds:.1f} s,")
+    print(f"{options.jobs} at a time; {seconds / len(results):.2f} s a submission")
+
+
 def main() -> None:
     """Read the command line; mistakes of the user and of a master end in one sentence."""
     parser = argparse.ArgumentParser(prog="python -m coursework", description=__doc__)
@@ -104,6 +120,12 @@ def main() -> None:
     renewed = commands.add_parser("report", help="write the reports again from results.json")
     renewed.add_argument("folder", type=Path, help="the folder that holds results.json")
     renewed.set_defaults(run=renew)
+
+    timed = commands.add_parser("bench", help="how long grading takes on this machine")
+    timed.add_argument("name", help="assignment, as `list` names it")
+    timed.add_argument("--count", type=int, default=60, help="submissions")
+    timed.add_argument("--jobs", type=int, default=processors(), help="submissions at a time")
+    timed.set_defaults(run=bench)
 
     commands.add_parser("list", help="assignments, tasks and points").set_defaults(run=show)
     options = parser.parse_args()

@@ -28,7 +28,6 @@ SANDBOX = Path(__file__).resolve().parent / "sandbox"
 UNSHARE = ["--user", "--map-root-user", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork"]
 SYSTEM = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"]
 START_SECONDS = 60.0  # to load the modules, on a machine that has much else to do
-PATIENCE = 6.0
 
 
 class DiedError(Exception):
@@ -40,11 +39,12 @@ class Limits:
     """What one student process may use.
 
     `seconds`: processor time of a cell and of a question, so that a busy machine changes no grade;
-    `PATIENCE` times that on the clock, for code that only waits. `memory_mb`: address space.
+    `patience` times that on the clock, for code that only waits. `memory_mb`: address space.
     `modules` are loaded before the student's code; `folders` can be read besides Python itself.
     """
 
     seconds: float = 20.0
+    patience: float = 6.0
     memory_mb: int = 2048
     modules: tuple[str, ...] = ("numpy", "sympy")
     folders: tuple[Path, ...] = ()
@@ -189,7 +189,7 @@ class Session:
                 return False
             now = self.processor_seconds()
             busy = waited if used is None or now is None else now - used
-            return busy >= seconds or waited >= PATIENCE * seconds
+            return busy >= seconds or waited >= self.limits.patience * seconds
 
         return expired
 

@@ -122,15 +122,21 @@ def find(folder: Path, assignment: Assignment) -> list[Found]:
     The second form is that of nbgrader (``submitted/STUDENT/ASSIGNMENT/NAME.ipynb``). The name of
     the file does not matter, since the notebook says which assignment it is.
     """
-    found = []
+    found: dict[str, Found] = {}
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith("."):
             continue
         if entry.is_dir() and not entry.is_symlink():
-            found.append(_within(entry, assignment))
+            one = _within(entry, assignment)
         elif entry.suffix == ".ipynb":
-            found.append(Found(entry.stem, entry))
-    return found
+            one = Found(entry.stem, entry)
+        else:
+            continue
+        if one.student in found:
+            name = one.student
+            one = Found(name, None, f"a folder {name} and a file {name}.ipynb; keep one")
+        found[one.student] = one
+    return list(found.values())
 
 
 def _within(folder: Path, assignment: Assignment) -> Found:
