@@ -13,7 +13,7 @@ from typing import Any
 
 import nbformat
 
-from coursework.master import HIDDEN, ROOT, Assignment, MasterError, Reading
+from coursework.master import HIDDEN, ROOT, Assignment, MasterError, Reading, Task
 
 HANDOUTS = ROOT / "book" / "assignments"
 OVERVIEW = HANDOUTS / "overview.md"  # included in the guide, and no page of its own
@@ -126,7 +126,8 @@ def overview(assignments: Sequence[Assignment]) -> str:
     lines = ["| assignment | task | points | minutes | difficulty |", "|---|---|---|---|---|"]
     for assignment in assignments:
         first = f"[{assignment.title}](assignments/{assignment.name}.ipynb)"
-        for part in (*assignment.tasks, *assignment.readings):
+        parts: list[Task | Reading] = [*assignment.tasks, *assignment.readings]
+        for part in parts:
             read = ", read by a person" if isinstance(part, Reading) else ""
             facts = f"{part.points} | {part.minutes} | {part.level}"
             lines.append(f"| {first} | {part.title}{read} | {facts} |")

@@ -116,7 +116,8 @@ def parse(text: str, name: str, variant: int) -> Assignment:
     readings = tuple(
         _reading(draft, key, entry, name) for key, entry in settings["readings"].items()
     )
-    about = {part.name: _about(part) for part in (*tasks, *readings)}
+    parts: list[Task | Reading] = [*tasks, *readings]
+    about = {part.name: _about(part) for part in parts}
     for cell in draft.cells:
         cell.source = fill(cell.source, {"about": about}, name, last=True)
     folders = tuple(ROOT / folder for folder in settings.get("folders", []))
