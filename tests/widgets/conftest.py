@@ -12,10 +12,14 @@ import pytest
 from dpofield.field import extinction_time, gradient, invariant, potential
 from dpofield.widgets.demo import write_demos
 
+NAN = float("nan")  # one object, so that two readings of nothing are equal
+
 
 def number(text):
     """What a readout says: a float if it can be one."""
-    plain = {"never": "inf", "∞": "inf", "−∞": "-inf", "–": "nan"}.get(text, text)
+    if text == "–":
+        return NAN
+    plain = {"never": "inf", "∞": "inf", "−∞": "-inf"}.get(text, text)
     try:
         return float(plain.replace("−", "-"))
     except ValueError:

@@ -125,6 +125,13 @@ def test_keys(terry):
     assert terry.value("wins") == 1000
     keys.press("PageDown")
     assert terry.value("wins") == 900
+    keys.press("ArrowLeft")
+    assert terry.value("wins") == 899
+    terry.type("n", "10")
+    terry.root.get_by_role("slider", name="comparisons n").focus()
+    keys.press("ArrowRight")
+    keys.press("ArrowUp")
+    assert terry.value("n") == 12
     terry.root.get_by_role("slider", name="beta").focus()
     keys.press("End")
     terry.agrees(beta=3)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dpofield.widgets.law_of_motion import LawOfMotion
     from dpofield.widgets.loss_gallery import LossGallery
     from dpofield.widgets.one_softmax import OneSoftmax
+    from dpofield.widgets.run_player import RunPlayer
 
 __all__ = [
     "BradleyTerry",
@@ -20,6 +21,7 @@ __all__ = [
     "LawOfMotion",
     "LossGallery",
     "OneSoftmax",
+    "RunPlayer",
 ]
 
 _MODULES = {
@@ -29,6 +31,7 @@ _MODULES = {
     "LawOfMotion": "law_of_motion",
     "LossGallery": "loss_gallery",
     "OneSoftmax": "one_softmax",
+    "RunPlayer": "run_player",
 }
 
 

@@ -23,6 +23,7 @@ from dpofield.widgets import (
     LawOfMotion,
     LossGallery,
     OneSoftmax,
+    RunPlayer,
 )
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
@@ -80,6 +81,15 @@ DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
         "Press Play and watch the bars and the point in the triangle. Then drag the dot to the "
         "upper left, so that the dispreferred starts likelier than the preferred, and play again: "
         "until the dashed line is crossed, the other responses grow too.",
+    ),
+    "run-player": (
+        RunPlayer,
+        "A training run, played back",
+        "A recorded DPO run of a small GPT-2: every pair over the gradient field, in time, with "
+        "its text: a stand-alone page.",
+        "Press Play and watch where the pairs go: the arrows say where each would go by itself. "
+        "Point at a pair to read it. In ratios the pairs soon crowd at the lower edge or leave the "
+        "picture.",
     ),
 }
 """Figure class, title, summary and what to try, by the name of the page."""

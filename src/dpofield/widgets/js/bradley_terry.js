@@ -50,9 +50,9 @@ class Preferences extends Figure {
       take: (value, text) => this.takeNumber(parameter, value, text),
     });
     this.count = row(COUNT, {
-      label: "judged $n$", name: "comparisons n", low: 1, high: 1000, marks: [1, 10, 100, 1000],
+      label: "judged $n$", name: "comparisons n", whole: true, low: 1, high: 1000, marks: [1, 10, 100, 1000],
     });
-    this.wins = row(WINS, { label: "won $k$", name: "wins k", low: 0, high: 10, log: false });
+    this.wins = row(WINS, { label: "won $k$", name: "wins k", low: 0, high: 10, log: false, whole: true });
     this.beta = row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
     const reward = (role, label) => {
       const take = (value, text) => this.takeNumber({ ...REWARD, name: role }, value, text);
@@ -149,15 +149,13 @@ class Preferences extends Figure {
     const { name } = parameter;
     const counted = name === "n" || name === "wins";
     const now = this.values();
-    // A slider of counts stops between them; what is typed has to be one.
-    const given = counted && text === "" ? Math.round(value) : value;
-    const why = outside(given, parameter) ||
-      (counted && !Number.isInteger(given) ? "comparisons are counted" : "") ||
-      (name === "wins" && given > now.n ? `there are ${now.n} comparisons` : "");
+    const why = outside(value, parameter) ||
+      (counted && !Number.isInteger(value) ? "comparisons are counted" : "") ||
+      (name === "wins" && value > now.n ? `there are ${now.n} comparisons` : "");
     if (why) return this.refuse(text, why, now[name]);
     // More or fewer comparisons keep the share of wins.
-    const wins = name === "n" ? { wins: Math.round((now.wins * given) / now.n) } : {};
-    this.change({ [name]: given, ...wins });
+    const wins = name === "n" ? { wins: Math.round((now.wins * value) / now.n) } : {};
+    this.change({ [name]: value, ...wins });
     return "";
   }
 

@@ -31,10 +31,11 @@ function outside(value, { low, high, lowOpen, highOpen, meaning }) {
   return above && below ? "" : meaning;
 }
 
-// A number on a track of 44 px: `marks` are written below it, `log` spaces factors evenly.
+// A number on a track of 44 px: `marks` are written below it in `words`, `log` spaces factors evenly.
+// Of a `whole` number an arrow key takes the next one.
 const SLIDER_STEPS = 400;
 
-function slider({ name, low, high, marks = [], log = true, take }) {
+function slider({ name, low, high, marks = [], log = true, whole = false, words = brief, take }) {
   const part = (value) =>
     log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   const place = (value) => SLIDER_STEPS * part(value);
@@ -50,23 +51,31 @@ function slider({ name, low, high, marks = [], log = true, take }) {
   const reach = (from, to, at) => {
     [low, high] = [from, to];
     scale.replaceChildren(...at.map((mark) =>
-      html("span", { style: `left:${(100 * place(mark)) / SLIDER_STEPS}%` }, brief(mark))));
+      html("span", { style: `left:${(100 * place(mark)) / SLIDER_STEPS}%` }, words(mark))));
   };
   reach(low, high, marks);
-  input.addEventListener("input", () => take(value(Number(input.value))));
+  const given = (number) => take(whole ? Math.round(number) : number);
+  input.addEventListener("input", () => given(value(Number(input.value))));
+  let last = low;
+  if (whole) {
+    listenToKeys(input, (right, up) => given(Math.min(high, Math.max(low, last + right + up))));
+  }
   const show = (now) => {
+    last = now;
     input.value = Math.round(place(now));
-    input.setAttribute("aria-valuetext", brief(now));
+    input.setAttribute("aria-valuetext", words(now));
   };
   return { node: box("dpf-track", input, scale), input, show, reach };
 }
 
 // The same number to slide and to type: label, track, text field. `label` is written, `name` read
 // aloud; `take(value, text)` is as in numberField, and a slid value has no text.
-function numberRow({ id, role, label, name = spoken(label), low, high, marks, log, take }) {
+function numberRow({ id, role, label, name = spoken(label), low, high, marks, log, whole, take }) {
   const field = numberField({ id, role, take });
   field.label.append(...htmlLabel(label));
-  const track = slider({ name, low, high, marks, log, take: (value) => take(value, "") });
+  const track = slider({
+    name, low, high, marks, log, whole, take: (value) => take(value, ""),
+  });
   const show = (value) => {
     field.show(value);
     track.show(value);
@@ -196,7 +205,7 @@ function listenToKeys(handle, step, home) {
     if (event.altKey || event.ctrlKey || event.metaKey) return;
     const direction = directions[event.key];
     if (direction) step(...direction, event.shiftKey);
-    else if (event.key === "Home") home();
+    else if (event.key === "Home" && home) home();
     else return;
     event.preventDefault();
   });

@@ -95,10 +95,11 @@ const arrowNodes = () => Array.from({ length: MAGNITUDES }, (_, i) =>
 // scale, with the size in [0, 1] of any other step.
 function drawArrows(nodes, frame, count, step) {
   const cell = (frame.high - frame.low) / count;
+  const yCell = (frame.ceiling - frame.bottom) / count;
   const found = [];
   for (let i = 0; i < count * count; i += 1) {
     const a = frame.low + ((i % count) + 0.5) * cell;
-    const b = frame.low + (Math.floor(i / count) + 0.5) * cell;
+    const b = frame.bottom + (Math.floor(i / count) + 0.5) * yCell;
     const to = step(a, b);
     if (to) found.push([a, b, ...to, Math.log10(Math.hypot(...to))]);
   }

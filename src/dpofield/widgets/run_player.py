@@ -1,0 +1,120 @@
+"""The run player: a recorded training run, scrubbed in time, over the field of its loss."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import traitlets
+from numpy.typing import ArrayLike
+
+from dpofield.formulas import CHARTS, LOSSES
+from dpofield.formulas.losses import BETA
+from dpofield.widgets.field_formulas import chart_functions
+from dpofield.widgets.figure import TOOLS, Figure, css, esm
+
+CHARTS_SHOWN = ("log-ratio", "ratio")
+DIGITS = 3  # of a log-ratio in nats: a pixel of the ratio chart near the start
+EXAMPLE = Path(__file__).with_name("example_run.json")
+
+
+def formulas_js() -> str:
+    """`FORMULAS`: for each chart the gradient and the loss of DPO, and the way from log-ratios."""
+    parts = []
+    for name in CHARTS_SHOWN:
+        functions = chart_functions(CHARTS[name], LOSSES["dpo"])
+        body = ", ".join(
+            f"{key}: {functions[key]}" for key in ("gradient", "loss", "fromLogratios")
+        )
+        parts.append(f"  {json.dumps(name)}: {{ {body} }}")
+    return "const FORMULAS = {\n" + ",\n".join(parts) + "\n};\n"
+
+
+def check_run(step: ArrayLike, u: ArrayLike, v: ArrayLike, texts: Sequence[Sequence[str]]) -> None:
+    """Raise `ValueError` unless T >= 2 records of N >= 1 pairs belong together."""
+    steps, us, vs = (np.asarray(a, dtype=float) for a in (step, u, v))
+    if steps.ndim != 1 or len(steps) < 2 or not (np.diff(steps) > 0).all():
+        raise ValueError(f"step has shape {steps.shape}: at least two records in order of time")
+    shape = (len(steps), len(texts))
+    if us.shape != shape or vs.shape != shape or not len(texts):
+        raise ValueError(f"u {us.shape} and v {vs.shape}: {shape} belongs to step and texts")
+    if not (np.isfinite(us).all() and np.isfinite(vs).all()):
+        raise ValueError("u and v are log-ratios in nats, all of them finite")
+    if any(len(text) != 3 for text in texts):
+        raise ValueError("a text is a prompt, the preferred and the dispreferred response")
+
+
+class RunPlayer(Figure):
+    """A recorded run: where its pairs are in the field at a record, and how fast they move.
+
+    `step` (T,) are the updates made before each record, `u` and `v` (T, N) the log-ratios of the
+    preferred and the dispreferred response (nats, kept to 0.001), `texts` N triples of prompt,
+    preferred and dispreferred response, `beta` that of the run's DPO loss, `title` says which run
+    it is. Without them a recorded run of this book is shown. `record` (0 to T - 1), `pair` (0 to
+    N - 1) and `chart` ("log-ratio" or "ratio") follow the reader's hand where there is a kernel.
+
+    Raises `ValueError` for arrays that do not belong together, and `traitlets.TraitError` for an
+    index out of range and an unknown chart.
+
+    >>> player = RunPlayer([0, 10], [[0.0], [1.0]], [[0.0], [-3.0]], [("soup :", "good", "bad")])
+    >>> player.record = 2
+    Traceback (most recent call last):
+    ...
+    traitlets.traitlets.TraitError: record = 2: there are 2, counted from 0
+    """
+
+    _esm = esm(formulas_js(), "run_player.js")
+    _css = css("run_player.css")
+
+    chart = traitlets.Enum(CHARTS_SHOWN, default_value="log-ratio").tag(sync=True)
+    record = traitlets.Int(0).tag(sync=True)
+    pair = traitlets.Int(0).tag(sync=True)
+    step = traitlets.List().tag(sync=True)
+    u = traitlets.List().tag(sync=True)
+    v = traitlets.List().tag(sync=True)
+    texts = traitlets.List().tag(sync=True)
+    title = traitlets.Unicode("").tag(sync=True)
+    beta = traitlets.Float(BETA.default).tag(sync=True)
+    _height = traitlets.Int(700 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(1262 + TOOLS).tag(sync=True)
+
+    def __init__(
+        self,
+        step: ArrayLike | None = None,
+        u: ArrayLike | None = None,
+        v: ArrayLike | None = None,
+        texts: Sequence[Sequence[str]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        given = (step, u, v, texts)
+        if all(part is None for part in given):
+            kwargs = json.loads(EXAMPLE.read_text(encoding="utf-8")) | kwargs
+            step, u, v, texts = (kwargs.pop(name) for name in ("step", "u", "v", "texts"))
+        if step is None or u is None or v is None or texts is None:
+            raise ValueError("step, u, v and texts are given together or not at all")
+        check_run(step, u, v, texts)
+        super().__init__(
+            step=np.asarray(step).astype(int).tolist(),
+            u=np.round(np.asarray(u, dtype=float), DIGITS).tolist(),
+            v=np.round(np.asarray(v, dtype=float), DIGITS).tolist(),
+            texts=[list(text) for text in texts],
+            **kwargs,
+        )
+
+    @traitlets.validate("record", "pair")  # type: ignore[untyped-decorator]
+    def _check_index(self, proposal: Any) -> int:
+        name = proposal["trait"].name
+        count = len(self.step if name == "record" else self.texts)
+
+        def check(index: int) -> None:
+            if not 0 <= index < count:
+                raise ValueError(f"{name} = {index}: there are {count}, counted from 0")
+
+        return int(self.checked(check, proposal))
+
+    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
+    def _check_beta(self, proposal: Any) -> float:
+        return float(self.checked(BETA.check, proposal))

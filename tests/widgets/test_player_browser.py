@@ -1,0 +1,194 @@
+"""The run player in Chromium: no kernel, no network, every control."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from dpofield.field import potential
+from dpofield.widgets import RunPlayer
+from tests.widgets.conftest import PHONE, Shown
+from tests.widgets.every import room
+
+pytestmark = pytest.mark.browser
+RUN = RunPlayer()
+STEP, U, V = np.array(RUN.step), np.array(RUN.u), np.array(RUN.v)
+LAST = len(STEP) - 1
+
+
+class Player(Shown):
+    """The run player."""
+
+    def __init__(self, page, within="body"):
+        super().__init__(page, within)
+        self.pair = self.root.locator(".dpf-handle")
+        self.slider = self.root.get_by_role("slider", name="step")
+
+    def press(self, name):
+        self.root.get_by_role("button", name=name, exact=True).click()
+
+    def at(self):
+        """Record and pair, as the fields say."""
+        record = STEP.tolist().index(self.value("step"))
+        return record, int(self.field("pair").input_value())
+
+    def agrees(self, record, pair):
+        """Assert that this is shown, and that every number is NumPy's to 1e-6."""
+        assert self.at() == (record, pair)
+        u, v = U[record], V[record]
+        expected = {
+            "u": u.mean(),
+            "v": v.mean(),
+            "margin": (u - v).mean(),
+            "loss": potential("dpo", "log-ratio", u, v, beta=RUN.beta).mean(),
+            "pair-u": u[pair],
+            "pair-v": v[pair],
+        }
+        if record:
+            time = STEP[record] - STEP[record - 1]
+            expected["rateU"] = (u - U[record - 1]).mean() / time
+            expected["rateV"] = (v - V[record - 1]).mean() / time
+        found = self.numbers()
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-9), name
+        assert RUN.texts[pair][1] in self.root.locator(".dpf-texts").inner_text()
+
+    def point(self, pair):
+        """Where a pair stands in the window, taken from the path of the cloud."""
+        return self.root.locator(".dpf-cloud").evaluate(
+            """(cloud, i) => {
+              const [x, y] = cloud.getAttribute("d").split("M")[i + 1].split("a")[0].split(" ");
+              const place = new DOMPoint(Number(x) + 5, Number(y));
+              const at = place.matrixTransform(cloud.getScreenCTM());
+              return [at.x, at.y];
+            }""",
+            pair,
+        )
+
+
+@pytest.fixture
+def player(opened):
+    return opened(demo="run-player", figure=Player)
+
+
+def test_typed_and_pressed(player):
+    """A recorded step, the buttons, the list of pairs; at the start nothing has moved."""
+    player.agrees(0, 0)
+    assert "nothing has moved" in player.root.inner_text()
+    player.type("step", str(STEP[7]))
+    player.field("pair").select_option("5")
+    player.agrees(7, 5)
+    above, below = (U[7] > 0).sum(), (V[7] < 0).sum()
+    more = (np.abs(V[7] - V[6]) > np.abs(U[7] - U[6])).sum()
+    words = player.said()
+    assert f"up in {above} of 32 pairs" in words
+    assert f"down in {below}." in words
+    assert f"moved more in {more}." in words
+    player.press("Step")
+    player.agrees(8, 5)
+    player.press("Back")
+    player.agrees(0, 5)
+    player.type("step", "3")
+    assert "records are kept at 0" in player.complaint.inner_text()
+    player.agrees(0, 5)
+    player.press("Reset")
+    player.agrees(0, 0)
+
+
+def test_mouse(player):
+    """Over a pair its text is shown, pressed it is kept; the slider; the other chart."""
+    player.type("step", str(STEP[10]))
+    far = int(np.argmin(U[10]))
+    player.page.mouse.move(*player.point(far))
+    player.frame()
+    assert player.numbers()["pair-u"] == U[10][far]
+    assert player.at() == (10, 0)
+    player.page.mouse.move(5, 5)
+    player.agrees(10, 0)
+    player.page.mouse.click(*player.point(far))
+    player.agrees(10, far)
+    box = player.slider.bounding_box()
+    player.page.mouse.click(box["x"] + box["width"] - 12, box["y"] + box["height"] / 2)
+    player.agrees(LAST, far)
+    player.radio("ratio").check()
+    player.agrees(LAST, far)
+    assert "beyond the picture" in player.root.locator(".dpf-plot").first.text_content()
+    outside = ((np.exp(U[LAST]) > 2.6) | (np.exp(V[LAST]) > 2.6)).sum()
+    assert f"{outside} beyond" in player.root.locator(".dpf-plot").first.text_content()
+
+
+def test_keys(player):
+    """The arrows go from record to record, and from pair to pair."""
+    player.slider.focus()
+    for key in ("ArrowRight", "ArrowUp", "ArrowLeft"):
+        player.page.keyboard.press(key)
+    player.agrees(1, 0)
+    assert player.slider.get_attribute("aria-valuetext") == str(STEP[1])
+    player.page.keyboard.press("End")
+    player.agrees(LAST, 0)
+    player.pair.focus()
+    for key in ("ArrowRight", "Shift+ArrowUp", "ArrowLeft"):
+        player.page.keyboard.press(key)
+    player.agrees(LAST, 5)
+    assert RUN.texts[5][1] in player.spoken("Pair 6")
+    player.page.keyboard.press("Home")
+    player.agrees(LAST, 0)
+
+
+def test_play(player):
+    """It runs to the end by itself, and stops where it is told to."""
+    player.page.evaluate("""() => {
+      let now = 0;
+      window.requestAnimationFrame = (run) => setTimeout(() => run((now += 250)), 5);
+      window.cancelAnimationFrame = clearTimeout;
+    }""")
+    player.press("Play")
+    player.root.get_by_role("button", name="Play", exact=True).wait_for()
+    player.agrees(LAST, 0)
+    player.press("Play")  # anew from the start
+    player.press("Pause")
+    assert player.root.get_by_role("button", name="Play", exact=True).count() == 1
+
+
+def test_no_motion_for_who_wants_none(opened):
+    """Play goes to the end at once."""
+    player = opened(demo="run-player", figure=Player, reduced_motion="reduce")
+    player.press("Play")
+    player.agrees(LAST, 0)
+
+
+def test_phone(opened):
+    """A pair is taken by a tap near it."""
+    player = opened(demo="run-player", figure=Player, **PHONE)
+    assert room(player, 390) < 80  # for longer texts
+    player.type("step", str(STEP[10]))
+    far = int(np.argmin(U[10]))
+    player.pair.scroll_into_view_if_needed()
+    x, y = player.point(far)
+    player.page.touchscreen.tap(x - 8, y + 4)
+    player.agrees(10, far)
+
+
+@pytest.mark.parametrize("width", [1280, 620, 390, 320])
+def test_room(opened, width):
+    """With the longest texts and a complaint nothing is cut."""
+    longest = max(range(len(RUN.texts)), key=lambda i: len("".join(RUN.texts[i])))
+    view = f"?RunPlayer.record=12&RunPlayer.pair={longest}"
+    player = opened(demo="run-player", figure=Player, width=width, view=view)
+    room(player, width)
+    texts = player.root.locator(".dpf-texts")
+    assert texts.evaluate("(e) => e.scrollHeight <= e.clientHeight")
+    player.type("step", "a text that is long")
+    room(player, width)
+
+
+@pytest.mark.parametrize(
+    ("view", "why"),
+    [("record=99", "no record 99"), ("record=0.5", "no record"), ("pair=-1", "no pair"),
+     ("chart=logit", "no chart"), ("u=[[1]]", "no “u”")],
+)  # fmt: skip
+def test_foreign_views(opened, view, why):
+    """What the run does not have is refused when it comes by a link."""
+    player = opened(demo="run-player", figure=Player, view=f"?RunPlayer.{view}")
+    assert why in player.complaint.inner_text()
+    player.agrees(0, 0)

@@ -1,0 +1,39 @@
+"""Take a recorded run into the package for the run player: ``python tools/example_run.py``.
+
+Widgets know no experiments, so the run that `RunPlayer()` shows by default is a copy, rounded to
+what is drawn. A test compares it with the table and names this command.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dpofield.experiments import columns
+from dpofield.experiments.recorded import recorded
+from dpofield.widgets.run_player import DIGITS, EXAMPLE
+
+
+def example() -> dict[str, Any]:
+    """The first run after weak SFT with AdamW: seed 0 of the plan "training-field"."""
+    runs = recorded("training-field")
+    chosen = (runs["optimizer"] == "adamw") & (runs["sft_steps"] == 100) & (runs["seed"] == 0)
+    run = runs[chosen].iloc[0]
+    names = ("prompt", "preferred", "dispreferred")
+    return {
+        "title": "weak SFT, AdamW, seed 0",
+        "beta": float(run["beta"]),
+        "step": columns.path(run, "step").astype(int).tolist(),
+        "u": np.round(columns.path(run, "u"), DIGITS).tolist(),
+        "v": np.round(columns.path(run, "v"), DIGITS).tolist(),
+        "texts": [list(texts) for texts in zip(*(run[f"pair_{n}"] for n in names), strict=True)],
+    }
+
+
+if __name__ == "__main__":
+    path = Path(EXAMPLE)
+    path.write_text(json.dumps(example(), separators=(",", ":")) + "\n", encoding="utf-8")
+    print(f"{path.name}: {path.stat().st_size} bytes")
