@@ -11,7 +11,16 @@ from collections.abc import Callable
 from functools import partial
 
 from dpofield.formulas import THEOREMS
-from dpofield.ledger.checks import charts, divergences, field, motion, softmax, training, zoo
+from dpofield.ledger.checks import (
+    charts,
+    divergences,
+    field,
+    motion,
+    robustness,
+    softmax,
+    training,
+    zoo,
+)
 
 Check = Callable[[], str]
 
@@ -31,6 +40,7 @@ CHECKS: dict[str, Check] = {
     **divergences.CHECKS,
     **field.CHECKS,
     **motion.CHECKS,
+    **robustness.CHECKS,
     **softmax.CHECKS,
     **training.CHECKS,
     **zoo.CHECKS,

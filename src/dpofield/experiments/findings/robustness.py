@@ -1,0 +1,408 @@
+"""Whether the verdicts on the main GPT-2 hold for a smaller one and for a Llama of its size.
+
+A *verdict* is a number of every run, its mean over seeds, and a bound that the mean is held
+against. It is "yes" or "no" if the whole interval lies on one side of the bound, else "open".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from dpofield.experiments.findings import paths
+from dpofield.experiments.recorded import recorded
+from dpofield.experiments.stats import Interval, of_seeds
+
+SHAPES: dict[str, tuple[str, int, int]] = {
+    "main": ("gpt2", 4, 128),
+    "small": ("gpt2", 2, 64),
+    "Llama": ("llama", 4, 128),
+}
+"""Architecture, layers and width of what is compared."""
+
+OTHERS = ("small", "Llama")
+
+EXPERIMENTS = {"training-field": "the field in training", "sft": "SFT quality",
+               "edit-distance": "edit distance"}  # fmt: skip
+"""The plans of the main model, and what the text calls them."""
+
+LEVELS = (50, 600)
+"""SFT steps that are compared: the lowest and the highest of three."""
+
+DISTANCES = (1, 3, None)
+
+BAND = 0.5
+"""Nats; a difference of means below it, a quarter of the margin of 2, counts as small."""
+
+Answer = Literal["yes", "no", "open"]
+Word = Literal["same", "not the same", "undecided"]
+
+
+def shape_of(runs: pd.DataFrame) -> pd.Series:
+    """The name in `SHAPES` of every run's model; nan for another model."""
+    names = {shape: name for name, shape in SHAPES.items()}
+    of_run = zip(runs["architecture"], runs["layers"], runs["width"], strict=True)
+    return pd.Series([names.get(shape, np.nan) for shape in of_run], index=runs.index, dtype=object)
+
+
+def load() -> pd.DataFrame:
+    """All recorded runs of the four plans, each once, with a column `shape`."""
+    plans = [recorded(name) for name in (*EXPERIMENTS, "robustness")]
+    runs = pd.concat(plans, ignore_index=True).drop_duplicates("key", ignore_index=True)
+    return runs.assign(shape=shape_of(runs))
+
+
+def select(
+    runs: pd.DataFrame,
+    *,
+    optimizer: str = "adamw",
+    keep_paths: bool | None = False,
+    sft_steps: int = 100,
+    source: str = "grammar",
+    edit_distance: int | None = None,
+) -> pd.DataFrame:
+    """The runs of one setting, all else being as in `Config`, indexed by seed.
+
+    `keep_paths` also says how many pairs: 32 with paths and 64 without; None takes both.
+    """
+    distance = runs["edit_distance"]
+    chosen = (
+        (runs["optimizer"] == optimizer)
+        & (runs["sft_steps"] == sft_steps)
+        & (runs["source"] == source)
+        & (distance.isna() if edit_distance is None else distance == edit_distance)
+        & runs["edit_position"].isna()
+        & ~runs["matched"].astype(bool)
+    )
+    if keep_paths is not None:
+        chosen &= runs["keep_paths"].astype(bool) == keep_paths
+    return runs[chosen].set_index("seed", drop=False).sort_index()
+
+
+class Question(NamedTuple):
+    """What is asked of one shape: `values` of its runs, one a seed, and the bound they meet.
+
+    `kind` "above" or "below": of the mean against `bound`; "within": its size is below `bound`.
+    `geometric`: the mean is one of logarithms, and it and its ends are given as factors.
+    """
+
+    experiment: str
+    name: str
+    unit: str
+    values: Callable[[pd.DataFrame], pd.Series]
+    kind: Literal["above", "below", "within"]
+    bound: float
+    geometric: bool = False
+
+    def interval(self, runs: pd.DataFrame) -> Interval:
+        """The mean over seeds of one shape's runs."""
+        return _interval(self.values(runs), self.geometric)
+
+    def answer(self, found: Interval) -> Answer:
+        """Whether the mean meets the bound, as far as its interval can tell.
+
+        >>> question = Question("", "", "", lambda runs: runs["u"], "below", 0.0)
+        >>> [question.answer(x) for x in (Interval(-2, -3, -1), Interval(0, -1, 1))]
+        ['yes', 'open']
+        """
+        low, high = found.low, found.high
+        if self.kind == "above":
+            yes, no = low > self.bound, high < self.bound
+        elif self.kind == "below":
+            yes, no = high < self.bound, low > self.bound
+        else:
+            yes = -self.bound < low and high < self.bound
+            no = high < -self.bound or low > self.bound
+        return "yes" if yes else "no" if no else "open"
+
+    @property
+    def asks(self) -> str:
+        """The bound in words."""
+        sign = {"above": "> ", "below": "< ", "within": "± "}[self.kind]
+        return f"{sign}{self.bound:g}"
+
+
+def _interval(values: pd.Series, geometric: bool) -> Interval:
+    found = of_seeds(np.log(values) if geometric else values)
+    return Interval(*(float(np.exp(x)) for x in found)) if geometric else found
+
+
+def word(one: Answer, other: Answer) -> Word:
+    """Two answers compared; what is open on either side cannot be.
+
+    >>> word("yes", "yes"), word("yes", "no"), word("yes", "open")
+    ('same', 'not the same', 'undecided')
+    """
+    if "open" in (one, other):
+        return "undecided"
+    return "same" if one == other else "not the same"
+
+
+def answers(runs: pd.DataFrame, questions: tuple[Question, ...] | None = None) -> pd.DataFrame:
+    """One row a question and shape: experiment, name, unit, asks, shape, value, low, high, seeds.
+
+    `answer` is that of the shape, `word` how it compares with the main model's; `more`, `more_low`,
+    `more_high`: how much more than in the main model the value is, seed by seed (a factor where the
+    mean is geometric). `runs` as from `load`.
+    """
+    by_shape = {name: runs[runs["shape"] == name] for name in SHAPES}
+    rows = []
+    for question in QUESTIONS if questions is None else questions:
+        main = question.values(by_shape["main"])
+        said = question.answer(_interval(main, question.geometric))
+        for shape, own in by_shape.items():
+            values = question.values(own)
+            found = _interval(values, question.geometric)
+            answer = question.answer(found)
+            gap = values / main if question.geometric else values - main
+            more = _interval(gap, question.geometric)
+            rows.append(
+                {"experiment": question.experiment, "name": question.name, "unit": question.unit,
+                 "asks": question.asks, "shape": shape, **found._asdict(),
+                 "seeds": int(values.notna().sum()), "answer": answer, "word": word(said, answer),
+                 "more": more.value, "more_low": more.low, "more_high": more.high}
+            )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def counts(found: pd.DataFrame) -> pd.DataFrame:
+    """How often each word is said: a row a shape but the main one, a column a word."""
+    others = found[found["shape"] != "main"]
+    table = pd.crosstab(others["shape"], others["word"])
+    return table.reindex(index=list(OTHERS), columns=["same", "not the same", "undecided"],
+                         fill_value=0)  # fmt: skip
+
+
+# Training field.
+
+
+def at_margin(column: str, goal: str, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
+    """Mean `column` ("u") of each run of a setting where its mean margin first is `goal` nats."""
+    return lambda runs: select(runs, **setting)[f"{column}_at_{goal}"]  # type: ignore[arg-type]
+
+
+def preferred_share(goal: str, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
+    """u / (u - v) where the mean margin first is `goal`; the dispreferred moves more below 1/2."""
+    return lambda runs: at_margin("u", goal, **setting)(runs) / float(goal)
+
+
+def by_seed(values: list[float], runs: pd.DataFrame) -> pd.Series:
+    """Values in the order of the runs, by their seeds."""
+    return pd.Series(values, index=runs["seed"].to_numpy(), dtype=float)
+
+
+def with_paths(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs with AdamW that kept their paths."""
+    return select(runs, keep_paths=True)
+
+
+def explained(runs: pd.DataFrame) -> pd.Series:
+    """Share of the squared changes of u and v between records that the law of motion accounts for.
+
+    The law along the steps taken, with nothing fitted; over whole runs.
+    """
+    kept = with_paths(runs)
+    q = paths.rates(kept)
+    left = (q["du"] - q["law_u"]) ** 2 + (q["dv"] - q["law_v"]) ** 2
+    squares = pd.DataFrame({"left": left, "all": q["du"] ** 2 + q["dv"] ** 2})
+    sums = squares.groupby(q["seed"]).sum()
+    return 1 - sums["left"] / sums["all"]
+
+
+def near(account: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """Share of pairs and intervals whose measured ratio of rates is within a factor of 2."""
+
+    def values(runs: pd.DataFrame) -> pd.Series:
+        kept = with_paths(runs)
+        q = paths.rates(kept)
+        quotient = q["measured"] / q["ratios"] if account == "ratios" else q["logs"] / q["law"]
+        return quotient.between(0.5, 2).groupby(q["seed"]).mean()
+
+    return values
+
+
+def miss(letter: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """Measured minus first-order mean change of log x1 ("u") or log x2 ("v") of whole runs."""
+
+    def values(runs: pd.DataFrame) -> pd.Series:
+        kept = with_paths(runs)
+        gaps = [
+            float((getattr(t, letter)[-1] - getattr(t, f"first_{letter}")[-1]).mean())
+            for t in paths.traces(kept)
+        ]
+        return by_seed(gaps, kept)
+
+    return values
+
+
+def part(name: str, goal: float = 5.0) -> Callable[[pd.DataFrame], pd.Series]:
+    """A part of the preferred's mean change at a margin, of `paths.PARTS`."""
+    return lambda runs: paths.parts(with_paths(runs), goal).set_index("seed")[f"{name}_u"]
+
+
+# SFT quality.
+
+
+def over_levels(column: str, source: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """How much more a column is after the most SFT than after the least, seed by seed."""
+
+    def values(runs: pd.DataFrame) -> pd.Series:
+        low, high = (select(runs, sft_steps=n, source=source)[column] for n in LEVELS)
+        return high - low
+
+    return values
+
+
+def slower(source: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """How many times as many steps to a margin of 2 after the most SFT as after the least."""
+
+    def values(runs: pd.DataFrame) -> pd.Series:
+        low, high = (select(runs, sft_steps=n, source=source)["reached_2"] for n in LEVELS)
+        return high / low
+
+    return values
+
+
+# Edit distance.
+
+
+def between_distances(high: int | None, low: int | None) -> Callable[[pd.DataFrame], pd.Series]:
+    """Mean u at a margin of 2: at one edit distance minus at another, seed by seed."""
+
+    def values(runs: pd.DataFrame) -> pd.Series:
+        one, other = (select(runs, edit_distance=d)["u_at_2"] for d in (high, low))
+        return one - other
+
+    return values
+
+
+def pace_of_edits(runs: pd.DataFrame) -> pd.Series:
+    """How many times as many steps to a margin of 2 one edit takes as independent responses."""
+    one, other = (select(runs, edit_distance=d)["reached_2"] for d in (1, None))
+    return one / other
+
+
+PREDICTORS = {"alike": "$K_{wl}/K_{ww}$", "cosine": "cosine", "distance": "edit distance"}
+"""What may foretell a pair's change of the preferred, and how it is written."""
+
+
+def edit_pairs(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair of the three edit distances: seed, asked, `alike`, cosine, distance, u_at_2.
+
+    `alike` is K_wl / K_ww before DPO; `asked` the edit distance of the setting, as text.
+    """
+    names = ["k_wl", "k_ww", "cosine", "distance", "u_at_2"]
+    frames = []
+    for asked in DISTANCES:
+        chosen = select(runs, edit_distance=asked)
+        columns = {c: np.concatenate([np.asarray(x) for x in chosen[f"pair_{c}"]]) for c in names}
+        seeds = np.repeat(chosen["seed"].to_numpy(), [len(x) for x in chosen["pair_k_ww"]])
+        frames.append(pd.DataFrame(columns).assign(seed=seeds, asked=str(asked)))
+    made = pd.concat(frames, ignore_index=True).astype({c: float for c in names})
+    return made.assign(alike=made["k_wl"] / made["k_ww"])
+
+
+def foretold(x: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """Spearman's correlation of `x` and a pair's u at a mean margin of 2; all pairs of a seed."""
+    return lambda runs: _rank(edit_pairs(runs), x)
+
+
+def foretold_within(x: str, asked: int | None) -> Callable[[pd.DataFrame], pd.Series]:
+    """The same over the pairs of one run, of one edit distance."""
+
+    def values(runs: pd.DataFrame) -> pd.Series:
+        pairs = edit_pairs(runs)
+        return _rank(pairs[pairs["asked"] == str(asked)], x)
+
+    return values
+
+
+def foretells_more(x: str, other: str) -> Callable[[pd.DataFrame], pd.Series]:
+    """|rho| of one predictor minus that of the other, over all pairs of a seed."""
+
+    def values(runs: pd.DataFrame) -> pd.Series:
+        pairs = edit_pairs(runs)
+        return _rank(pairs, x).abs() - _rank(pairs, other).abs()
+
+    return values
+
+
+def _rank(pairs: pd.DataFrame, x: str) -> pd.Series:
+    of_seed = {
+        seed: rows[x].corr(rows["u_at_2"], method="spearman")
+        for seed, rows in pairs.groupby("seed")
+    }
+    return pd.Series(of_seed, dtype=float)
+
+
+TRAINING, SFT, EDITS = EXPERIMENTS.values()
+
+_ADAMW: dict[str, object] = {"keep_paths": True}
+_SGD: dict[str, object] = {"optimizer": "sgd", "keep_paths": None}
+
+QUESTIONS = (
+    *(
+        question
+        for how, setting in (("AdamW", _ADAMW), ("SGD", _SGD))
+        for question in (
+            Question(TRAINING, f"{how}: preferred's share of a margin of 2", "share",
+                     preferred_share("2", **setting), "below", 0.5),
+            Question(TRAINING, f"{how}: preferred, at a margin of 2", "nats",
+                     at_margin("u", "2", **setting), "above", 0.0),
+            Question(TRAINING, f"{how}: preferred, at a margin of 5", "nats",
+                     at_margin("u", "5", **setting), "below", 0.0),
+        )
+    ),
+    Question(TRAINING, "law of motion: share of squared changes explained", "share",
+             explained, "above", 0.9),
+    Question(TRAINING, "preferred, measured minus law, whole run", "nats",
+             miss("u"), "below", 0.0),
+    Question(TRAINING, "Corollary 1 within a factor of 2", "share",
+             near("ratios"), "below", 0.1),
+    Question(TRAINING, "law of motion within a factor of 2", "share", near("law"), "above", 0.85),
+    Question(TRAINING, "preferred at 5 by own terms, at the start", "nats",
+             part("own"), "above", 0.0),
+    Question(TRAINING, "preferred at 5 by change of the kernel", "nats",
+             part("drift"), "below", 0.0),
+    *(
+        question
+        for text, source in (("off-policy", "grammar"), ("on-policy", "model"))
+        for question in (
+            Question(SFT, f"{text}: steps to 2 nats, 600 over 50", "times",
+                     slower(source), "above", 1.0, geometric=True),
+            Question(SFT, f"{text}: preferred after 80 steps, 600 minus 50", "nats",
+                     over_levels("u", source), "above", 0.0),
+            Question(SFT, f"{text}: preferred at 2 nats, 600 minus 50", "nats",
+                     over_levels("u_at_2", source), "within", BAND),
+        )
+    ),
+    Question(EDITS, "steps to 2 nats, one edit over any", "times",
+             pace_of_edits, "above", 1.0, geometric=True),
+    Question(EDITS, "preferred at 2 nats, one edit", "nats",
+             at_margin("u", "2", edit_distance=1), "below", 0.0),
+    Question(EDITS, "preferred at 2 nats, any minus one edit", "nats",
+             between_distances(None, 1), "above", 0.0),
+    Question(EDITS, "preferred at 2 nats, three edits minus one", "nats",
+             between_distances(3, 1), "above", 0.0),
+    Question(EDITS, "preferred at 2 nats, any minus three edits", "nats",
+             between_distances(None, 3), "above", 0.0),
+    *(
+        Question(EDITS, f"rank correlation with the preferred: {text}", "rho",
+                 foretold(x), "above" if x == "distance" else "below", 0.0)
+        for x, text in PREDICTORS.items()
+    ),
+    *(
+        Question(EDITS, f"the same within one edit: {PREDICTORS[x]}", "rho",
+                 foretold_within(x, 1), "below", 0.0)
+        for x in ("alike", "cosine")
+    ),
+    *(
+        Question(EDITS, f"{PREDICTORS[x]} over edit distance, gain in $|\\rho|$", "rho",
+                 foretells_more(x, "distance"), "above", 0.0)
+        for x in ("alike", "cosine")
+    ),
+)  # fmt: skip
+"""Every verdict, in the order of the chapters; the bound is what the main model's chapter says."""

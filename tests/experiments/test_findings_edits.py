@@ -1,0 +1,121 @@
+"""Edit distance: planted effects are found where they were planted, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dpofield.experiments.config import Config
+from dpofield.experiments.findings import edits
+from dpofield.experiments.stats import Interval
+from tests.experiments.made_runs import pair, run, table
+
+BETWEEN, ONE, INSIDE, OPEN = edits.SCOPES
+DISTANCES = (1, 2, 3, 4, 6, 8, None)
+
+
+def made(rise: float, push: float, seeds: int = 5) -> pd.DataFrame:
+    """Sets whose mean u rises with the log of distance, and pairs that follow their push."""
+    rows = []
+    for seed in range(seeds):
+        chance = np.random.default_rng(seed)
+        for distance in DISTANCES:
+            d = distance or 6.5
+            level, shoves = rise * np.log(d) + 0.2 * chance.normal(), chance.normal(size=24)
+            pairs = [
+                pair("p", "a", "b", distance=distance or float(chance.integers(2, 12)),
+                     k_ww=1.0, k_ll=1.0, k_wl=0.9 - 0.1 * d + 0.05 * chance.normal(),
+                     cosine=0.9 - 0.1 * d + 0.05 * chance.normal(),
+                     ches=-d + chance.normal(), ches_normalised=-d + chance.normal(),
+                     push_w=shove, push_l=-1.0, u_at_5=(u := level + push * shove
+                     + chance.normal()), v_at_5=u - 5, u=0.0, v=-9.0)
+                for shove in shoves
+            ]  # fmt: skip
+            config = Config(edit_distance=distance, seed=seed, sft_seed=seed, pairs_seed=seed)
+            rows.append(run(config, pairs))
+    return table(rows)
+
+
+@pytest.fixture(scope="module")
+def planted() -> tuple[pd.DataFrame, pd.DataFrame]:
+    runs = made(rise=2.0, push=2.0)
+    return edits.prepare(runs), edits.pairs(runs)
+
+
+def test_a_rise_between_distances_says_nothing_within_sets(planted) -> None:
+    """Cosine and distance tell sets apart; inside a set only what was planted there tells."""
+    runs, pairs = planted
+    assert edits.prediction(runs, pairs, BETWEEN, "distance").low > 0.7
+    assert edits.prediction(runs, pairs, BETWEEN, "cosine").high < -0.7
+    assert abs(edits.prediction(runs, pairs, INSIDE, "cosine").value) < 0.2
+    assert edits.prediction(runs, pairs, INSIDE, "push_w").low > 0.7
+    assert edits.better(runs, pairs, INSIDE, "push_w", "cosine").low > 0.5
+    assert 0 in edits.better(runs, pairs, BETWEEN, "cosine", "distance")
+    assert edits.told(pairs, "push_w").high < 0.3 < edits.told(pairs, "cosine").low
+
+
+def test_no_effect_is_not_found() -> None:
+    """Nothing planted: neither between sets nor within."""
+    runs = made(rise=0.0, push=0.0, seeds=8)
+    frame, pairs = edits.prepare(runs), edits.pairs(runs)
+    assert abs(edits.prediction(frame, pairs, BETWEEN, "distance").value) < 0.5
+    for x in ("cosine", "push_w"):
+        assert abs(edits.prediction(frame, pairs, INSIDE, x).value) < 0.2
+        assert abs(edits.beyond(frame, pairs, OPEN, x, "distance").value) < 0.25
+
+
+def test_units_do_not_matter(planted) -> None:
+    """Ranks stay when a predictor is counted in other units."""
+    runs, pairs = planted
+    stretched = pairs.assign(push_w=np.exp(pairs["push_w"]))
+    a, b = (edits.prediction(runs, p, INSIDE, "push_w") for p in (pairs, stretched))
+    assert a == pytest.approx(b)
+
+
+def test_a_distance_held_fixed_has_no_correlation(planted) -> None:
+    """Only open sets vary in distance, so both scopes agree; and scopes without seeds say so."""
+    runs, pairs = planted
+    inside, free = (edits.prediction(runs, pairs, s, "distance") for s in (INSIDE, OPEN))
+    assert inside == pytest.approx(free)
+    asked = pairs[pairs["name"] != edits.ANY]
+    assert np.isnan(edits.prediction(runs, asked, INSIDE, "distance").value)
+    with pytest.raises(ValueError, match="ask prediction"):
+        edits.better(runs, pairs, ONE, "cosine", "ches")
+
+
+@pytest.mark.parametrize(
+    ("shape", "verdict"),
+    [(lambda d: 2 * np.log(d), "no threshold"), (lambda d: 4.0 * (d > 3), "a threshold")],
+)
+def test_a_jump_is_told_from_a_rise(shape, verdict) -> None:
+    chance = np.random.default_rng(1)
+    rows = [
+        {"seed": s, "name": f"{d}", "edit_distance": d, "u_at_5": shape(d) + 0.1 * chance.normal()}
+        for s in range(6)
+        for d in (1, 2, 3, 4, 6, 8)
+    ]
+    found = edits.threshold(pd.DataFrame(rows))
+    assert found.verdict == verdict
+    assert found.gap.value == pytest.approx(found.jump - found.line)
+
+
+@pytest.mark.parametrize(
+    ("lower", "expected"), [(0.0, "mostly by delay"), (9.0, "mostly at equal steps")]
+)
+def test_delay_is_told_from_harm(lower: float, expected: str) -> None:
+    """All fall 0.1 nats a step; near pairs take twice as long, or are lower as well."""
+    rows = []
+    for seed in range(4):
+        for name, pace, extra in (("1", 2.0, lower), ("8", 1.0, 0.0)):
+            at = {f"reached_{g}": pace * float(g) * 4 for g in ("2", "5")}
+            u = {f"u_at_{g}": -0.1 * at[f"reached_{g}"] - extra for g in ("2", "5")}
+            rows.append({"seed": seed, "name": name, "steps": 80, "u": -8.0 - extra,
+                         "reached_10": np.nan, "u_at_10": np.nan} | at | u)  # fmt: skip
+    frame = pd.DataFrame(rows)
+    found = edits.lag(frame, "1", "8")
+    assert found.delay.value == pytest.approx(2.0)
+    assert found.rest.value == pytest.approx(lower)
+    assert edits.hinders(Interval(0.9, 0.8, 1.0), found) == expected
+    assert edits.hinders(Interval(0.0, -0.1, 0.1), found) == "not seen"
+    assert edits.times(frame, "1", "8", "reached_5").value == pytest.approx(2)

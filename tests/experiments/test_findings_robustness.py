@@ -1,0 +1,125 @@
+"""Verdicts over shapes: planted effects and their absence, the same runs in another order."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dpofield.experiments.config import Config
+from dpofield.experiments.findings import robustness
+from dpofield.experiments.findings.robustness import Question
+from dpofield.experiments.plans import LLAMA, SMALL, plan
+from dpofield.experiments.stats import Interval
+from tests.experiments.made_runs import pair, run, table
+
+SHAPES = {"main": {}, "small": SMALL, "Llama": LLAMA}
+
+
+def made(effect: dict[str, float]) -> pd.DataFrame:
+    """A run a seed and shape; `u_at_2` is what is planted, with a little noise."""
+    rows = []
+    for shape, changes in SHAPES.items():
+        for seed in range(10):
+            config = Config(seed=seed, **changes)
+            noise = 0.01 * np.random.default_rng(seed).normal()
+            rows.append(run(config, [pair("p :", "a", "b", u_at_2=effect[shape] + noise)]))
+    runs = table(rows)
+    return runs.assign(shape=robustness.shape_of(runs))
+
+
+ABOVE = Question("e", "preferred", "nats", robustness.at_margin("u", "2"), "above", 0.0)
+
+
+def test_a_shape_that_differs_is_named_and_one_that_does_not_is_not() -> None:
+    found = robustness.answers(made({"main": 1.0, "small": -1.0, "Llama": 2.0}), (ABOVE,))
+    by_shape = found.set_index("shape")
+    assert list(by_shape["word"]) == ["same", "not the same", "same"]
+    assert by_shape.loc["Llama", "more"] == pytest.approx(1)
+    assert by_shape.loc["Llama", "more_low"] > 0.99
+    counted = robustness.counts(found)
+    assert counted.loc["small"].to_dict() == {"same": 0, "not the same": 1, "undecided": 0}
+
+
+def test_what_cannot_be_told_is_undecided() -> None:
+    """On either side: nothing is the same as an open question."""
+    runs = made({"main": 1.0, "small": 0.0, "Llama": 1.0})
+    assert robustness.answers(runs, (ABOVE,)).set_index("shape")["word"]["small"] == "undecided"
+    runs = made({"main": 0.0, "small": 1.0, "Llama": 1.0})
+    words = robustness.answers(runs, (ABOVE,)).set_index("shape")["word"]
+    assert set(words) == {"undecided"}
+
+
+def test_the_order_of_rows_is_nothing() -> None:
+    runs = made({"main": 1.0, "small": 0.5, "Llama": 2.0})
+    mixed = runs.sample(frac=1, random_state=0).reset_index(drop=True)
+    one, two = (robustness.answers(r, (ABOVE,)) for r in (runs, mixed))
+    pd.testing.assert_frame_equal(one, two)
+
+
+@pytest.mark.parametrize(
+    ("kind", "interval", "answer"),
+    [
+        ("above", (1, 0.5, 2), "open"),
+        ("above", (2, 1.5, 3), "yes"),
+        ("below", (2, 1.5, 3), "no"),
+        ("within", (0, -0.9, 0.9), "yes"),
+        ("within", (2, 1.5, 3), "no"),
+        ("within", (-2, -3, -1.5), "no"),
+        ("within", (0, -3, 0.5), "open"),
+    ],
+)
+def test_answers(kind: str, interval: tuple[float, ...], answer: str) -> None:
+    """Against a bound of 1, the whole interval must be on one side."""
+    question = Question("", "", "", lambda r: r["u"], kind, 1.0)  # type: ignore[arg-type]
+    assert question.answer(Interval(*interval)) == answer
+
+
+def test_factors_are_means_of_logarithms() -> None:
+    """2 and 8 times as many steps are 4 times as many, whichever seed is which."""
+    steps = pd.DataFrame({"a": [2.0, 8.0] * 5})
+    question = Question("", "", "", lambda r: r["a"], "above", 1.0, geometric=True)
+    assert question.interval(steps).value == pytest.approx(4)
+
+
+def test_settings_of_the_plan_are_found_once() -> None:
+    """Ten seeds of every setting of each new shape, and nothing twice."""
+    runs = pd.DataFrame([config.flat() for config in plan("robustness")])
+    runs = runs.assign(shape=robustness.shape_of(runs))
+    assert runs["shape"].value_counts().to_dict() == {"small": 100, "Llama": 100}
+    one = runs[runs["shape"] == "Llama"]
+    sizes = [
+        len(robustness.select(one, **setting))
+        for setting in (
+            {}, {"keep_paths": True}, {"optimizer": "sgd"}, {"sft_steps": 50},
+            {"sft_steps": 600}, {"source": "model"}, {"source": "model", "sft_steps": 600},
+            {"edit_distance": 1}, {"edit_distance": 3},
+        )
+    ]  # fmt: skip
+    assert sizes == [10] * 9
+
+
+def edited(slope: float) -> pd.DataFrame:
+    """Pairs at three distances whose u falls with K_wl / K_ww, or does not."""
+    rows = []
+    for asked, alike in ((1, 0.8), (3, 0.4), (None, 0.0)):
+        for seed in range(4):
+            noise = np.random.default_rng((seed, asked or 0))
+            ratios = alike + 0.1 * noise.normal(size=30)
+            pairs = [
+                pair("p :", "a", "b", k_wl=r, k_ww=1.0, cosine=noise.normal(),
+                     distance=float(asked or 8), u_at_2=slope * r + 0.001 * noise.normal())
+                for r in ratios
+            ]  # fmt: skip
+            rows.append(run(Config(seed=seed, edit_distance=asked), pairs))
+    return table(rows)
+
+
+def test_a_planted_predictor_is_found_and_an_idle_one_is_not() -> None:
+    runs = edited(-1.0)
+    assert robustness.foretold("alike")(runs).max() < -0.9
+    assert robustness.foretold_within("alike", 1)(runs).max() < -0.9
+    assert abs(robustness.foretold("cosine")(runs).mean()) < 0.2
+    assert robustness.foretells_more("alike", "cosine")(runs).min() > 0.5
+    assert robustness.between_distances(None, 1)(runs).min() > 0.6
+    assert abs(robustness.foretold("alike")(edited(0.0)).mean()) < 0.2
