@@ -14,6 +14,7 @@ from dpofield.formulas import THEOREMS
 from dpofield.ledger.checks import (
     charts,
     divergences,
+    edits,
     field,
     motion,
     robustness,
@@ -38,6 +39,7 @@ CHECKS: dict[str, Check] = {
     **{f"derivation {name}": partial(derivation, name) for name in THEOREMS},
     **charts.CHECKS,
     **divergences.CHECKS,
+    **edits.CHECKS,
     **field.CHECKS,
     **motion.CHECKS,
     **robustness.CHECKS,
