@@ -1,0 +1,170 @@
+"""SFT levels: pace and path are told apart, and a predictor is credited within the right scope."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dpofield.experiments.config import Config
+from dpofield.experiments.findings import sft
+from dpofield.experiments.stats import Interval
+from tests.experiments.made_runs import pair, run, table
+
+LEVELS, SEEDS = (25, 100, 400), range(8)
+
+
+def grid(**columns: object) -> pd.DataFrame:
+    """One row a (source, level, seed); a column is a function of level, seed and chance."""
+    chance = np.random.default_rng(0)
+    rows = []
+    for source in sft.SOURCES:
+        for level in LEVELS:
+            for seed in SEEDS:
+                row: dict[str, object] = {"source": source, "sft_steps": level, "seed": seed}
+                row |= {n: f(level, seed, chance.normal()) for n, f in columns.items()}  # type: ignore[operator]
+                rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def test_a_planted_factor_and_a_planted_shift() -> None:
+    """Seeds are paired: what a seed adds to every level takes nothing from the certainty."""
+    runs = grid(
+        steps=lambda level, seed, _: level * (1 + seed),
+        u=lambda level, seed, e: np.log(level) + 100 * seed + 0.01 * e,
+    )
+    assert sft.times(runs, "steps", 25, 400) == pytest.approx((16, 16, 16))
+    found = sft.moved(runs, "u", 25, 400, "model")
+    assert found.low < np.log(16) < found.high
+    assert found.high - found.low < 0.1
+    assert abs(sft.on_over_off(runs, "u", 100).value) < 0.02
+
+
+def test_a_level_with_a_lost_seed_has_no_mean() -> None:
+    """The mean of the seeds that reached a margin is the mean of the fast ones."""
+    runs = grid(reached=lambda level, seed, _: np.nan if level == 400 and seed == 3 else 5.0)
+    found = sft.by_level(runs, "reached").set_index(sft.SETTING)["value"]
+    assert found["grammar", 100] == 5
+    assert np.isnan(found["grammar", 400])
+    assert np.isnan(found["model", 400])
+
+
+def test_explained_variance() -> None:
+    """All of it, none of it, and what chance gives; blind to unit and origin."""
+    runs = grid(
+        all=lambda level, seed, _: level,
+        none=lambda level, seed, e: e,
+        half=lambda level, seed, e: np.log(level) + e,
+    )
+    off = runs[runs["source"] == "grammar"]
+    assert sft.explained(off, "all").value == pytest.approx(1)
+    assert sft.explained(off, "none").value < 3 * sft.by_chance(off)
+    value = sft.explained(off, "half").value
+    assert value == pytest.approx(sft.explained(off.assign(half=7 - 3 * off["half"]), "half").value)
+    assert sft.by_chance(off) == pytest.approx(2 / 23)
+    chance = np.random.default_rng(1)
+    dealt = [
+        sft._eta(np.repeat(LEVELS, len(SEEDS)).astype(float), chance.normal(size=24))
+        for _ in range(2000)
+    ]
+    assert np.mean(dealt) == pytest.approx(sft.by_chance(off), abs=0.01)
+
+
+def test_a_cause_across_levels_is_none_within_them() -> None:
+    """x follows the level off-policy only; the outcome follows the level, and z within it."""
+    runs = grid(
+        x=lambda level, seed, e: e,
+        z=lambda level, seed, e: e,
+        y=lambda level, seed, _: -float(level),
+    )
+    runs.loc[runs["source"] == "grammar", "x"] += runs["sft_steps"]
+    runs["y"] += 0.1 * runs["z"]
+    levels_off, levels_on, seeds, _ = (
+        sft.prediction(runs, runs, s, "x", "y") if s != sft.SCOPES[3] else None for s in sft.SCOPES
+    )
+    assert levels_off == (-1, -1, -1)
+    assert 0 in levels_on
+    assert 0 in seeds
+    assert sft.prediction(runs, runs, sft.SCOPES[2], "z", "y").value > 0.99
+
+
+def made(level: int, seed: int, chance: np.random.Generator) -> dict[str, object]:
+    """A run whose pairs move as the push says, whatever they start from."""
+    lw, ll = chance.normal(-8, 1, size=(2, 12))
+    ww, ll2, wl = (chance.uniform(a, b, 12) for a, b in ((90, 110), (90, 110), (0, 20)))
+    push_w = chance.normal(1, 0.5, 12)
+    rows = [
+        pair(
+            "soup at the harbour :", f"w{i}", f"l{i}", lw=lw[i], ll=ll[i], k_ww=ww[i], k_wl=wl[i],
+            k_ll=ll2[i], push_w=push_w[i], push_l=-1.0, u_at_2=push_w[i] ** 3,
+            own_2=np.nan if i == 0 else 10 / push_w[i],
+        )
+        for i in range(12)
+    ]  # fmt: skip
+    config = Config(sft_steps=level, sft_seed=seed, pairs_seed=seed, seed=seed)
+    return run(config, rows)
+
+
+@pytest.fixture(scope="module")
+def some() -> pd.DataFrame:
+    """Two levels, six seeds, off-policy."""
+    chance = np.random.default_rng(2)
+    rows = table([made(level, seed, chance) for level in (25, 100) for seed in range(6)])
+    rows["reached_2"], rows["u"], rows["v"] = 10.0, -1.0, -5.0
+    for name in ("reward", "off"):
+        rows[f"{name}_before"], rows[f"{name}_after"] = 0.1, 0.2
+    rows["kl"], rows["kl_off"] = 1.0, 0.5
+    return rows
+
+
+def test_pairs_of_a_run(some: pd.DataFrame) -> None:
+    """The planted push is found, monotone as it is; the start and the own kernel are not."""
+    runs, of_pairs = sft.prepare(some), sft.pairs(some)
+    last = sft.SCOPES[3]
+    assert sft.prediction(runs, of_pairs, last, "share", "u_at_2").value == pytest.approx(1)
+    assert abs(sft.prediction(runs, of_pairs, last, "lw", "u_at_2").value) < 0.25
+    assert abs(sft.prediction(runs, of_pairs, last, "room", "u_at_2").value) < 0.25
+    assert sft.better(runs, of_pairs, last, "share", "lw", "u_at_2").low > 0.5
+    assert sft.better(runs, of_pairs, last, "lw", "share", "u_at_2").high < -0.5
+
+
+def test_a_pair_that_never_gets_there_is_the_slowest(some: pd.DataFrame) -> None:
+    """It is not left out: what is slow would then look fast."""
+    of_pairs = sft.pairs(some)
+    slow = of_pairs.groupby("key")["speed"].transform("min") == of_pairs["speed"]
+    assert (of_pairs.loc[slow, "preferred"] == "w0").all()
+    assert slow.sum() == len(some)
+
+
+def test_shares_of_pairs_add_up_to_that_of_the_run(some: pd.DataFrame) -> None:
+    """Both are parts of the growth of the run's mean margin."""
+    runs, of_pairs = sft.prepare(some), sft.pairs(some)
+    means = of_pairs.groupby("key")["share"].mean()
+    assert means.to_numpy() == pytest.approx(runs.set_index("key")["share"][means.index].to_numpy())
+    assert runs["margin"].eq(4).all()
+    assert runs["kl_all"].eq(1.5).all()
+    assert (runs["told_after"] < runs["told_before"]).all()  # more is off the grammar
+
+
+def test_paths_stop_where_a_seed_is_lost(some: pd.DataFrame) -> None:
+    """A margin that one seed did not reach is no point of the mean path."""
+    runs = sft.prepare(some)
+    runs["reached_5"] = np.where(runs["seed"] == 1, np.nan, 20.0)
+    runs["reached_10"], runs["u_at_5"], runs["u_at_10"] = np.nan, -0.5, np.nan
+    way = sft.paths(runs)["grammar", 25]
+    assert way[:, 0].tolist() == [0, 2, 4]
+    assert way[-1, 1] == -1
+
+
+@pytest.mark.parametrize(
+    ("pace", "by_margin", "says"),
+    [
+        (Interval(9, 8, 10), Interval(0.1, 0.04, 0.3), "the pace and not the path"),
+        (Interval(9, 8, 10), Interval(0.7, 0.6, 0.8), "the pace and the path"),
+        (Interval(1, 0.9, 1.1), Interval(0.7, 0.6, 0.8), "the path and not the pace"),
+        (Interval(1, 0.9, 1.1), Interval(0.1, 0.04, 0.3), "neither the pace nor the path"),
+    ],
+)
+def test_verdicts(pace: Interval, by_margin: Interval, says: str) -> None:
+    """Each finding has its own words."""
+    assert sft.verdict(pace, Interval(0.8, 0.7, 0.9), by_margin, 0.08) == says
