@@ -1,0 +1,348 @@
+"""The field in training: what recorded paths say of Theorem 1, Corollary 1 and the law of motion.
+
+Frames have one row a run that kept its paths. A *margin* is the mean of u - v over the pairs of a
+run, in nats. "Per step" always means: over the steps between two records, divided by their number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+from dpofield.experiments.columns import path
+from dpofield.experiments.margins import at, reached
+from dpofield.experiments.stats import Interval, of_seeds
+
+Floats = NDArray[np.float64]
+
+SETTINGS: dict[str, tuple[int, str]] = {
+    "weak, AdamW": (100, "adamw"),
+    "weak, SGD": (100, "sgd"),
+    "strong, AdamW": (600, "adamw"),
+    "strong, SGD": (600, "sgd"),
+}
+"""The settings of the plan "training-field": SFT steps and optimizer."""
+
+REGIONS = (
+    "preferred up, dispreferred down",
+    "both down",
+    "both up",
+    "preferred down, dispreferred up",
+)
+"""The four quarters of the ratio plane around the start (1, 1)."""
+
+FLOAT32 = 2.0**-24
+"""Relative rounding of a stored number."""
+
+
+def setting(runs: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The runs of one of `SETTINGS`, in the order of their seeds."""
+    sft_steps, optimizer = SETTINGS[name]
+    chosen = (runs["sft_steps"] == sft_steps) & (runs["optimizer"] == optimizer)
+    return runs[chosen].sort_values("seed", ignore_index=True)
+
+
+class Trace(NamedTuple):
+    """One run's paths: `step` (T,), all else (T, N), see `columns.PATH`."""
+
+    seed: int
+    step: Floats
+    u: Floats
+    v: Floats
+    dx1: Floats
+    dx2: Floats
+    first_u: Floats
+    first_v: Floats
+    plain_u: Floats
+    plain_v: Floats
+    concave_u: Floats
+    concave_v: Floats
+
+    @property
+    def margin(self) -> Floats:
+        """Mean margin at each record, (T,)."""
+        found: Floats = (self.u - self.v).mean(axis=1)
+        return found
+
+
+def traces(runs: pd.DataFrame) -> Iterator[Trace]:
+    """The paths of every run."""
+    for _, run in runs.iterrows():
+        yield Trace(int(run["seed"]), *(path(run, name) for name in Trace._fields[1:]))
+
+
+class Agreement(NamedTuple):
+    """Recorded derivatives against Theorem 1: the largest relative difference of `values` numbers.
+
+    `rounding` is the largest of these differences over what storing u, v and the derivative in
+    float32 may cause at its place; up to 1, rounding explains all.
+    """
+
+    values: int
+    largest: float
+    rounding: float
+
+
+def theorem_1(runs: pd.DataFrame) -> Agreement:
+    """Autograd's derivatives by x1 and x2, as recorded, against the closed form of Theorem 1.
+
+    dL/dx1 = -b x2^b / (x1 S) and dL/dx2 = b x2^(b - 1) / S with S = x1^b + x2^b (Feng et al. 2024).
+    """
+    largest, rounding, values = 0.0, 0.0, 0
+    for (_, run), trace in zip(runs.iterrows(), traces(runs), strict=True):
+        b, x1, x2 = float(run["beta"]), np.exp(trace.u), np.exp(trace.v)
+        S = x1**b + x2**b
+        # A relative change of x by |u| 2^-24 moves a derivative by at most 1 + b times as much.
+        allowed = (1 + b) * (np.abs(trace.u) + np.abs(trace.v) + 1) * FLOAT32
+        for recorded, closed in (
+            (trace.dx1, -b * x2**b / (x1 * S)),
+            (trace.dx2, b * x2 ** (b - 1) / S),
+        ):
+            miss = np.abs(recorded / closed - 1)
+            largest, rounding = max(largest, miss.max()), max(rounding, (miss / allowed).max())
+            values += miss.size
+    return Agreement(values, float(largest), float(rounding))
+
+
+def speeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair and interval between records; magnitude and region are those at its start.
+
+    `magnitude`: length of the recorded gradient by (x1, x2), nats a unit. `ratios`, `logs`: how far
+    (x1, x2) and (u, v) went, per step. `u`, `v`: where the pair was. `region`: one of `REGIONS`;
+    missing at the start, which belongs to none.
+    """
+    frames = []
+    for t in traces(runs):
+        steps = np.diff(t.step)[:, None]
+        x1, x2, u, v = np.exp(t.u), np.exp(t.v), t.u[:-1], t.v[:-1]
+        place = np.select(
+            [(u > 0) & (v < 0), (u < 0) & (v < 0), (u > 0) & (v > 0), (u < 0) & (v > 0)],
+            list(REGIONS), default="",
+        )  # fmt: skip
+        columns = {
+            "magnitude": np.hypot(t.dx1, t.dx2)[:-1],
+            "ratios": np.hypot(np.diff(x1, axis=0), np.diff(x2, axis=0)) / steps,
+            "logs": np.hypot(np.diff(t.u, axis=0), np.diff(t.v, axis=0)) / steps,
+            "u": u, "v": v, "region": place,
+        }  # fmt: skip
+        frames.append(pd.DataFrame({k: x.ravel() for k, x in columns.items()}).assign(seed=t.seed))
+    return pd.concat(frames, ignore_index=True)
+
+
+class Region(NamedTuple):
+    """A region: its share of pairs and records after the start, and medians of one value a seed.
+
+    `magnitude` is the length of the gradient by the ratios. `ratios` and `logs` are distances per
+    step in the two charts.
+    """
+
+    share: Interval
+    magnitude: Interval
+    ratios: Interval
+    logs: Interval
+
+
+def regions(moved: pd.DataFrame) -> dict[str, Region]:
+    """`Region` of each of `REGIONS`, from `speeds`; medians are averaged as logarithms."""
+    later = moved[moved["region"] != ""]
+    found = {}
+    for name in REGIONS:
+        here = later[later["region"] == name].groupby("seed")
+        shares = here.size().div(later.groupby("seed").size(), fill_value=0.0)
+        medians = [_geometric(here[c].median()) for c in ("magnitude", "ratios", "logs")]
+        found[name] = Region(of_seeds(shares), *medians)
+    return found
+
+
+def _geometric(values: ArrayLike) -> Interval:
+    log = of_seeds(np.log(np.asarray(values, dtype=float)))
+    return Interval(*(float(np.exp(x)) for x in log))
+
+
+def rank_correlation(moved: pd.DataFrame, x: str, y: str) -> Interval:
+    """Spearman's correlation of two columns of `speeds` within each seed, averaged over seeds."""
+    return of_seeds([g[x].corr(g[y], method="spearman") for _, g in moved.groupby("seed")])
+
+
+def rates(runs: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair and interval between records: measured changes, and what was said of them.
+
+    `du`, `dv`: measured changes of both log-probabilities, nats. `law_u`, `law_v`: first order
+    along the optimizer's steps. `measured`: -dx1/dx2. `ratios`: what it would be if the pair had
+    moved along its own field, on a circle around the origin: (x2 + x2')/(x1 + x1'), which is
+    Corollary 1's x2/x1 for a finite way. `logs`: -du/dv, for which the log-ratio chart says 1;
+    `law`: the same by the law. `u`, `v`, `step`: where and when the interval began. A quotient is
+    infinite or nan where the dispreferred did not move.
+    """
+    frames = []
+    for t in traces(runs):
+        x1, x2 = np.exp(t.u), np.exp(t.v)
+        du, dv, law_u, law_v = (np.diff(x, axis=0) for x in (t.u, t.v, t.first_u, t.first_v))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            measured = -np.diff(x1, axis=0) / np.diff(x2, axis=0)
+            logs, law = -du / dv, -law_u / law_v
+        columns = {
+            "du": du, "dv": dv, "law_u": law_u, "law_v": law_v,
+            "measured": measured, "logs": logs, "law": law,
+            "ratios": (x2[1:] + x2[:-1]) / (x1[1:] + x1[:-1]),
+            "u": t.u[:-1], "v": t.v[:-1],
+            "step": np.broadcast_to(t.step[:-1, None], du.shape),
+        }  # fmt: skip
+        frames.append(pd.DataFrame({k: x.ravel() for k, x in columns.items()}).assign(seed=t.seed))
+    return pd.concat(frames, ignore_index=True)
+
+
+class Verdicts(NamedTuple):
+    """How often a predicted ratio of rates had the wrong sign, was off by more than a factor of 2,
+    or was within it: shares of pairs and intervals, which add up to one."""
+
+    sign: Interval
+    off: Interval
+    near: Interval
+
+
+def verdicts(found: pd.DataFrame) -> dict[str, Verdicts]:
+    """`Verdicts` of the two charts and of the law of motion, from `rates`.
+
+    "ratios" is judged by -dx1/dx2, "log-ratios" and "law" by -du/dv.
+    """
+    quotients = {
+        "ratios": found["measured"] / found["ratios"],
+        "log-ratios": found["logs"],
+        "law": found["logs"] / found["law"],
+    }
+    result = {}
+    for name, quotient in quotients.items():
+        classes = {
+            "sign": quotient <= 0,
+            "off": (quotient > 0) & ~quotient.between(0.5, 2),
+            "near": quotient.between(0.5, 2),
+        }
+        shares = [c.groupby(found["seed"]).mean() for c in classes.values()]
+        result[name] = Verdicts(*(of_seeds(s) for s in shares))
+    return result
+
+
+def explained(found: pd.DataFrame, beta: float) -> dict[str, Interval]:
+    """Share of the squared changes of both log-probabilities that each prediction accounts for.
+
+    1 is all of it, 0 no better than predicting rest. "law" stands as it is. "ratios" and
+    "log-ratios" give directions and relative speeds only: a pair that moved along its own arrow
+    changes (u, v) by c W (1/x1^2, -1/x2^2) and by c W (1, -1), W = beta s(-beta m); c is the best
+    factor of each run.
+    """
+    W = beta / (1 + np.exp(beta * (found["u"] - found["v"])))
+    said = {
+        "ratios": (W * np.exp(-2 * found["u"]), -W * np.exp(-2 * found["v"])),
+        "log-ratios": (W, -W),
+        "law": (found["law_u"], found["law_v"]),
+    }
+    result = {}
+    for name, (a, b) in said.items():
+        by_seed = pd.DataFrame(
+            {"aa": a**2 + b**2, "ad": a * found["du"] + b * found["dv"],
+             "dd": found["du"] ** 2 + found["dv"] ** 2}
+        ).groupby(found["seed"]).sum()  # fmt: skip
+        c = 1.0 if name == "law" else by_seed["ad"] / by_seed["aa"]
+        left = by_seed["dd"] - 2 * c * by_seed["ad"] + c**2 * by_seed["aa"]
+        result[name] = of_seeds(1 - left / by_seed["dd"])
+    return result
+
+
+class Share(NamedTuple):
+    """The preferred's share of a margin: 1/2 if both move alike, below 0 if the preferred falls.
+
+    `own`: by the kernel of the start, each pair's own terms; `start`: cross terms included.
+    """
+
+    own: Floats
+    start: Floats
+
+
+def start_share(runs: pd.DataFrame) -> Share:
+    """`Share` of every run, from the mean push on both responses before the first step."""
+    own, start = [], []
+    for _, run in runs.iterrows():
+        ww, wl, ll = (np.mean(run[f"pair_k_{name}"]) for name in ("ww", "wl", "ll"))
+        own.append((ww - wl) / (ww - 2 * wl + ll))
+        up, down = np.mean(run["pair_push_w"]), np.mean(run["pair_push_l"])
+        start.append(up / (up - down))
+    return Share(np.array(own), np.array(start))
+
+
+PARTS = ("own", "cross", "drift", "optimizer", "size")
+"""What the change of a mean log-probability at a margin is made of, see `parts`."""
+
+
+def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
+    """One row a run: mean changes where the margin first is `goal`, taken apart; nan if never.
+
+    `u`, `v`: the changes (nats). Each is the sum of five, with `_u` or `_v` behind the name:
+
+    - `own`: what the kernel of the start gives if each pair had its own terms only;
+    - `cross`: what its cross terms add to that;
+    - `drift`: what the plain gradient gives along the run beyond the kernel of the start;
+    - `optimizer`: metric and memory, the first order of the real steps beyond the plain gradient;
+    - `size`: what finite steps add to the first order; `concave` of it is the softmax's share.
+
+    `step`: when. `share`: u / (u - v). `more`, `fell`: share of pairs whose dispreferred moved
+    farther than the preferred, and whose preferred fell.
+    """
+    rows, said = [], start_share(runs)
+    for trace, own, start in zip(traces(runs), *said, strict=True):
+        when = reached(trace.step, trace.margin, goal)
+        here = {name: at(trace.step, getattr(trace, name), when) for name in Trace._fields[2:]}
+        mean = {name: float(values.mean()) for name, values in here.items()}
+        # The plain law has its own margin, a little off the observed one.
+        gain = mean["plain_u"] - mean["plain_v"]
+        row = {"seed": trace.seed, "step": when, "u": mean["u"], "v": mean["v"]}
+        for letter, sign, shares in (("u", 1, (own, start)), ("v", -1, (1 - own, 1 - start))):
+            lazy = [sign * share * gain for share in shares]
+            row |= {
+                f"own_{letter}": lazy[0],
+                f"cross_{letter}": lazy[1] - lazy[0],
+                f"drift_{letter}": mean[f"plain_{letter}"] - lazy[1],
+                f"optimizer_{letter}": mean[f"first_{letter}"] - mean[f"plain_{letter}"],
+                f"size_{letter}": mean[letter] - mean[f"first_{letter}"],
+                f"concave_{letter}": mean[f"concave_{letter}"],
+            }
+        row["share"] = mean["u"] / (mean["u"] - mean["v"])
+        known = not np.isnan(when)
+        row["more"] = float(np.mean(np.abs(here["v"]) > np.abs(here["u"]))) if known else np.nan
+        row["fell"] = float(np.mean(here["u"] < 0)) if known else np.nan
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def at_step(runs: pd.DataFrame, step: float) -> pd.DataFrame:
+    """One row a run: mean `u`, `v`, `margin` and the law's `first_u`, `first_v` at a step."""
+    rows = []
+    for t in traces(runs):
+        u, v, first_u, first_v = (
+            float(at(t.step, x, step).mean()) for x in (t.u, t.v, t.first_u, t.first_v)
+        )
+        rows.append(
+            {"seed": t.seed, "u": u, "v": v, "margin": u - v, "first_u": first_u,
+             "first_v": first_v}
+        )  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def difference(one: pd.DataFrame, other: pd.DataFrame, column: str) -> Interval:
+    """Mean of `one` minus `other` in a column of `parts` or `at_step`, seed by seed."""
+    both = one.merge(other, on="seed", suffixes=("", "_other"))
+    return of_seeds(both[column] - both[f"{column}_other"])
+
+
+def mean_path(runs: pd.DataFrame, margins: ArrayLike) -> tuple[Floats, Floats]:
+    """Mean u and v of each run where its margin first is each of M `margins`: (S, M) twice."""
+    found = []
+    for t in traces(runs):
+        whens = [reached(t.step, t.margin, float(m)) for m in np.asarray(margins, dtype=float)]
+        found.append([[at(t.step, x, w).mean() for w in whens] for x in (t.u, t.v)])
+    both = np.array(found)
+    return both[:, 0], both[:, 1]

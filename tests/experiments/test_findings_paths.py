@@ -1,0 +1,267 @@
+"""What the chapter on training reads off recorded paths: planted effects are found, no others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dpofield.experiments.columns import PATH
+from dpofield.experiments.findings import cross_terms, paths
+from dpofield.experiments.measure import measure
+from dpofield.lab.kernel import predicted_change
+from tests.experiments.conftest import tiny
+
+BETA = 0.1
+STEPS = np.arange(0, 11, 2)
+
+
+def run(seed: int, u: Any, v: Any, **given: Any) -> dict[str, Any]:
+    """A row whose pairs go along u and v, (T, N), by the law and by the plain law alike.
+
+    Other paths, and what is known of the start, may be given.
+    """
+    u, v = (np.asarray(x, dtype=float) for x in (u, v))
+    weight = BETA / (1 + np.exp(BETA * (u - v)))
+    found = {
+        "step": STEPS[: len(u)], "u": u, "v": v, "loss": np.zeros_like(u),
+        "dx1": -weight * np.exp(-u), "dx2": weight * np.exp(-v),
+        "first_u": u, "first_v": v, "plain_u": u, "plain_v": v,
+        "concave_u": np.zeros_like(u), "concave_v": np.zeros_like(v),
+    }  # fmt: skip
+    assert set(found) == set(PATH)
+    start = {"k_ww": 3.0, "k_wl": 1.0, "k_ll": 3.0, "push_w": 1.0, "push_l": -1.0}
+    row: dict[str, Any] = {"seed": seed, "beta": BETA, "key": str(seed)}
+    row |= {f"path_{k}": np.float32(given.get(k, x)).ravel() for k, x in found.items()}
+    return row | {f"pair_{k}": np.full(u.shape[1], given.get(k, x)) for k, x in start.items()}
+
+
+def frame(*rows: dict[str, Any]) -> pd.DataFrame:
+    return pd.DataFrame(list(rows))
+
+
+def lines(slope_u: float, slope_v: float, pairs: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    """Straight paths of pairs with different speeds."""
+    t = STEPS[:, None] * np.linspace(0.5, 1.5, pairs)
+    return slope_u * t, slope_v * t
+
+
+def both(**given: Any) -> pd.DataFrame:
+    """Two seeds along u = t/4, v = -t: a mean margin of 12.5 at the end."""
+    return frame(*[run(seed, *lines(0.25, -1.0), **given) for seed in (0, 1)])
+
+
+def test_theorem_1_is_found_to_rounding_and_an_error_beyond_it() -> None:
+    """What float32 loses is no disagreement; one derivative that is 1 % off is."""
+    runs = frame(*[run(seed, *lines(-3.0, -6.0)) for seed in (0, 1)])
+    found = paths.theorem_1(runs)
+    assert found.values == 2 * 2 * len(STEPS) * 3
+    assert 0 < found.largest < 1e-4
+    assert found.rounding < 1
+    runs.at[1, "path_dx2"] = runs.at[1, "path_dx2"] * np.where(np.arange(18) == 7, 1.01, 1)
+    spoilt = paths.theorem_1(runs)
+    assert spoilt.largest == pytest.approx(0.01, rel=1e-3)
+    assert spoilt.rounding > 100
+
+
+def test_quarters_hold_the_pairs_that_were_put_there() -> None:
+    """One pair a quarter: equal shares; and the gradient is longest where both ratios are small."""
+    signs = np.array([[1, -1, 1, -1], [-1, -1, 1, 1]])
+    u, v = (STEPS[:, None] * s / 2 for s in signs)
+    moved = paths.speeds(frame(*[run(seed, u, v) for seed in (0, 1)]))
+    found = paths.regions(moved)
+    assert list(found) == list(paths.REGIONS)
+    assert all(r.share == (0.25, 0.25, 0.25) for r in found.values())
+    assert max(found, key=lambda name: found[name].magnitude.value) == "both down"
+    assert (moved["region"] == "").sum() == 2 * 4  # the start belongs to none
+    assert moved["logs"].to_numpy() == pytest.approx(np.sqrt(0.5))  # a step of 2 takes 1 nat each
+
+
+def test_way_is_per_step() -> None:
+    """The same path recorded half as often has the same speed."""
+    u, v = lines(0.25, -1.0)
+    often = paths.speeds(frame(run(0, u, v)))
+    seldom = frame(run(0, u[::2], v[::2]) | {"path_step": np.float32(STEPS[::2])})
+    assert paths.speeds(seldom)["logs"].mean() == pytest.approx(often["logs"].mean())
+
+
+def circle() -> tuple[np.ndarray, np.ndarray]:
+    """Paths of flow in the ratios: on the circle through (1, 1), at three speeds."""
+    angle = np.pi / 4 - 0.07 * STEPS[:, None] * np.array([0.8, 0.9, 1.0])
+    return np.log(np.sqrt(2) * np.cos(angle)), np.log(np.sqrt(2) * np.sin(angle))
+
+
+@pytest.mark.parametrize(
+    ("way", "right", "wrong"),
+    [(circle(), "ratios", "log-ratios"), (lines(1.0, -1.0), "log-ratios", "ratios")],
+    ids=["circle", "line"],
+)
+def test_each_chart_is_right_about_its_own_flow(way: Any, right: str, wrong: str) -> None:
+    """Pairs that flow in a chart are near its prediction in every interval, however long."""
+    runs = frame(*[run(seed, *way) for seed in (0, 1)])
+    rates = paths.rates(runs)
+    found = paths.verdicts(rates)
+    assert found[right].near == (1, 1, 1)
+    assert found[wrong].near.value < 1
+    assert found["law"].near == (1, 1, 1)  # the law was given the true paths
+    explained = paths.explained(rates, BETA)
+    assert explained["law"].value == pytest.approx(1, abs=1e-6)
+    assert explained[right].value > explained[wrong].value
+
+
+def test_falling_together_is_the_wrong_sign_for_both_charts() -> None:
+    """And the three classes of a verdict add up to one."""
+    rates = paths.rates(frame(*[run(seed, *lines(-0.5, -1.0)) for seed in (0, 1)]))
+    found = paths.verdicts(rates)
+    assert found["ratios"].sign.value == found["log-ratios"].sign.value == 1
+    for judged in found.values():
+        assert sum(x.value for x in judged) == pytest.approx(1)
+
+
+def test_a_law_that_says_nothing_explains_nothing() -> None:
+    """First-order sums of zero leave all of the changes."""
+    nothing = np.zeros((len(STEPS), 3))
+    rates = paths.rates(both(first_u=nothing, first_v=nothing))
+    assert paths.explained(rates, BETA)["law"].value == pytest.approx(0, abs=1e-6)
+
+
+def test_parts_are_those_that_were_planted() -> None:
+    """Own share 1/2, cross terms to 1/4, then the optimizer and the step; the rest is the drift."""
+    u, v = lines(0.25, -1.0)
+    planted = {
+        "push_w": 1.0, "push_l": -3.0,
+        "plain_u": u + 0.3 * u, "plain_v": v + 0.3 * u,
+        "first_u": u + 0.1 * u, "first_v": v + 0.1 * u,
+        "concave_u": -0.05 * u, "concave_v": -0.05 * u,
+    }  # fmt: skip
+    found = paths.parts(both(**planted), 5.0)
+    at = 4.0 * 0.25  # t is 4 where u - v is 5
+    assert found["step"].to_numpy() == pytest.approx(4.0)
+    assert found["u"].to_numpy() == pytest.approx(at)
+    for letter, half in (("u", 2.5), ("v", -2.5)):
+        expected = {"own": half, "cross": -1.25, "optimizer": -0.2 * at, "size": -0.1 * at}
+        for name, value in expected.items():
+            assert found[f"{name}_{letter}"].to_numpy() == pytest.approx(value), name
+    assert found["drift_u"].to_numpy() == pytest.approx(1.3 * at - 1.25)
+    assert found["concave_u"].to_numpy() == pytest.approx(-0.05 * at)
+
+
+def test_parts_add_up_and_drift_is_common() -> None:
+    """Whatever the paths are: five parts give u and v, and the drift moves both alike."""
+    chance = np.random.default_rng(0)
+    rows = []
+    for seed in range(3):
+        steps = chance.normal(size=(8, len(STEPS), 4)).cumsum(axis=1)
+        names = ("first_u", "first_v", "plain_u", "plain_v", "concave_u", "concave_v")
+        u, v = lines(0.4, -1.0, 4)
+        more = dict(zip(names, steps, strict=False))
+        rows.append(run(seed, u + steps[6] / 9, v + steps[7] / 9, k_ll=4.0, push_l=-2.0, **more))
+    found = paths.parts(frame(*rows), 4.0)
+    for letter in "uv":
+        total = sum(found[f"{part}_{letter}"] for part in paths.PARTS)
+        assert total.to_numpy() == pytest.approx(found[letter].to_numpy())
+    assert found["drift_u"].to_numpy() == pytest.approx(found["drift_v"].to_numpy())
+    assert found["cross_u"].to_numpy() == pytest.approx(found["cross_v"].to_numpy())
+
+
+def test_without_an_effect_there_is_none() -> None:
+    """A run that goes where the kernel of the start says has no other part."""
+    found = paths.parts(frame(*[run(seed, *lines(1.0, -1.0)) for seed in (0, 1)]), 5.0)
+    for part in ("cross", "drift", "optimizer", "size"):
+        assert np.abs(found[f"{part}_u"]).max() < 1e-5
+
+
+def test_a_margin_that_is_never_reached_is_missing() -> None:
+    """No number is made up, not for the shares of pairs either."""
+    found = paths.parts(both(), 100.0)
+    assert found.drop(columns="seed").isna().all(axis=None)
+
+
+def test_counts_of_pairs() -> None:
+    """One of two pairs falls, and its dispreferred moves less than it."""
+    u, v = STEPS[:, None] * np.array([1.0, -2.0]), STEPS[:, None] * np.array([-2.0, -1.0])
+    found = paths.parts(frame(run(0, u, v)), 1.0)
+    assert (found["more"][0], found["fell"][0]) == (0.5, 0.5)
+
+
+def test_differences_are_within_seeds() -> None:
+    """Couples are made by seed, not by row."""
+    one = pd.DataFrame({"seed": [0, 1, 2], "u": [0.0, 10.0, 20.0]})
+    other = pd.DataFrame({"seed": [2, 0, 1], "u": [19.0, -1.0, 9.0]})
+    assert paths.difference(one, other, "u") == (1, 1, 1)
+
+
+def test_mean_path_and_steps_lie_on_the_lines() -> None:
+    """Straight paths are read off exactly, between records too."""
+    runs = both()
+    u, v = paths.mean_path(runs, [0.0, 1.0, 5.0])
+    assert u == pytest.approx(np.array([[0, 0.2, 1.0]] * 2))
+    assert v == pytest.approx(np.array([[0, -0.8, -4.0]] * 2))
+    there = paths.at_step(runs, 3.0)
+    assert there["margin"].to_numpy() == pytest.approx(3.75)
+
+
+def test_settings_are_those_of_the_plan() -> None:
+    """Every run of the plan is in one of them, ten seeds each, in order."""
+    from dpofield.experiments.plans import plan
+
+    table = pd.DataFrame([config.flat() for config in plan("training-field")])
+    parts = [paths.setting(table, name) for name in paths.SETTINGS]
+    assert sum(map(len, parts)) == len(table)
+    assert all(list(part["seed"]) == list(range(10)) for part in parts)
+
+
+def kernel(n: int) -> np.ndarray:
+    g = np.random.default_rng(1).normal(size=(2 * n, 30)) + 0.3
+    return g @ g.T
+
+
+def test_terms_add_up_to_the_law_of_a_batch() -> None:
+    """The share is the one of `predicted_change`, and the own share that of single pairs."""
+    K, W = kernel(4), np.array([0.05, 0.04, 0.03, 0.05])
+    up, down = predicted_change(K, -W, W, 1.0)
+    found = cross_terms.terms(K, W)
+    assert found.share == pytest.approx(up.mean() / (up.mean() - down.mean()))
+    own = K * np.tile(np.eye(4), (2, 2))
+    up, down = predicted_change(own, -W, W, 1.0)
+    assert found.alone == pytest.approx(up.mean() / (up.mean() - down.mean()))
+
+
+def test_terms_know_no_unit_and_no_order() -> None:
+    """Longer gradients, another step size or another numbering change nothing."""
+    K, W = kernel(3), np.array([1.0, 2.0, 3.0])
+    order = np.array([2, 0, 1])
+    rows = np.concatenate([order, order + 3])
+    for other in (cross_terms.terms(7 * K, 5 * W), cross_terms.terms(K[rows][:, rows], W[order])):
+        assert other == pytest.approx(cross_terms.terms(K, W))
+
+
+def test_who_pushes_is_told_apart() -> None:
+    """Pairs that share nothing have own terms only; a common direction of two yl pulls yw along."""
+    alone = cross_terms.terms(np.eye(4), np.ones(2))
+    assert alone == (0.5, 0, 0, 0.5)
+    K = np.eye(4)
+    K[0, 3] = K[3, 0] = 0.5  # yw of the first pair with yl of the second
+    found = cross_terms.terms(K, np.ones(2))
+    assert found.dispreferred < 0 == found.preferred
+    with pytest.raises(ValueError, match=r"shape \(4, 4\), but 3 weights need \(6, 6\)"):
+        cross_terms.terms(K, np.ones(3))
+
+
+def test_looks_see_the_run_that_is_recorded(models: Path) -> None:
+    """The same configuration ends at the same place; the first kernel is that of the start."""
+    config = tiny(keep_paths=True, steps=4, record_every=4)
+    first, last = cross_terms.looks(config, [0, 4], models)
+    row = measure(config, models)
+    assert (first.step, first.u, first.v) == (0, 0.0, 0.0)
+    assert last.u == pytest.approx(row["u"], rel=1e-3)
+    assert last.v == pytest.approx(row["v"], rel=1e-3)
+    start = paths.start_share(frame(row))
+    assert first.terms.share == pytest.approx(start.start[0], rel=1e-3)
+    assert first.terms.alone == pytest.approx(start.own[0], rel=1e-3)
+    assert first.frozen == first.terms.share
+    with pytest.raises(ValueError, match="'ipo'"):
+        cross_terms.looks(tiny(loss="ipo"), [1], models)
