@@ -11,6 +11,7 @@ from dpofield.experiments.findings import robustness
 from dpofield.experiments.findings.robustness import Question
 from dpofield.experiments.plans import LLAMA, SMALL, plan
 from dpofield.experiments.stats import Interval
+from dpofield.lab.model import small_gpt2, small_llama
 from tests.experiments.made_runs import pair, run, table
 
 SHAPES = {"main": {}, "small": SMALL, "Llama": LLAMA}
@@ -123,3 +124,12 @@ def test_a_planted_predictor_is_found_and_an_idle_one_is_not() -> None:
     assert robustness.foretells_more("alike", "cosine")(runs).min() > 0.5
     assert robustness.between_distances(None, 1)(runs).min() > 0.6
     assert abs(robustness.foretold("alike")(edited(0.0)).mean()) < 0.2
+
+
+def test_sizes_are_those_that_the_chapter_names() -> None:
+    """About an eighth, about the same, and none above a million parameters."""
+    models = (small_gpt2(0), small_gpt2(0, layers=2, width=64), small_llama(0))
+    main, small, llama = (sum(p.numel() for p in model.parameters()) for model in models)
+    assert 7 < main / small < 9
+    assert 0.95 < main / llama < 1.05
+    assert max(main, small, llama) < 1e6
