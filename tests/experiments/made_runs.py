@@ -1,0 +1,41 @@
+"""Tables of runs with planted values, for tests of what findings find."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from dpofield.experiments.columns import LISTS, PAIR_TEXT, PROMPT_TEXT
+from dpofield.experiments.config import Config
+
+
+def run(
+    config: Config, pairs: Sequence[dict[str, Any]], prompts: Sequence[dict[str, Any]] = ()
+) -> dict[str, Any]:
+    """A row with these pairs and evaluated prompts; what they do not say is nan or "".
+
+    As in a real row, the mean of a number that every pair or prompt has stands beside the list.
+    """
+    row: dict[str, Any] = config.flat() | {"key": config.key, "cpu_s": 1.0}
+    for kind, given, words in (("pair", pairs, PAIR_TEXT), ("prompt", prompts, PROMPT_TEXT)):
+        for name in LISTS[kind]:
+            values = [one.get(name, "" if name in words else np.nan) for one in given]
+            row[f"{kind}_{name}"] = values
+            if name not in words:
+                there = [x for x in values if not np.isnan(x)]
+                row[name] = float(np.mean(there)) if there else np.nan
+    return row | {f"path_{name}": None for name in LISTS["path"]}
+
+
+def pair(prompt: str, preferred: str, dispreferred: str, **numbers: Any) -> dict[str, Any]:
+    """A pair by name, for `run`."""
+    texts = {"prompt": prompt, "preferred": preferred, "dispreferred": dispreferred}
+    return texts | numbers
+
+
+def table(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The rows as a table of runs."""
+    return pd.DataFrame(list(rows))
