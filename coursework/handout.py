@@ -63,7 +63,13 @@ def make(assignment: Assignment) -> nbformat.NotebookNode:
     resources: dict[str, Any] = {}
     for preprocessor in _preprocessors():
         preprocessor.log.setLevel(logging.ERROR)
-        notebook, resources = preprocessor.preprocess(notebook, resources)
+        try:
+            notebook, resources = preprocessor.preprocess(notebook, resources)
+        except RuntimeError as error:  # a marker whose other half is missing
+            raise MasterError(
+                f"{assignment.name}: a marker is left in a cell, its other half missing ({error}); "
+                "markers come in pairs within a cell"
+            ) from error
     for cell in notebook.cells:
         found = MARKERS.search(cell.source)
         if found:
