@@ -1,0 +1,189 @@
+"""Losses compared on the same pairs: what each reached, what it cost, and a fair choice of rate.
+
+Runs of the plan "remedies" differ in loss and learning rate. The rate is chosen by cross-fitting:
+for every seed on the other seeds, so that no seed is judged by a choice it took part in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import rankdata
+
+from dpofield.experiments import stats
+from dpofield.experiments.columns import per_pair
+from dpofield.experiments.findings.mass import with_off, worst_reward
+from dpofield.experiments.stats import Interval
+from dpofield.formulas import LOSSES
+from dpofield.formulas.losses.classify import at_start
+
+PRICE = 0.1
+"""Reward that a nat of KL to the reference has to earn: the beta of the RLHF objective."""
+
+OUTCOMES = {
+    "objective": "expected true reward less 0.1 a nat of KL",
+    "reward": "expected true reward, off the grammar counted as the worst there is",
+    "on_grammar": "expected true reward, given a response on the grammar",
+    "off": "probability off the grammar",
+    "kl": "KL to the reference, a lower bound, nats",
+    "u": "change of log pi(yw), nats",
+    "v": "change of log pi(yl), nats",
+    "margin": "u - v, nats",
+    "fell": "share of preferred responses that fell",
+    "cpu_s": "processor seconds",
+}
+"""What a run is judged by."""
+
+
+def outcomes(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
+    """One row a run: loss, lr, seed, and `OUTCOMES`; means over its evaluated prompts or pairs.
+
+    `off_reward` is what a text off the grammar is worth: the worst reward by default.
+    """
+    worth = worst_reward() if off_reward is None else off_reward
+    found = runs[["loss", "lr", "seed", "u", "v", "cpu_s"]].copy()
+    lists = {
+        name: [np.asarray(cell, dtype=float) for cell in runs[f"prompt_{name}"]]
+        for name in ("reward_after", "off_after", "kl", "kl_off")
+    }
+    found["reward"] = [
+        float(with_off(r, off, worth).mean())
+        for r, off in zip(lists["reward_after"], lists["off_after"], strict=True)
+    ]
+    found["on_grammar"], found["off"] = runs["reward_after"], runs["off_after"]
+    found["kl"] = runs["kl"] + runs["kl_off"]
+    found["objective"] = found["reward"] - PRICE * found["kl"]
+    found["margin"] = found["u"] - found["v"]
+    found["fell"] = [float(np.mean(np.asarray(u, dtype=float) < 0)) for u in runs["pair_u"]]
+    return found
+
+
+def crossfit(table: pd.DataFrame, criterion: str = "objective") -> pd.DataFrame:
+    """The row of every loss and seed at the rate that is best on the other seeds.
+
+    Best is the highest mean of the column `criterion`. Raises `ValueError` unless every rate of a
+    loss has the same seeds, two at least.
+
+    >>> rows = [("a", lr, s, lr + s) for lr in (1.0, 2.0) for s in range(3)]
+    >>> chosen = crossfit(pd.DataFrame(rows, columns=["loss", "lr", "seed", "objective"]))
+    >>> set(chosen["lr"])
+    {2.0}
+    """
+    kept = []
+    for loss, own in table.groupby("loss", sort=False):
+        wide = own.pivot(index="seed", columns="lr", values=criterion)
+        if wide.isna().any(axis=None) or len(wide) < 2:
+            raise ValueError(f"loss {loss!r}: every rate needs the same seeds, two at least")
+        others = (wide.sum() - wide) / (len(wide) - 1)
+        best = others.idxmax(axis=1)
+        kept.append(own[own["lr"] == own["seed"].map(best)])
+    return pd.concat(kept, ignore_index=True)
+
+
+def against(table: pd.DataFrame, column: str, loss: str, other: str = "dpo") -> Interval:
+    """Mean of the paired differences, `loss` less `other`, of one row a loss and seed."""
+    wide = table.pivot(index="seed", columns="loss", values=column)
+    return stats.of_seeds(wide[loss] - wide[other])
+
+
+def summary(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """Mean of each column a loss with its interval: rows losses, cells `Interval`."""
+    return pd.DataFrame(
+        {
+            name: {
+                loss: stats.of_seeds(own[name]) for loss, own in table.groupby("loss", sort=False)
+            }
+            for name in columns
+        }
+    )
+
+
+def seeds_above(table: pd.DataFrame, column: str, loss: str, other: str = "dpo") -> int:
+    """The number of seeds in which `loss` is above `other` in a column."""
+    wide = table.pivot(index="seed", columns="loss", values=column)
+    return int((wide[loss] > wide[other]).sum())
+
+
+def rank_over_losses(table: pd.DataFrame, column: str, told: pd.Series) -> Interval:
+    """Spearman's correlation over losses: `told` (one number a loss) and the mean of `column`.
+
+    `table` has one row a loss and seed. Whole seeds are drawn again, the losses stay.
+
+    >>> rows = [(x, s, ord(x) + s) for x in "abc" for s in range(3)]
+    >>> made = pd.DataFrame(rows, columns=["loss", "seed", "u"])
+    >>> print(rank_over_losses(made, "u", pd.Series({"a": 1.0, "b": 2.0, "c": 3.0})))
+    1 [1, 1]
+    """
+    wide = table.pivot(index="seed", columns="loss", values=column)[list(told.index)]
+    ranks = rankdata(told)
+
+    def rho(*values: Any) -> float:
+        return float(np.corrcoef(ranks, rankdata(np.mean(values, axis=1)))[0, 1])
+
+    return stats.over_seeds(rho, wide.index, *(wide[loss] for loss in wide))
+
+
+def at_kl(table: pd.DataFrame, start: pd.DataFrame, column: str, budget: float) -> pd.DataFrame:
+    """`column` where a run's KL is `budget`, on a line through its rates; one row a loss and seed.
+
+    Rates of a loss and seed, and the start (KL 0; `start` has one row a seed), are joined by
+    straight lines in order of KL. nan where no rate reaches the budget.
+    """
+    rows = []
+    begins = start.set_index("seed")[column]
+    for (loss, seed), own in table.groupby(["loss", "seed"], sort=False):
+        own = own.sort_values("kl")
+        kl, values = [0.0, *own["kl"]], [float(begins[seed]), *own[column]]
+        there = float(np.interp(budget, kl, values)) if max(kl) >= budget else float("nan")
+        rows.append({"loss": loss, "seed": seed, column: there})
+    return pd.DataFrame(rows)
+
+
+def starts(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
+    """One row a seed: the model before training, in the columns of `outcomes` that it has."""
+    worth = worst_reward() if off_reward is None else off_reward
+    first = runs.drop_duplicates("seed")
+    total = [
+        float(with_off(np.asarray(r, float), np.asarray(off, float), worth).mean())
+        for r, off in zip(first["prompt_reward_before"], first["prompt_off_before"], strict=True)
+    ]
+    return pd.DataFrame(
+        {
+            "seed": first["seed"].to_numpy(), "reward": total, "objective": total,
+            "on_grammar": first["reward_before"].to_numpy(), "off": first["off_before"].to_numpy(),
+            "kl": 0.0, "u": 0.0, "v": 0.0,
+        }
+    )  # fmt: skip
+
+
+def tilt_at_start(runs: pd.DataFrame) -> pd.Series:
+    """Each loss's push on the preferred over that on the dispreferred, at u = v = 0.
+
+    The ratio of the mean pushes over the pairs of all seeds, whose reference log-probabilities and
+    lengths some losses read. 1 for a loss of the margin, more where the preferred is favoured.
+    """
+    found = {}
+    for name, own in runs.groupby("loss", sort=False):
+        loss, row = LOSSES[str(name)], own.iloc[0]
+        pairs = per_pair(own[own["lr"] == own["lr"].iloc[0]])
+        given = {"ref_w": pairs["lw"], "ref_l": pairs["ll"]}
+        given |= {"len_w": pairs["len_w"], "len_l": pairs["len_l"]}
+        wanted = {p.name for p in loss.inputs}
+        fixed = _hyperparameters(row)
+        if not wanted:
+            up, down = at_start(loss, **fixed)
+        else:
+            columns = pd.DataFrame({n: x for n, x in given.items() if n in wanted})
+            pushes = [at_start(loss, **fixed, **pair) for pair in columns.to_dict("records")]
+            up, down = (float(x) for x in np.mean(pushes, axis=0))
+        found[name] = up / -down
+    return pd.Series(found, name="tilt")
+
+
+def _hyperparameters(row: pd.Series) -> dict[str, float]:
+    from dpofield.experiments.config import Config
+
+    return Config.from_flat(row.to_dict()).hyperparameters
