@@ -152,3 +152,15 @@ def test_correlation_within_runs_only() -> None:
             rows.append(setting | {"seed": seed, "x": 100 * seed + i, "y": 100 * seed - i})
     found = mass.rank_correlation(pd.DataFrame(rows), "x", "y")
     assert list(found["rho"]) == pytest.approx([-1.0, -1.0, -1.0])
+
+
+def test_what_tells_is_judged_within_seeds() -> None:
+    """The score tells perfectly in every seed, though one seed's scores lie above the other's."""
+    rows = [
+        {"seed": seed, "score": 10.0 * seed + happened, "noise": 1.0, "happened": happened}
+        for seed in range(3)
+        for happened in (True, False)
+    ]
+    frame = pd.DataFrame([*rows, {"seed": 9, "score": 0.0, "noise": 1.0, "happened": True}])
+    assert mass.told_by(frame, "score", "happened") == (1.0, 1.0, 1.0)
+    assert mass.told_by(frame, "noise", "happened") == (0.5, 0.5, 0.5)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import mannwhitneyu, spearmanr
 
 from dpofield.experiments import stats
 from dpofield.experiments.columns import per_pair, per_prompt
@@ -144,6 +144,20 @@ def rank_correlation(pairs: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     runs = pairs.groupby([*SETTING, "seed"], dropna=False)
     found = runs[[x, y]].apply(lambda own: spearmanr(own[x], own[y]).statistic)
     return found.rename("rho").reset_index()
+
+
+def told_by(pairs: pd.DataFrame, score: str, happened: str) -> Interval:
+    """Area under the ROC curve within a seed, mean over seeds: 0.5 is chance.
+
+    The chance that a row of a seed where `happened` has the higher `score`. Seeds where it always
+    or never happened say nothing.
+    """
+    areas = []
+    for _, own in pairs.groupby("seed"):
+        yes, no = own.loc[own[happened], score], own.loc[~own[happened], score]
+        if len(yes) and len(no):
+            areas.append(float(mannwhitneyu(yes, no).statistic / (len(yes) * len(no))))
+    return stats.of_seeds(areas)
 
 
 def by_setting(frame: pd.DataFrame, column: str) -> pd.Series:

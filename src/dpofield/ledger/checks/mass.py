@@ -61,9 +61,8 @@ def definitions() -> str:
         agree = float((mass.kind(fallen, gain) == first).mean())
         said.append(f"{gain}: {_span(found)}, agreement {agree:.0%}")
         assert gain == "good" or 0.5 < agree < 0.85, f"{gain} agrees with the first in {agree:.0%}"
-    harmful = first == "harmful"
-    leak = stats.auc(fallen["seed"], fallen["d_off"], harmful)
-    size = stats.auc(fallen["seed"], -fallen["u"], harmful)
+    fallen = fallen.assign(harmful=first == "harmful", size=-fallen["u"])
+    leak, size = (mass.told_by(fallen, score, "harmful") for score in ("d_off", "size"))
     assert leak.low > 0.7 and size.high < 0.6, f"leak {leak}, size of the fall {size}"  # noqa: PT018
     return "; ".join(said) + f"; AUC of the leak {leak}, of the size of the fall {size}"
 
