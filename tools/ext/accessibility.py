@@ -13,6 +13,8 @@ def mend(body: str) -> str:
 
     >>> mend('<div role="list" class="citation-list"><div role="doc-biblioentry">')
     '<div class="citation-list"><div>'
+    >>> mend('<th class="head"><p></p></th>')
+    '<td></td>'
     >>> mend("<pre>x</pre>")
     '<pre tabindex="0">x</pre>'
     """
@@ -20,8 +22,8 @@ def mend(body: str) -> str:
     body = re.sub(r'\srole="(?:list|doc-biblioentry|doc-backlink|doc-noteref)"', "", body)
     # its name is the text that is seen: "Show code cell source"
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
-    # pandas: the corner above an index heads nothing
-    body = re.sub(r"<th>\s*</th>", "<td></td>", body)
+    # the corner above an index heads nothing
+    body = re.sub(r"<th[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", body)
     # wide tables scroll inside their output
     body = body.replace(
         '<div class="output text_html">', '<div class="output text_html" tabindex="0">'
