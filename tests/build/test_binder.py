@@ -28,6 +28,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 CHAPTER = "book/training-field.md"  # the heaviest: it trains a GPT-2
 BUDGET = 1.2e9  # bytes, for server and kernel together
 LIMIT = 2e9  # bytes, what Binder gives before it kills
+RESERVED = 1.1e9  # bytes of addresses that Arrow's allocator takes and does not fill
 BIN = Path(sys.executable).parent
 
 
@@ -167,7 +168,7 @@ def server(
     }
     command = [BIN / "jupyter-lab", *(f"--{name}={value}" for name, value in options.items())]
     log = (tmp_path / "server.log").open("w")
-    limit = (int(LIMIT), int(LIMIT))
+    limit = (int(LIMIT + RESERVED), int(LIMIT + RESERVED))
     process = subprocess.Popen(
         command,
         cwd=ROOT,

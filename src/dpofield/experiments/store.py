@@ -20,10 +20,6 @@ from dpofield.lab.files import replacing
 
 _DIGEST = b"dpofield-sha256"
 
-# Arrow's own allocator reserves a gigabyte of address space, half of what Binder gives. Arrow reads
-# the variable when it first allocates, not when it is imported.
-os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
-
 
 class Store:
     """A folder of finished runs, each in a Parquet file named by its configuration's key.
