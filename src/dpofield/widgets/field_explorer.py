@@ -140,7 +140,7 @@ penalty is positive
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
     _height = traitlets.Int(620 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(936 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(937 + TOOLS).tag(sync=True)
 
     def __init__(
         self,
