@@ -178,8 +178,10 @@ def told(task: TaskResult) -> list[str]:
     """What a student may know of a task: the kinds of tests, whether passed, what their code did.
 
     >>> outcome = Outcome("name_of_a_test", "limits", 1, False, "", "0.1 instead of 0.2")
-    >>> told(TaskResult("win", "A judge", 0, 1, "graded", "", (outcome,)))
-    ['limits: not passed (1 point)']
+    >>> for line in told(TaskResult("win", "A judge", 0, 1, "graded", "", (outcome,))):
+    ...     print(line)
+    limits: not passed (1 point)
+    The first must be passed before the rest of this task counts.
     """
     if task.status == NOT_GRADED and not task.outcomes:
         return [f"NOT GRADED: {task.reason}"]

@@ -26,12 +26,14 @@ def formulas_js() -> str:
     """The functions of the figure, each returning an array; rewards in log-odds.
 
     `share` of the preferred at two rewards; `likelihood` of k wins and m losses at a gap, with its
-    slope; its `top`: the most likely gap, the log-likelihood there, and the standard error that
-    its curvature gives; `dpo`: the difference of log-ratios that DPO reads as a gap, and the loss.
+    slope; `part`, that likelihood as a part of one whose log is t; its `top`: the most likely gap,
+    the log-likelihood there, and the standard error that its curvature gives; `dpo`: the
+    difference of log-ratios that DPO reads as a gap, and the loss.
     """
     theorem = THEOREMS["bradley-terry"]
     r_w, r_l, d = (sp.Symbol(name, real=True) for name in ("r_w", "r_l", "d"))
     k, m = sp.symbols("k m", positive=True)
+    t = sp.Symbol("t", real=True)
     share, _, slope, top = theorem.chains
     log_likelihood = slope.start.args[0]
     best = top.start.point[0]
@@ -43,6 +45,7 @@ def formulas_js() -> str:
     functions = {
         "share": printed((r_w, r_l), (share.steps[-1].expr,)),
         "likelihood": printed((d, k, m), (log_likelihood, slope.steps[0].expr)),
+        "part": printed((d, k, m, t), (sp.exp(log_likelihood - t),)),
         "top": printed((k, m), (best, log_likelihood.subs(d, best), error)),
         "dpo": printed((d,), (*margin, dpo.xreplace({read: d})), (BETA,)),
     }

@@ -259,9 +259,9 @@ class Preferences extends Figure {
     const middle = agreed ? 0 : best;
     part.stops.forEach((stop, i) => {
       const d = Math.min(far, Math.max(-far, middle + spread * ((2 * i) / STOPS - 1)));
-      const [value] = FORMULAS.likelihood(d, wins, n - wins);
+      const [height] = FORMULAS.part(d, wins, n - wins, top);
       stop.setAttribute("offset", ((d + far) / (2 * far)).toFixed(5));
-      stop.setAttribute("stop-opacity", (0.5 * Math.exp(value - top)).toFixed(3));
+      stop.setAttribute("stop-opacity", (0.5 * height).toFixed(3));
     });
     part.ridgeText.textContent = agreed ? "" : "equally likely";
     const at = [middle - 0.75 * frame.high, -0.75 * frame.high]; // below the ridge, near its lower end

@@ -32,6 +32,7 @@ function outside(value, { low, high, lowOpen, highOpen, meaning }) {
 }
 
 // A number on a track of 44 px: `marks` are written below it in `words`, `log` spaces factors evenly.
+// `take` returns a complaint about what it refuses.
 // Of a `whole` number an arrow key takes the next one.
 const SLIDER_STEPS = 400;
 
@@ -58,7 +59,10 @@ function slider({ name, low, high, marks = [], log = true, whole = false, words 
   input.addEventListener("input", () => given(value(Number(input.value))));
   let last = low;
   if (whole) {
-    listenToKeys(input, (right, up) => given(Math.min(high, Math.max(low, last + right + up))));
+    listenToKeys(input, (right, up) => {
+      const next = Math.min(high, Math.max(low, last + right + up));
+      if (!given(next)) last = next; // the next key may come before this one is drawn
+    });
   }
   const show = (now) => {
     last = now;
