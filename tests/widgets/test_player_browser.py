@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from dpofield.field import potential
+from dpofield.formulas import LOSSES
 from dpofield.widgets import RunPlayer
+from dpofield.widgets.demo import demo_page
 from tests.widgets.conftest import PHONE, Shown
 from tests.widgets.every import room
 
@@ -192,3 +194,96 @@ def test_foreign_views(opened, view, why):
     player = opened(demo="run-player", figure=Player, view=f"?RunPlayer.{view}")
     assert why in player.complaint.inner_text()
     player.agrees(0, 0)
+
+
+LIVE = """async () => {
+  const script = [...document.scripts].find((s) => s.type.includes("widget-state"));
+  const { state } = Object.values(JSON.parse(script.text).state).find((r) => r.state._esm);
+  const whole = { step: state.step, u: state.u, v: state.v };
+  const first = (n) => Object.fromEntries(Object.entries(whole).map(([k, a]) => [k, a.slice(0, n)]));
+  Object.assign(state, first(2), { record: 1 });
+  const blob = new Blob([state._esm], { type: "text/javascript" });
+  const { default: figure } = await import(URL.createObjectURL(blob));
+  const heard = [];
+  const model = {
+    saved: 0,
+    get: (name) => state[name],
+    set: (values) => {
+      Object.assign(state, values);
+      heard.filter(([name]) => name.split(":")[1] in values).forEach(([, call]) => call());
+    },
+    on: (name, call) => heard.push([name, call]),
+    off: () => {},
+    save_changes: () => { model.saved += 1; },
+  };
+  document.querySelector("main").replaceChildren();
+  figure.render({ model, el: document.querySelector("main") });
+  window.kernel = { model, arrives: (n) => model.set(first(n)) };
+}"""
+
+
+def test_records_arrive_while_it_is_shown(player):
+    """As from a training under way: on the newest record a view goes on with it, elsewhere it
+    stays; the numbers, the slider's reach and the picture are those of the run so far, and Reset
+    does not take the new records away."""
+    page = player.page
+    arrives = "(n) => window.kernel.arrives(n)"
+    page.evaluate(LIVE)
+    player.agrees(1, 0)
+    for count in (3, 8):
+        page.evaluate(arrives, count)
+        player.agrees(count - 1, 0)
+        assert float(player.slider.input_value()) == float(player.slider.get_attribute("max"))
+    assert np.abs(V[7]).max() > 2 * np.abs(V[1]).max()  # the first picture would not hold it
+    frame = player.root.locator(".dpf-frame").first.bounding_box()
+    for pair in range(len(RUN.texts)):
+        x, y = player.point(pair)
+        assert frame["x"] < x < frame["x"] + frame["width"]
+        assert frame["y"] < y < frame["y"] + frame["height"]
+    page.wait_for_function("() => window.kernel.model.saved > 0")
+    assert page.evaluate("() => window.kernel.model.get('record')") == 7
+    player.type("step", str(STEP[2]))
+    page.evaluate(arrives, 12)
+    player.agrees(2, 0)
+    player.slider.press("End")
+    player.agrees(11, 0)
+    page.evaluate(arrives, 13)
+    player.agrees(12, 0)
+    player.press("Reset")
+    player.agrees(0, 0)
+    player.press("Step")
+    player.agrees(1, 0)
+    player.slider.press("End")
+    player.agrees(12, 0)
+
+
+def test_half_of_a_record(player):
+    """Between two messages of a kernel nothing is drawn, and nothing breaks."""
+    player.page.evaluate(LIVE)
+    player.page.evaluate("(step) => window.kernel.model.set({ step })", STEP[:5].tolist())
+    player.frame()
+    assert player.value("step") == STEP[1]
+    player.page.evaluate("() => window.kernel.arrives(5)")
+    player.agrees(4, 0)
+
+
+@pytest.mark.parametrize("loss", ["ipo", "hinge", "dpop", "sft", "simpo"])
+def test_another_loss(opened, demos, loss):
+    """Field and mean loss are those of the run's own loss; a loss that takes more of a pair than
+    its log-ratios has no field that all pairs share, so there are no arrows."""
+    figure = RunPlayer(STEP, U, V, RUN.texts, loss=loss, beta=0.3)
+    page = demo_page("run-player", widget=figure)
+    (demos / f"run-{loss}.html").write_text(page, encoding="utf-8")
+    player = opened(demo=f"run-{loss}", figure=Player)
+    player.type("step", str(STEP[9]))
+    arrows = player.root.locator(".dpf-arrows").evaluate_all(
+        "(all) => all.map((path) => path.getAttribute('d')).join('')"
+    )
+    shown = player.numbers()["loss"]
+    if LOSSES[loss].inputs:
+        assert arrows == ""
+        assert np.isnan(shown)
+    else:
+        expected = potential(loss, "log-ratio", U[9], V[9], beta=0.3).mean()
+        assert shown == pytest.approx(expected, rel=1e-6)
+        assert len(arrows) > 1000

@@ -43,6 +43,46 @@ def test_keeps_what_is_drawn():
     assert (player.record, player.pair, player.chart) == (2, 1, "log-ratio")
 
 
+@pytest.mark.parametrize(
+    ("record", "says"),
+    [
+        ((9, [0, 0], [0, 0]), "order of time"),
+        ((10, [0], [0, 0]), "belongs to|inhomogeneous"),
+        ((10, [0, np.inf], [0, 0]), "finite"),
+    ],
+)
+def test_extend_refuses_what_does_not_belong(record, says):
+    """A run grows by whole records in order of time, or stays as it was."""
+    player = RunPlayer(STEP, U, V, TEXTS)
+    with pytest.raises(ValueError, match=says):
+        player.extend(*record)
+    assert player.step == STEP
+    assert len(player.u) == len(player.v) == 3
+
+
+def test_extend_is_the_longer_run():
+    """Record by record, or all at once: the same traits; each record goes out as one message."""
+    rng = np.random.default_rng(0)
+    u, v = rng.normal(size=(2, 3, 2))
+    player, sent = RunPlayer(STEP[:2], u[:2], v[:2], TEXTS), []
+    player.send_state = lambda key=None: sent.append(set(key))
+    player.extend(STEP[2], u[2], v[2])
+    whole = RunPlayer(STEP, u, v, TEXTS)
+    assert [player.step, player.u, player.v] == [whole.step, whole.u, whole.v]
+    assert sent == [{"step", "u", "v"}]
+
+
+def test_a_loss_of_its_own():
+    """Formulas are printed for the loss that the run had, and an unknown one is refused."""
+    assert RunPlayer(STEP, U, V, TEXTS)._esm == RunPlayer()._esm
+    ipo, dpop = (RunPlayer(STEP, U, V, TEXTS, loss=name)._esm for name in ("ipo", "dpop"))
+    assert len({RunPlayer()._esm, ipo, dpop}) == 3
+    weak = RunPlayer(STEP, U, V, TEXTS, loss="dpop", params={"lam": 5.0})._esm
+    assert weak != dpop
+    with pytest.raises(ValueError, match="no loss 'nope'"):
+        RunPlayer(STEP, U, V, TEXTS, loss="nope")
+
+
 def test_the_default_is_the_recorded_run():
     """The package's copy is the table's run; after new experiments, python tools/example_run.py."""
     kept, now = RunPlayer(), example_run.example()

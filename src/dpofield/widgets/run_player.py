@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +23,28 @@ DIGITS = 3  # of a log-ratio in nats: a pixel of the ratio chart near the start
 EXAMPLE = Path(__file__).with_name("example_run.json")
 
 
-def formulas_js() -> str:
-    """`FORMULAS`: for each chart the gradient and the loss of DPO, and the way from log-ratios."""
+@cache
+def formulas_js(loss: str = "dpo", params: tuple[tuple[str, float], ...] = ()) -> str:
+    """`FORMULAS`: for each chart the gradient and the value of a loss, and the way from log-ratios.
+
+    Every hyperparameter but beta stands in the formulas as a number: what `params` says, else its
+    default. A loss that needs more of a pair than its log-ratios has no field that all pairs share:
+    its gradient and value are null.
+
+    >>> "gradient: null, loss: null" in formulas_js("simpo")
+    True
+    """
+    whole = LOSSES[loss]
+    numbers = whole.defaults | dict(params)
+    fixed = {p.symbol: numbers[p.name] for p in whole.params if p.name != BETA.name}
+    shown = replace(
+        whole, expr=whole.expr.subs(fixed), params=(BETA,), inputs=(), signs=(None,) * 2
+    )
     parts = []
     for name in CHARTS_SHOWN:
-        functions = chart_functions(CHARTS[name], LOSSES["dpo"])
+        functions = chart_functions(CHARTS[name], LOSSES["dpo"] if whole.inputs else shown)
+        if whole.inputs:
+            functions |= {"gradient": "null", "loss": "null"}
         body = ", ".join(
             f"{key}: {functions[key]}" for key in ("gradient", "loss", "fromLogratios")
         )
@@ -47,17 +66,23 @@ def check_run(step: ArrayLike, u: ArrayLike, v: ArrayLike, texts: Sequence[Seque
         raise ValueError("a text is a prompt, the preferred and the dispreferred response")
 
 
+def rounded(logratios: ArrayLike) -> Any:
+    """Nats as lists, with as many digits as are drawn."""
+    return np.round(np.asarray(logratios, dtype=float), DIGITS).tolist()
+
+
 class RunPlayer(Figure):
     """A recorded run: where its pairs are in the field at a record, and how fast they move.
 
     `step` (T,) are the updates made before each record, `u` and `v` (T, N) the log-ratios of the
     preferred and the dispreferred response (nats, kept to 0.001), `texts` N triples of prompt,
-    preferred and dispreferred response, `beta` that of the run's DPO loss, `title` says which run
-    it is. Without them a recorded run of this book is shown. `record` (0 to T - 1), `pair` (0 to
-    N - 1) and `chart` ("log-ratio" or "ratio") follow the reader's hand where there is a kernel.
+    preferred and dispreferred response, `loss` and `params` the run's loss and its hyperparameters
+    besides `beta`, `title` says which run it is. Without them a recorded run of this book is shown.
+    `record` (0 to T - 1), `pair` (0 to N - 1) and `chart` ("log-ratio" or "ratio") follow the
+    reader's hand where there is a kernel. `extend` adds a record to what is shown.
 
-    Raises `ValueError` for arrays that do not belong together, and `traitlets.TraitError` for an
-    index out of range and an unknown chart.
+    Raises `ValueError` for arrays that do not belong together and for an unknown loss, and
+    `traitlets.TraitError` for an index out of range and an unknown chart.
 
     >>> player = RunPlayer([0, 10], [[0.0], [1.0]], [[0.0], [-3.0]], [("soup :", "good", "bad")])
     >>> player.record = 2
@@ -87,6 +112,9 @@ class RunPlayer(Figure):
         u: ArrayLike | None = None,
         v: ArrayLike | None = None,
         texts: Sequence[Sequence[str]] | None = None,
+        *,
+        loss: str = "dpo",
+        params: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:
         given = (step, u, v, texts)
@@ -96,13 +124,35 @@ class RunPlayer(Figure):
         if step is None or u is None or v is None or texts is None:
             raise ValueError("step, u, v and texts are given together or not at all")
         check_run(step, u, v, texts)
+        if loss not in LOSSES:
+            raise ValueError(f"no loss {loss!r}; LOSSES has {', '.join(LOSSES)}")
+        if loss != "dpo":  # which the class has printed
+            formulas = formulas_js(loss, tuple(sorted((params or {}).items())))
+            self._esm = esm(formulas, "run_player.js")
         super().__init__(
             step=np.asarray(step).astype(int).tolist(),
-            u=np.round(np.asarray(u, dtype=float), DIGITS).tolist(),
-            v=np.round(np.asarray(v, dtype=float), DIGITS).tolist(),
+            u=rounded(u),
+            v=rounded(v),
             texts=[list(text) for text in texts],
             **kwargs,
         )
+
+    def extend(self, step: int, u: ArrayLike, v: ArrayLike) -> None:
+        """Add the record after `step` updates, `u` and `v` (N,) in nats, to what is shown.
+
+        A view that stands on the newest record goes on to this one; any other stays where it is.
+        Raises `ValueError` for a record that does not belong to the run.
+
+        >>> player = RunPlayer([0, 1], [[0], [1]], [[0], [-3]], [("soup :", "good", "bad")])
+        >>> player.extend(2, [1.5], [-4])
+        >>> player.step, player.v[-1]
+        ([0, 1, 2], [-4.0])
+        """
+        check_run([self.step[-1], step], [self.u[-1], u], [self.v[-1], v], self.texts)
+        with self.hold_sync():  # one message, so that no view sees half of it
+            self.step = [*self.step, int(step)]
+            self.u = [*self.u, rounded(u)]
+            self.v = [*self.v, rounded(v)]
 
     @traitlets.validate("record", "pair")  # type: ignore[untyped-decorator]
     def _check_index(self, proposal: Any) -> int:

@@ -30,7 +30,8 @@ function ratesOf(paths, step, record) {
 function solve({ step, u, v, beta, record }) {
   const [us, vs] = [u[record], v[record]];
   const [ratesU, ratesV] = [u, v].map((paths) => ratesOf(paths, step, record));
-  const loss = us.map((one, i) => FORMULAS["log-ratio"].loss(one, vs[i], beta)[0]);
+  const formula = FORMULAS["log-ratio"].loss; // none where it takes more of a pair than u and v
+  const loss = formula ? us.map((one, i) => formula(one, vs[i], beta)[0]) : [NaN];
   return {
     ratesU, ratesV, u: mean(us), v: mean(vs), margin: mean(us.map((one, i) => one - vs[i])),
     rateU: record ? mean(ratesU) : NaN, rateV: record ? mean(ratesV) : NaN, loss: mean(loss),
@@ -62,8 +63,7 @@ class Player extends Figure {
 
   build() {
     const { id } = this;
-    const { step, texts, title } = this.values();
-    this.last = step.length - 1;
+    const { texts, title } = this.values();
     this.charts = choices({
       id, role: "charts", legend: "Coordinates",
       options: Object.keys(FORMULAS).map((value) => ({ value, label: TITLES[value] })),
@@ -71,11 +71,9 @@ class Player extends Figure {
     });
     this.field = numberField({ id, role: "step", take: (at, text) => this.takeStep(at, text) });
     this.field.label.append("step");
-    const about = Math.max(1, Math.round(this.last / 4));
     this.track = slider({
-      name: "step", low: 0, high: this.last, log: false, whole: true, words: (i) => String(step[i]),
-      marks: step.map((_, i) => i).filter((i) => i % about === 0),
-      take: (record) => this.goTo(record),
+      name: "step", low: 0, high: this.last, log: false, whole: true,
+      words: (i) => String(this.model.get("step")[i]), take: (record) => this.goTo(record),
     });
     this.pairs = select({
       id, role: "pair", label: "Pair", take: (pair) => this.change({ pair: Number(pair) }),
@@ -126,7 +124,30 @@ class Player extends Figure {
       label: "How many pairs moved how fast since the record before",
       inside: [path("barsW"), path("barsL"), path("zero")], above: [part.none],
     });
-    const { u, v, step } = this.values();
+    return { node, axes, part };
+  }
+
+  get last() { return this.model.get("step").length - 1; }
+
+  // What depends on the whole run, which may be under way: a view on its newest record goes on to
+  // the next one. Returns where it stands.
+  takeRun({ step, u, v, record }) {
+    const grown = this.seen !== undefined;
+    const follows = grown && record === this.seen.length - 1;
+    this.seen = step;
+    const about = Math.max(1, Math.round(this.last / 4));
+    this.track.reach(0, this.last, step.map((_, i) => i).filter((i) => i % about === 0));
+    this.scaleRates(step, u, v);
+    this.shownChart = "";
+    if (grown) this.begin = { ...this.begin, step, u, v, record: 0 };
+    if (!follows || record === this.last) return record;
+    this.model.set({ record: this.last });
+    this.settle();
+    return this.last;
+  }
+
+  // One scale for all records.
+  scaleRates(step, u, v) {
     const found = step.flatMap((_, i) => [...ratesOf(u, step, i), ...ratesOf(v, step, i)]);
     const [low, high] = [Math.min(0, ...found), Math.max(0, ...found)];
     const room = 0.02 * (high - low) || 1;
@@ -134,8 +155,7 @@ class Player extends Figure {
     const tallest = Math.max(...step.flatMap((_, i) =>
       [u, v].flatMap((paths) => this.counted(ratesOf(paths, step, i), frame))));
     this.bins = square(RATES, [low - room, high + room], [0, 1.05 * tallest]);
-    axes(this.bins, "change of log $π$ a step (nats)", "pairs");
-    return { node, part };
+    this.rates.axes(this.bins, "change of log $π$ a step (nats)", "pairs");
   }
 
   counted(rates, { low, high }) {
@@ -235,6 +255,9 @@ class Player extends Figure {
 
   draw() {
     const state = this.values();
+    const { step, u, v } = state;
+    if (u.length !== step.length || v.length !== step.length) return; // half of a kernel's change
+    if (step !== this.seen) state.record = this.takeRun(state);
     const n = solve(state);
     this.drawField(state);
     this.drawCloud(state);
@@ -258,8 +281,9 @@ class Player extends Figure {
     const [x, y, unit] = chart === "ratio" ? ["ratio $x_1$", "ratio $x_2$", ""]
       : ["log-ratio $u$", "log-ratio $v$", " (nats)"];
     axes(this.frame, `preferred: ${x}${unit}`, `dispreferred: ${y}${unit}`);
+    const { gradient } = FORMULAS[chart];
     drawArrows(part.arrows, this.frame, GRID, (a, b) =>
-      FORMULAS[chart].gradient(a, b, beta).map((partial) => -partial));
+      gradient && gradient(a, b, beta).map((partial) => -partial));
   }
 
   at(chart, u, v) {
