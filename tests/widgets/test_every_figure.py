@@ -68,3 +68,24 @@ def test_reset(opened, demo):
     shown.reset.click()
     assert shown.numbers() == begin
     assert [f.input_value() for f in shown.root.locator("[data-field]:visible").all()] == fields
+
+
+@pytest.mark.parametrize("demo", DEMOS)
+def test_enter_takes_every_number(opened, demo):
+    """Two numbers typed into one field, each confirmed with Enter and without leaving the field,
+    both count, even where the browser fires no `change` on Enter (a notebook of JupyterLab)."""
+    shown = opened(demo=demo, figure=Shown)
+    shown.page.evaluate("""() => document.addEventListener("change", (event) => {
+      if (event.target.matches("[data-field]")) event.stopPropagation();
+    }, true)""")
+    field = shown.root.locator("input[data-field]:visible").first
+    name = field.get_attribute("data-field")
+    first = shown.numbers()
+    found = []
+    whole = {"step": ("4", "8"), "n": ("20", "30")}  # of these fields
+    for text in whole.get(name, ("0.4", "0.6")):
+        shown.type(name, text)
+        assert field.evaluate("(e) => e === document.activeElement")
+        assert shown.complaint.inner_text() == ""
+        found.append(shown.numbers())
+    assert first != found[0] != found[1]

@@ -14,11 +14,17 @@ function numberField({ id, role, take }) {
     last = brief(value);
     if (!typing) input.value = last;
   };
-  input.addEventListener("input", () => { typing = true; });
-  input.addEventListener("blur", () => { typing = false; });
-  input.addEventListener("change", () => {
+  const give = () => {
+    if (!typing) return;
     typing = false;
-    if (take(typed(input.value), input.value)) input.value = last;
+    if (input.value !== last && take(typed(input.value), input.value)) input.value = last;
+  };
+  input.addEventListener("input", () => { typing = true; });
+  input.addEventListener("change", give);
+  input.addEventListener("blur", give);
+  // In a notebook of JupyterLab, Chromium fires no `change` on Enter.
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.isComposing) give();
   });
   return { input, label, show };
 }

@@ -82,6 +82,13 @@ function whenQuiet(run, wait) {
   return ask;
 }
 
+// JupyterLab takes arrows and letters from what is focused in a notebook, unless it says so itself.
+function keepKeys(node) {
+  if (node.matches("[type=range], [type=radio], select, [role=slider]")) {
+    node.dataset.lmSuppressShortcuts = "true";
+  }
+}
+
 // A figure: state lives in the model's traits, and everything drawn is worked out from them. A
 // subclass names its `traits` and `kind` (for its style sheet), `given` if some traits are the page's
 // and no hand's, and gives `build()` (the children of its root, `this.words` among them), `listen()`,
@@ -105,6 +112,7 @@ class Figure {
     this.words = box("dpf-words", this.sentence, this.complaint);
     this.live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
     this.root = box(`dpf dpf-${kind}`, ...this.build(), this.buildTools(), this.live);
+    this.root.addEventListener("focusin", ({ target }) => keepKeys(target));
     this.root.style.setProperty("--tall", `${model.get("_height")}px`);
     this.root.style.setProperty("--tall-narrow", `${model.get("_height_narrow")}px`);
     el.append(this.root);
