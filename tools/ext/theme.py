@@ -77,7 +77,22 @@ def _page(
         )
         metatags += f'\n<meta name="description" content="{escape(text)}" />'
     context["metatags"] = metatags
-    context["has_math"] = "<math" in context.get("body", "")
+    context["fonts"] = fonts(context.get("body", ""))
+
+
+def fonts(body: str) -> list[dict[str, str]]:
+    """The fonts that a page needs from its first line on, as descriptors of CSS with their files.
+
+    >>> [font["file"] for font in fonts("<p>An <em>edit</em> of <math>x</math>")]
+    ['text', 'text-bold', 'text-italic', 'math']
+    """
+    text = {"family": "STIX Two Text"}
+    found = [text | {"file": "text"}, text | {"file": "text-bold", "weight": "600 700"}]
+    if re.search(r"<(em|i|cite)\b", body) or "dpofield-widget" in body:
+        found.append(text | {"file": "text-italic", "style": "italic"})
+    if "<math" in body:
+        found.append({"family": "STIX2", "file": "math"})
+    return found
 
 
 def _templates(app: Sphinx, config: Any) -> None:
