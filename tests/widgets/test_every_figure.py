@@ -89,3 +89,51 @@ def test_enter_takes_every_number(opened, demo):
         assert shown.complaint.inner_text() == ""
         found.append(shown.numbers())
     assert first != found[0] != found[1]
+
+
+HELD = """() => {
+  // drawing waits until it is let go: keys that come before the redraw
+  const queue = [];
+  let held = false;
+  const ask = requestAnimationFrame;
+  window.requestAnimationFrame = (run) => (held ? queue.push(run) : ask(run));
+  window.hold = () => { held = true; };
+  window.letGo = () => { held = false; for (const run of queue.splice(0)) ask(run); };
+}"""
+
+
+@pytest.mark.parametrize("key", ["ArrowRight", "ArrowLeft"])
+@pytest.mark.parametrize("demo", DEMOS)
+def test_fast_keys_are_not_lost(opened, demo, key):
+    """Five presses before the figure is drawn again do what five presses with waits do, on every
+    slider and handle, and each control answers to the key."""
+    shown = opened(demo=demo, figure=Shown)
+    shown.page.evaluate(HELD)
+
+    def state():
+        shown.frame()
+        fields = [f.input_value() for f in shown.root.locator("[data-field]").all()]
+        handles = shown.root.locator(".dpf-handle")
+        return shown.numbers(), fields, handles.evaluate_all("(all) => all.map((e) => e.outerHTML)")
+
+    def after(control, wait):
+        shown.reset.click()
+        shown.frame()
+        control.focus()
+        if key == "ArrowLeft":  # from the other end, which a handle has not
+            shown.page.keyboard.press("End")
+            shown.frame()
+        at_first = key == "ArrowLeft" and "dpf-handle" in control.get_attribute("class")
+        before = state()
+        if not wait:
+            shown.page.evaluate("() => hold()")
+        for _ in range(5):
+            shown.page.keyboard.press(key)
+            if wait:
+                shown.frame()
+        shown.page.evaluate("() => letGo()")
+        assert state() != before or at_first
+        return state()
+
+    for control in shown.root.locator(".dpf-handle:visible, input[type=range]:visible").all():
+        assert after(control, wait=False) == after(control, wait=True)

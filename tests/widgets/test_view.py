@@ -152,6 +152,36 @@ def test_outside_the_book_there_is_no_address(demos, opened):
     assert shown.page.url == before
 
 
+@pytest.mark.parametrize("demo", DEMOS)
+def test_nothing_is_drawn_by_a_style_sheet_alone(opened, demo):
+    """A saved picture is made of nodes: whatever `::before` or `::after` drew would be missing."""
+    shown = opened(demo=demo, figure=Shown)
+    drawn = shown.root.locator("*").evaluate_all("""(all) => all.flatMap((e) =>
+      ["::before", "::after"].filter((part) =>
+        !["none", "normal"].includes(getComputedStyle(e, part).content))
+        .map((part) => e.className + part))""")
+    assert drawn == []
+
+
+def test_save_has_the_tips_and_the_thin_edges(opened):
+    """The arrow heads on the bars of the softmax, and the edges of its choices."""
+    shown = opened(demo="one-softmax", figure=Shown, accept_downloads=True)
+    shown.type("margin", "2")
+    tips = shown.root.locator(".dpf-tip path:visible")
+    ways = tips.evaluate_all("(all) => all.map((path) => path.getAttribute('d'))")
+    assert len(ways) == 5
+    assert len(set(ways)) == 2  # some grow, some shrink
+    choices = shown.root.locator(".dpf-table .dpf-choice:visible").count()
+    with shown.page.expect_download() as download:
+        shown.root.get_by_role("button", name="Save SVG").click()
+    root = ElementTree.fromstring(download.value.path().read_text())
+    space = "{http://www.w3.org/2000/svg}"
+    saved = [path.get("d") for path in root.iter(f"{space}path")]
+    assert [d for d in saved if d in ways] == ways
+    edged = [rect for rect in root.iter(f"{space}rect") if rect.get("stroke")]
+    assert len(edged) >= choices
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("demo", DEMOS)
 def test_save(opened, demo, scheme):

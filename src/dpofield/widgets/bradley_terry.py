@@ -82,6 +82,7 @@ class BradleyTerry(Figure):
 
     _esm = esm(
         formulas_js(),
+        "terry_plane.js",
         "bradley_terry.js",
         BETA=facts(BETA),
         REWARD=facts(REWARD),

@@ -88,6 +88,7 @@ class OneSoftmax(Figure):
 
     _esm = esm(
         formulas_js(),
+        "softmax_path.js",
         "one_softmax.js",
         BETA=facts(BETA),
         MARGIN=facts(MARGIN),

@@ -1,13 +1,11 @@
 // Bradley-Terry and beta: the plane of two rewards, the logistic curve, the likelihood. State lives
-// in the traits; everything drawn is worked out from them. Joined behind the printed formulas.
+// in the traits; everything drawn is worked out from them. Joined behind terry_plane.js.
 
-const PLANE = { left: 46, top: 8, side: 284, size: 340 };
 const CURVE = { left: 46, top: 40, side: 284, rise: 92, size: 340, tall: 172 };
 const LIKELY = { left: 46, top: 8, side: 284, rise: 92, size: 340, tall: 148 };
 const REACH = 4; // of a reward in the plane, doubled where needed
 const SNAP = 0.05;
 const DEPTH = 6; // nats below the best that are shown
-const STOPS = 48; // of the shade that shows the likelihood
 const READOUTS = [
   { key: "share", label: "preferred’s chance" },
   { key: "gap", label: "gap $r_w − r_l$" },
@@ -45,61 +43,32 @@ class Preferences extends Figure {
 
   build() {
     const { id } = this;
-    const row = (parameter, more) => numberRow({
-      id, role: parameter.name, label: parameter.label, name: parameter.name, ...more,
-      take: (value, text) => this.takeNumber(parameter, value, text),
-    });
-    this.count = row(COUNT, {
+    this.count = this.row(COUNT, {
       label: "judged $n$", name: "comparisons n", whole: true, low: 1, high: 1000, marks: [1, 10, 100, 1000],
     });
-    this.wins = row(WINS, { label: "won $k$", name: "wins k", low: 0, high: 10, log: false, whole: true });
-    this.beta = row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
-    const reward = (role, label) => {
-      const take = (value, text) => this.takeNumber({ ...REWARD, name: role }, value, text);
-      const field = numberField({ id, role, take });
-      field.label.append(...htmlLabel(label));
-      field.input.setAttribute("inputmode", "text");
-      return field;
-    };
+    this.wins = this.row(WINS, { label: "won $k$", name: "wins k", low: 0, high: 10, log: false, whole: true });
+    this.beta = this.row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
+    const reward = (role, label) => numberField({
+      id, role, label, signed: true,
+      take: (value, text) => this.takeNumber({ ...REWARD, name: role }, value, text),
+    });
     this.fields = { r_w: reward("r_w", "$r_w$"), r_l: reward("r_l", "$r_l$") };
-    this.plane = this.buildPlane();
+    this.plane = buildRewards(id);
     this.curve = this.buildCurve();
     this.likely = this.buildLikely();
     this.readouts = readouts(READOUTS);
     return [
       this.plane.node, box("dpf-curves", this.curve.node, this.likely.node),
       this.count.node, this.wins.node, this.beta.node,
-      box("dpf-starts", ...Object.values(this.fields).map(({ label, input }) =>
-        box("dpf-field", label, input)),
-      button("Most likely", () => this.toBest()), button("Reset", () => this.reset())),
+      fieldRow(this.fields, button("Most likely", () => this.toBest()),
+        button("Reset", () => this.reset())),
       this.words, this.readouts.node,
     ];
   }
 
-  // Both rewards. The shade across the plane is the likelihood, which knows their gap only.
-  buildPlane() {
-    const { id } = this;
-    const part = { handle: handleNode() };
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
-    part.stops = Array.from({ length: STOPS + 1 }, () => svg("stop", { class: "dpf-stop" }));
-    part.shade = svg("linearGradient", { id: `${id}-shade`, gradientUnits: "userSpaceOnUse" },
-      part.stops);
-    const { left, top, side } = PLANE;
-    part.ridgeText = svg("text", { class: "dpf-note dpf-halo dpf-model" });
-    const { node, axes } = plane({
-      id: `${id}-plane`, ...PLANE,
-      label: "Both rewards over the likelihood of the data, with a pair that can be moved",
-      inside: [svg("defs", {}, part.shade), svg("rect", {
-        x: left, y: top, width: side, height: side, fill: `url(#${id}-shade)`,
-      }), path("ridge"), path("same")],
-      above: [part.ridgeText, part.handle],
-    });
-    return { node, axes, part };
-  }
-
   buildCurve() {
     const part = { handle: handleNode() };
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const path = pathsOf(part);
     part.top = svg("g", { class: "dpf-ticks", "text-anchor": "middle" });
     part.topLabel = svg("text", { x: CURVE.left + CURVE.side / 2, y: 12, class: "dpf-axis" },
       svgLabel("log-ratio margin $u − v$ (nats)"));
@@ -115,7 +84,7 @@ class Preferences extends Figure {
 
   buildLikely() {
     const part = {};
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const path = pathsOf(part);
     const { node, axes } = plane({
       id: `${this.id}-likely`, ...LIKELY, tones: ["plain", "plain"],
       label: "The log-likelihood of the data over the gap, below its best",
@@ -168,19 +137,15 @@ class Preferences extends Figure {
 
   moveTo(a, b) {
     const { low, high } = this.frame;
-    const tidy = (c) => {
-      const within = Math.min(high, Math.max(low, c));
-      return Number((Math.round(within / SNAP) * SNAP).toPrecision(12));
-    };
-    this.change({ r_w: tidy(a), r_l: tidy(b) });
+    const [rw, rl] = [a, b].map((c) => snapped(c, SNAP, low, high));
+    this.change({ r_w: rw, r_l: rl });
   }
 
   // Another gap about the same middle.
   moveGap(to) {
     const { r_w: rw, r_l: rl } = this.values();
     const { low, high } = this.gaps;
-    const gap = Math.round(Math.min(high, Math.max(low, to)) / SNAP) * SNAP;
-    this.place(gap, (rw + rl) / 2);
+    this.place(snapped(to, SNAP, low, high), (rw + rl) / 2);
   }
 
   place(gap, middle) {
@@ -203,7 +168,7 @@ class Preferences extends Figure {
     const n = solve(state);
     // The windows stay under a held pointer, or what it holds would jump away from it.
     if (!this.held?.()) this.frameAll(state, n);
-    this.drawPlane(state, n);
+    drawRewards(this.plane, this.frame, state, n);
     this.drawCurve(state, n);
     this.drawLikely(state, n);
     this.count.show(state.n);
@@ -240,36 +205,6 @@ class Preferences extends Figure {
       const [x, y] = at(frame.low + (i / 120) * (frame.high - frame.low));
       return [frame.x(x), frame.y(Math.max(y, frame.bottom - 1))];
     }));
-  }
-
-  drawPlane({ r_w: rw, r_l: rl, n, wins }, { gap, best, error, top, agreed }) {
-    const { frame, plane: { part } } = this;
-    // All pairs with one gap, as a line from edge to edge of the window.
-    const diagonal = (d) => {
-      const [low, high] = [frame.low + Math.min(d, 0), frame.high + Math.max(d, 0)];
-      return polyline([[low, low - d], [high, high - d]].map(([a, b]) => [frame.x(a), frame.y(b)]));
-    };
-    part.same.setAttribute("d", diagonal(gap));
-    part.ridge.setAttribute("d", agreed ? "" : diagonal(best));
-    // The shade runs from the gap -2 high to 2 high, across the diagonal.
-    const far = 2 * frame.high;
-    const ends = { x1: frame.x(-frame.high), y1: frame.y(frame.high) };
-    element(part.shade, { ...ends, x2: frame.x(frame.high), y2: frame.y(-frame.high) }, []);
-    const spread = agreed ? far : Math.min(far, 4 * error);
-    const middle = agreed ? 0 : best;
-    part.stops.forEach((stop, i) => {
-      const d = Math.min(far, Math.max(-far, middle + spread * ((2 * i) / STOPS - 1)));
-      const [height] = FORMULAS.part(d, wins, n - wins, top);
-      stop.setAttribute("offset", ((d + far) / (2 * far)).toFixed(5));
-      stop.setAttribute("stop-opacity", (0.5 * height).toFixed(3));
-    });
-    part.ridgeText.textContent = agreed ? "" : "equally likely";
-    const at = [middle - 0.75 * frame.high, -0.75 * frame.high]; // below the ridge, near its lower end
-    part.ridgeText.setAttribute("x", short(frame.x(at[0]) + 14));
-    part.ridgeText.setAttribute("y", short(frame.y(at[1]) + 8));
-    part.ridgeText.toggleAttribute("hidden", !frame.holds(...at) || at[0] > 0.3 * frame.high);
-    placeHandle(part.handle, [frame.x(rw), frame.y(rl)], frame, "Both rewards", rw,
-      `preferred ${brief(rw)}, dispreferred ${brief(rl)}`);
   }
 
   drawCurve({ n, wins, beta }, { gap, share }) {

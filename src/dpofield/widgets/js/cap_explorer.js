@@ -64,21 +64,17 @@ class Caps extends Figure {
       options: DIVERGENCES.map(({ name, title }) => ({ value: name, label: title })),
       take: (divergence) => this.change({ divergence }),
     });
-    const row = (parameter, more) => numberRow({
-      id, role: parameter.name, label: parameter.label, name: parameter.name, ...more,
-      take: (value, text) => this.takeNumber(parameter, value, text),
-    });
-    this.alpha = row(ALPHA, { low: -1, high: 4, marks: [-1, 0, 1, 2, 3, 4], log: false });
-    this.beta = row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
-    this.time = row({ ...TIME, label: "time $t$" }, { low: 0, high: 1, log: false });
+    this.alpha = this.row(ALPHA, { low: -1, high: 4, marks: [-1, 0, 1, 2, 3, 4], log: false });
+    this.beta = this.row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
+    this.time = this.row({ ...TIME, label: "time $t$" }, { low: 0, high: 1, log: false });
     const fields = BOTH.map((role, i) => {
       const parameter = {
         name: role, low: 0, high: null, lowOpen: true, meaning: RATIO_MEANING,
       };
-      const take = (value, text) => this.takeNumber(parameter, value, text);
-      const field = numberField({ id, role, take });
-      field.label.append(...htmlLabel(`start $x_${i + 1}$`));
-      return field;
+      return numberField({
+        id, role, label: `start $x_${i + 1}$`,
+        take: (value, text) => this.takeNumber(parameter, value, text),
+      });
     });
     this.fields = { a: fields[0], b: fields[1] };
     this.plot = this.buildPlane();
@@ -86,15 +82,14 @@ class Caps extends Figure {
     this.readouts = readouts(READOUTS);
     return [
       this.kinds.node, this.alpha.node, this.beta.node, this.plot.node, this.course.node,
-      box("dpf-starts", ...fields.map(({ label, input }) => box("dpf-field", label, input)),
-        button("Reset", () => this.reset())),
+      fieldRow(this.fields, button("Reset", () => this.reset())),
       this.time.node, this.words, this.readouts.node,
     ];
   }
 
   buildPlane() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const path = pathsOf(part);
     part.capText = svg("text", { class: "dpf-note dpf-halo", "text-anchor": "end" });
     const { node, axes } = plane({
       id: `${this.id}-plane`, ...PLANE,
@@ -108,7 +103,7 @@ class Caps extends Figure {
 
   buildCourse() {
     const part = {};
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const path = pathsOf(part);
     part.texts = ["preferred", "dispreferred"].map((tone, i) =>
       svg("text", { class: `dpf-note dpf-halo dpf-${tone}`, "text-anchor": "end" },
         svgLabel(`$x_${i + 1}$`)));
@@ -151,11 +146,7 @@ class Caps extends Figure {
 
   moveTo(p, q) {
     const { a, b } = this.values();
-    const tidy = (c) => {
-      const within = Math.min(this.frame.high, Math.max(SNAP, c));
-      return Number((Math.round(within / SNAP) * SNAP).toPrecision(12));
-    };
-    const [na, nb] = [tidy(p), tidy(q)];
+    const [na, nb] = [p, q].map((c) => snapped(c, SNAP, SNAP, this.frame.high));
     if (na !== a || nb !== b) this.change({ a: na, b: nb });
   }
 

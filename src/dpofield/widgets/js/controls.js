@@ -1,13 +1,14 @@
 // Controls of a figure. Joined behind figure.js.
 
 // A labelled text field for a number. `take` gets what was typed and returns a complaint, or "" if
-// it is good; a refused text gives way to the last good value.
-function numberField({ id, role, take }) {
+// it is good; a refused text gives way to the last good value. `signed`: the number may be negative,
+// and the decimal keypad of some phones has no minus.
+function numberField({ id, role, label: words = "", signed = false, take }) {
   const input = html("input", {
-    id: `${id}-${role}`, type: "text", inputmode: "decimal", autocomplete: "off",
+    id: `${id}-${role}`, type: "text", inputmode: signed ? "text" : "decimal", autocomplete: "off",
     spellcheck: "false", class: "dpf-number", "data-field": role,
   });
-  const label = html("label", { for: input.id, class: "dpf-label" });
+  const label = html("label", { for: input.id, class: "dpf-label" }, htmlLabel(words));
   let last = "";
   let typing = false; // a redraw must not take the text from under the reader's fingers
   const show = (value) => {
@@ -29,6 +30,10 @@ function numberField({ id, role, take }) {
   return { input, label, show };
 }
 
+// Fields side by side, labels above, and buttons behind them.
+const fieldRow = (fields, ...buttons) => box("dpf-starts",
+  Object.values(fields).map(({ label, input }) => box("dpf-field", label, input)), buttons);
+
 // Why a number is no good for a parameter, as Python printed its facts; "" if it is.
 function outside(value, { low, high, lowOpen, highOpen, meaning }) {
   if (!Number.isFinite(value)) return "it is not a number";
@@ -46,9 +51,12 @@ function slider({ name, low, high, marks = [], log = true, whole = false, words 
   const part = (value) =>
     log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   const place = (value) => SLIDER_STEPS * part(value);
+  // In as few digits as still lead back to this place: with fewer, a key would not get away from it.
   const value = (at) => {
     const way = at / SLIDER_STEPS;
-    return Number((log ? low * (high / low) ** way : low + way * (high - low)).toPrecision(3));
+    const exact = log ? low * (high / low) ** way : low + way * (high - low);
+    const tidy = [3, 4, 5, 6].map((digits) => Number(exact.toPrecision(digits)));
+    return tidy.find((number) => Math.round(place(number)) === at) ?? exact;
   };
   const input = html("input", {
     type: "range", min: 0, max: SLIDER_STEPS, step: 1, class: "dpf-slider", "aria-label": name,
@@ -81,8 +89,7 @@ function slider({ name, low, high, marks = [], log = true, whole = false, words 
 // The same number to slide and to type: label, track, text field. `label` is written, `name` read
 // aloud; `take(value, text)` is as in numberField, and a slid value has no text.
 function numberRow({ id, role, label, name = spoken(label), low, high, marks, log, whole, take }) {
-  const field = numberField({ id, role, take });
-  field.label.append(...htmlLabel(label));
+  const field = numberField({ id, role, label, take });
   const track = slider({
     name, low, high, marks, log, whole, take: (value) => take(value, ""),
   });
@@ -123,6 +130,40 @@ const button = (words, press) => {
   node.addEventListener("click", press);
   return node;
 };
+
+// A button that plays to the end and pauses: `bounds()` gives the number now and at the end, `to(n)`
+// goes there. From 0 to the end takes PLAY_TIME ms; from the end it begins anew. Who wants no motion is
+// taken to the end at once.
+const PLAY_TIME = 6000;
+
+function playButton({ bounds, to }) {
+  let playing = 0;
+  const node = button("Play", () => (playing ? pause() : play()));
+  const pause = () => {
+    cancelAnimationFrame(playing);
+    playing = 0;
+    node.textContent = "Play";
+  };
+  const play = () => {
+    const [now, end] = bounds();
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) {
+      to(end);
+      return;
+    }
+    const from = now < end ? now : 0;
+    let first = null;
+    const go = (time) => {
+      first ??= time;
+      const at = Math.min(end, from + (end * (time - first)) / PLAY_TIME);
+      to(at);
+      if (at >= end) pause();
+      else playing = requestAnimationFrame(go);
+    };
+    playing = requestAnimationFrame(go);
+    node.textContent = "Pause";
+  };
+  return { node, pause };
+}
 
 // Labelled values: `rows` are { key, label, tone }. `show` takes numbers, or words, by key.
 function readouts(rows) {

@@ -69,11 +69,9 @@ class Explorer extends Figure {
     this.plot = buildPlot(id);
     this.readouts = readouts(READOUTS.map(([key, , tone]) => ({ key, tone })));
     this.legend = magnitudeLegend("length of $∇L$");
-    const { a, b } = this.fields;
     return [
       this.charts.node, this.beta.node, box("dpf-figure", this.plot.node, this.legend.node),
-      box("dpf-starts", box("dpf-field", a.label, a.input), box("dpf-field", b.label, b.input),
-        button("Reset", () => this.reset())),
+      fieldRow(this.fields, button("Reset", () => this.reset())),
       this.readouts.node, this.words,
     ];
   }
@@ -128,11 +126,7 @@ class Explorer extends Figure {
     const { chart, a, b } = this.state;
     const { low, high } = this.frame;
     const lowest = chart.bounded ? low + chart.snap : low;
-    const tidy = (c) => {
-      const within = Math.min(high, Math.max(lowest, c));
-      return Number((Math.round(within / chart.snap) * chart.snap).toPrecision(12));
-    };
-    const [na, nb] = [tidy(p), tidy(q)];
+    const [na, nb] = [p, q].map((c) => snapped(c, chart.snap, lowest, high));
     if (chart.exists(na, nb) && (na !== a || nb !== b)) this.change({ a: na, b: nb });
   }
 

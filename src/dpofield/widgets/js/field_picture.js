@@ -7,7 +7,7 @@ const GRID = 15; // arrows a side
 function buildPlot(id) {
   const { left, top, side } = PLOT;
   const part = {};
-  const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+  const path = pathsOf(part);
   part.excludedText = svg("text", {
     class: "dpf-note", "text-anchor": "end", x: left + side - 10, y: top + 20,
   });

@@ -167,6 +167,15 @@ class Figure {
     if (words) this.live.textContent = words;
   }
 
+  // A row for a parameter, as Python printed its facts, that hands what is given to `takeNumber`.
+  row(parameter, more) {
+    const { name, label } = parameter;
+    return numberRow({
+      id: this.id, role: name, label, name, ...more,
+      take: (value, text) => this.takeNumber(parameter, value, text),
+    });
+  }
+
   // -- the view as an address and as a file --
 
   get address() { return addressOf(this.name, this.moved, this.begin); }

@@ -44,17 +44,13 @@ class Law extends Figure {
     this.gradients = buildGradients(id);
     this.kernel = buildKernel(id);
     this.readouts = readouts(READOUTS);
-    this.pace = numberRow({
-      id, role: "pace", label: "$eta W$", name: "eta W",
-      low: 1e-7, high: 1, marks: [1e-6, 1e-3, 1],
-      take: (value, text) => this.takePace(value, text),
+    this.pace = this.row(PACE, {
+      label: "$eta W$", name: "eta W", low: 1e-7, high: 1, marks: [1e-6, 1e-3, 1],
     });
     this.fields = Object.fromEntries(VECTORS.map((role) => {
+      const label = `$g_${role[0]}$, ${role[1] === "x" ? "right" : "up"}`;
       const take = (value, text) => this.takePart(role, value, text);
-      const field = numberField({ id, role, take });
-      field.label.append(...htmlLabel(`$g_${role[0]}$, ${role[1] === "x" ? "right" : "up"}`));
-      field.input.setAttribute("inputmode", "text");
-      return [role, field];
+      return [role, numberField({ id, role, label, signed: true, take })];
     }));
     const presets = this.model.get("presets");
     this.pairs = presets.length > 0 && select({
@@ -68,8 +64,7 @@ class Law extends Figure {
       ...(this.pairs ? [this.pairs.node] : []),
       box("dpf-planes", this.gradients.node, this.kernel.node), this.words, this.readouts.node,
       this.pace.node,
-      box("dpf-starts", ...Object.values(this.fields).map(({ label, input }) =>
-        box("dpf-field", label, input)), button("Reset", () => this.reset())),
+      fieldRow(this.fields, button("Reset", () => this.reset())),
     ];
   }
 
@@ -104,11 +99,7 @@ class Law extends Figure {
 
   moveVector(which, a, b) {
     const { low, high } = this.frame;
-    const tidy = (c) => {
-      const within = Math.min(high, Math.max(low, c));
-      return Number((Math.round(within / this.snap) * this.snap).toPrecision(12));
-    };
-    const [x, y] = [tidy(a), tidy(b)];
+    const [x, y] = [a, b].map((c) => snapped(c, this.snap, low, high));
     if (Math.hypot(x, y) > 0) this.place({ [`${which}x`]: x, [`${which}y`]: y });
   }
 
@@ -150,10 +141,11 @@ class Law extends Figure {
     return "";
   }
 
-  takePace(value, text) {
-    const why = outside(value, PACE);
-    if (why) return this.refuse(text, why, this.model.get("pace"));
-    this.change({ pace: value });
+  takeNumber(parameter, value, text) {
+    const { name } = parameter;
+    const why = outside(value, parameter);
+    if (why) return this.refuse(text, why, this.model.get(name));
+    this.change({ [name]: value });
     return "";
   }
 

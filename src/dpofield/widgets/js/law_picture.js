@@ -23,7 +23,7 @@ function lettered(tone, letter) {
 
 function buildGradients(id) {
   const part = { w: lettered("preferred", "$g_w$"), l: lettered("dispreferred", "$g_l$") };
-  const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+  const path = pathsOf(part);
   part.stepText = svg("text", { class: "dpf-note dpf-halo dpf-model" }, "step");
   const { node, axes } = plane({
     id: `${id}-gradients`, ...GRADIENTS, tones: ["plain", "plain"],
@@ -76,7 +76,7 @@ function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
 
 function buildKernel(id) {
   const part = { handle: handleNode() };
-  const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+  const path = pathsOf(part);
   part.notes = NOTES.map(([, , words]) => svg("text", { class: "dpf-note dpf-halo" }, words));
   const { node, axes } = plane({
     id: `${id}-kernel`, ...KERNEL, tones: ["plain", "plain"],

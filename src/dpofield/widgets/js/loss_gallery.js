@@ -82,25 +82,17 @@ class Gallery extends Figure {
       id, role: "window", label: "window ±", name: "window", ...WINDOW, marks: [1, 10, 100],
       take: (value, text) => this.takeWindow(value, text),
     });
-    const coordinate = (role) => {
-      const take = (value, text) => this.takePair(role, value, text);
-      const field = numberField({ id, role, take });
-      field.label.append(...htmlLabel(`$${role}$ (nats)`));
-      return field;
-    };
-    this.fields = { u: coordinate("u"), v: coordinate("v") };
-    for (const input of INPUTS) {
-      const take = (value, text) => this.takeInput(input, value, text);
-      const field = numberField({ id, role: input.name, take });
-      field.label.append(...htmlLabel(input.label));
-      this.fields[input.name] = field;
-    }
-    for (const field of Object.values(this.fields)) field.input.setAttribute("inputmode", "text");
+    const signed = (role, label, take) => [role, numberField({ id, role, label, signed: true, take })];
+    this.fields = Object.fromEntries([
+      ...["u", "v"].map((role) => signed(role, `$${role}$ (nats)`,
+        (value, text) => this.takePair(role, value, text))),
+      ...INPUTS.map((input) => signed(input.name, input.label,
+        (value, text) => this.takeInput(input, value, text))),
+    ]);
     return [
       this.tabs.node, this.panels.a.node, this.panels.b.node, this.words, this.table.node,
       this.zoom.node,
-      box("dpf-starts", ...Object.values(this.fields).map(({ label, input }) =>
-        box("dpf-field", label, input)), button("Reset", () => this.reset())),
+      fieldRow(this.fields, button("Reset", () => this.reset())),
     ];
   }
 
@@ -181,11 +173,7 @@ class Gallery extends Figure {
 
   moveTo(p, q) {
     const { u, v, pair } = this.state;
-    const tidy = (c) => {
-      const within = Math.min(this.window, Math.max(-this.window, c));
-      return Number((Math.round(within / this.snap) * this.snap).toPrecision(12));
-    };
-    const [nu, nv] = [tidy(p), tidy(q)];
+    const [nu, nv] = [p, q].map((c) => snapped(c, this.snap, -this.window, this.window));
     if (exists(nu, nv, pair) && (nu !== u || nv !== v)) this.change({ u: nu, v: nv });
   }
 

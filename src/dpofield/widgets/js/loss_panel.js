@@ -60,7 +60,7 @@ class Panel {
 
   buildPlot() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const path = pathsOf(part);
     part.note = svg("text", {
       class: "dpf-note dpf-halo", "text-anchor": "end", x: PLANE.left + PLANE.side - 6, y: 26,
     });
@@ -121,8 +121,7 @@ class Panel {
         const marks = [low, p.default, high].map((mark) => Number(mark.toPrecision(2)));
         return { ...common, ...numberRow({ id, role, label: p.label, low, high, marks, take }) };
       }
-      const field = numberField({ id, role, take });
-      field.label.append(...htmlLabel(p.label));
+      const field = numberField({ id, role, label: p.label, take });
       return { ...common, node: box("dpf-short", field.label, field.input), show: field.show };
     };
     this.controls = loss.params.map(control);

@@ -1,10 +1,9 @@
 // One softmax, one pair. State lives in the traits; everything drawn is worked out from them.
-// Joined behind the printed rates, path and clock.
+// Joined behind softmax_path.js.
 
 const TRIANGLE = { left: 46, top: 8, side: 284, size: 340 };
 const SNAP = 0.005; // of a probability that is dragged
 const STEP = 1; // nats of margin
-const PLAYING = 6000; // ms from the reference to the end of the track
 const READOUTS = [
   { key: "rateW", label: "$d log π_w / dt$", tone: "dpf-preferred" },
   { key: "rateL", label: "$d log π_l / dt$", tone: "dpf-dispreferred" },
@@ -17,54 +16,6 @@ const READOUTS = [
   { key: "margin", label: "margin $h$ (nats)" },
   { key: "time", label: "time $t$" },
 ];
-
-const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
-const others = (values, w, l) => values.filter((_, i) => i !== w && i !== l);
-
-// The policy after a move of s nats, and everything said about it.
-function solve({ start, w, l, beta, margin }) {
-  const beside = sum(others(start, w, l));
-  const [piW, piL, scale] = FORMULAS.moved(start[w], start[l], margin / 2);
-  const policy = start.map((p, i) => (i === w ? piW : i === l ? piL : p * scale));
-  const rest = beside * scale;
-  const [weight] = FORMULAS.weight(margin, beta);
-  const pace = FORMULAS.rates(piW, piL, rest); // per unit of weight, which may be as small as 0
-  const [rateW, rateL, rateO] = pace.map((rate) => weight * rate);
-  const [share] = FORMULAS.share(piW, piL, rest);
-  const [meeting, most] = FORMULAS.peak(start[w], start[l], beside);
-  return {
-    policy, rest, weight, rateW, rateL, rateO, share, margin, pace, factor: -pace[1] / pace[0],
-    meeting, top: margin < meeting ? most : rest, time: FORMULAS.clock(margin, beta)[0],
-  };
-}
-
-// Another probability for some responses; all others keep their proportions. They sum to 1.
-function withShares(start, shares) {
-  const fixed = Object.keys(shares).map(Number);
-  const left = 1 - sum(Object.values(shares));
-  const before = sum(start.filter((_, i) => !fixed.includes(i)));
-  return start.map((p, i) => shares[i] ?? (p / before) * left);
-}
-
-// More or fewer responses: a new one gets an equal part, the rest keep their proportions.
-function withSize(start, size) {
-  const grown = [...start];
-  while (grown.length < size) {
-    const n = grown.length;
-    grown.splice(0, n, ...grown.map((p) => (p * n) / (n + 1)), 1 / (n + 1));
-  }
-  const kept = grown.slice(0, size);
-  return kept.map((p) => p / sum(kept));
-}
-
-// What one more nat of margin would do to each mass, at the rates of the moment.
-const NAT = 0.5; // of a move: the margin is twice the move
-const drifts = ({ policy, pace }, w, l) => policy.map((p, i) =>
-  NAT * p * pace[i === w ? 0 : i === l ? 1 : 2]);
-
-// The margin at which the preferred lacks a hundredth: as far as the track goes.
-const reachOf = (start, w) =>
-  Math.ceil(Math.min(MARGIN.high, Math.max(10, 2 * Math.log((100 * (1 - start[w])) / start[w]))));
 
 function verdict({ policy, rateO }, w, l) {
   if (policy[w] === policy[l]) return "Equal masses: both move equally fast, the rest stands still.";
@@ -83,20 +34,19 @@ class OneSoftmax extends Figure {
       options: SIZES.map((n) => ({ value: String(n), label: String(n) })),
       take: (n) => this.takeSize(Number(n)),
     });
-    const row = (parameter, more) => numberRow({
-      id, role: parameter.name, label: parameter.label, name: parameter.name, log: false, ...more,
-      take: (value, text) => this.takeNumber(parameter, value, text),
-    });
-    this.beta = row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3], log: true });
-    this.margin = row(MARGIN, { low: 0, high: 10 });
+    this.beta = this.row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
+    this.margin = this.row(MARGIN, { low: 0, high: 10, log: false });
     this.triangle = this.buildTriangle();
     this.readouts = readouts(READOUTS);
-    this.play = button("Play", () => (this.playing ? this.pause() : this.begins()));
+    this.play = playButton({
+      bounds: () => [this.values().margin, reachOf(this.values().start, this.values().w)],
+      to: (margin) => this.change({ margin: Number(margin.toPrecision(4)) }),
+    });
     return [
       box("dpf-sizerow", html("span", { class: "dpf-label" }, "responses"), this.size.node),
       this.beta.node, this.buildTable(), this.triangle.node,
-      box("dpf-buttons", this.play, button("Step", () => this.step()),
-        button("Back", () => this.moveOn(0)), button("Reset", () => { this.pause(); this.reset(); })),
+      box("dpf-buttons", this.play.node, button("Step", () => this.step()),
+        button("Back", () => this.moveOn(0)), button("Reset", () => { this.play.pause(); this.reset(); })),
       this.margin.node, this.words, this.readouts.node,
     ];
   }
@@ -114,16 +64,18 @@ class OneSoftmax extends Figure {
       const value = html("span", { "data-value": `p${i}` });
       const bar = html("span", { class: "dpf-mass" });
       const mark = html("span", { class: "dpf-mark" });
-      const drift = html("span", { class: "dpf-drift" });
+      const tip = svg("path", {});
+      const drift = html("span", { class: "dpf-drift" },
+        svg("svg", { viewBox: "0 0 4 8", class: "dpf-tip" }, tip));
       const track = html("span", { class: "dpf-masstrack", "aria-hidden": "true" }, bar, mark, drift);
       const node = box("dpf-response", html("span", { class: "dpf-label" }, `${i + 1}`), value, track);
-      return { node, value, bar, mark, drift };
+      return { node, value, bar, mark, drift, tip };
     });
     this.fields = all.map((i) => {
       const field = numberField({
-        id, role: `start${i}`, take: (value, text) => this.takeShare(i, value, text),
+        id, role: `start${i}`, label: `Response ${i + 1}, probability at the start`,
+        take: (value, text) => this.takeShare(i, value, text),
       });
-      field.label.append(`Response ${i + 1}, probability at the start`);
       field.label.classList.add("dpf-unseen");
       return { ...field, node: box("dpf-share", field.label, field.input) };
     });
@@ -137,7 +89,7 @@ class OneSoftmax extends Figure {
 
   buildTriangle() {
     const part = { handle: handleNode() };
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+    const path = pathsOf(part);
     const frame = square(TRIANGLE, [0, 1]);
     // In the half of the square that holds no policy: what the two colours mean.
     const key = (tone, y, ...lines) => [
@@ -178,13 +130,13 @@ class OneSoftmax extends Figure {
   }
 
   remove() {
-    this.pause();
+    this.play.pause();
     super.remove();
   }
 
   // Another start or another pair: training begins anew.
   restart(values) {
-    this.pause();
+    this.play.pause();
     this.change({ ...values, margin: 0 });
   }
 
@@ -214,7 +166,7 @@ class OneSoftmax extends Figure {
     const { name } = parameter;
     const why = outside(value, parameter);
     if (why) return this.refuse(text, why, this.values()[name]);
-    if (name === "margin") this.pause();
+    if (name === "margin") this.play.pause();
     this.change({ [name]: value });
     return "";
   }
@@ -229,12 +181,8 @@ class OneSoftmax extends Figure {
 
   moveTo(a, b) {
     const { start, w, l } = this.values();
-    const tidy = (p, most) => {
-      const within = Math.min(most, Math.max(SNAP, p));
-      return Number((Math.round(within / SNAP) * SNAP).toPrecision(12));
-    };
-    const piW = tidy(a, 1 - 3 * SNAP); // something is left for the others
-    const piL = tidy(b, 1 - SNAP - piW);
+    const piW = snapped(a, SNAP, SNAP, 1 - 3 * SNAP); // something is left for the others
+    const piL = snapped(b, SNAP, SNAP, 1 - SNAP - piW);
     if (piW === start[w] && piL === start[l]) return;
     this.restart({ start: withShares(start, { [w]: piW, [l]: piL }) });
   }
@@ -242,36 +190,11 @@ class OneSoftmax extends Figure {
   // -- the course of training --
 
   moveOn(margin) {
-    this.pause();
+    this.play.pause();
     this.change({ margin });
   }
 
   step() { this.moveOn(Math.min(MARGIN.high, this.values().margin + STEP)); }
-
-  // From where it stands, or anew from the end. Who wants no motion is taken to the end at once.
-  begins() {
-    const { start, w, margin } = this.values();
-    const reach = reachOf(start, w);
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.moveOn(reach);
-    const from = margin < reach ? margin : 0;
-    let first = null;
-    const go = (now) => {
-      first ??= now;
-      const at = from + (reach * (now - first)) / PLAYING;
-      this.change({ margin: Number(Math.min(reach, at).toPrecision(4)) });
-      if (at >= reach) this.pause();
-      else this.playing = requestAnimationFrame(go);
-    };
-    this.playing = requestAnimationFrame(go);
-    this.play.textContent = "Pause";
-    return undefined;
-  }
-
-  pause() {
-    cancelAnimationFrame(this.playing);
-    this.playing = 0;
-    this.play.textContent = "Play";
-  }
 
   // -- what is shown --
 
@@ -296,7 +219,7 @@ class OneSoftmax extends Figure {
   drawTable(n, { start, w, l }) {
     const { policy } = n;
     const drift = drifts(n, w, l);
-    this.bars.forEach(({ node, value, bar, mark, drift: tip }, i) => {
+    this.bars.forEach(({ node, value, bar, mark, drift: way, tip }, i) => {
       const there = i < start.length;
       const labels = ["w", "l"].map((role) => this.pair[role].node.querySelectorAll("label")[i]);
       for (const part of [node, this.fields[i].node, ...labels]) part.toggleAttribute("hidden", !there);
@@ -307,9 +230,11 @@ class OneSoftmax extends Figure {
       bar.className = `dpf-mass dpf-${i === w ? "w" : i === l ? "l" : "o"}`;
       bar.style.width = `${100 * policy[i]}%`;
       mark.style.left = `${100 * start[i]}%`;
-      tip.className = `dpf-drift dpf-${drift[i] < 0 ? "down" : "up"}`;
-      tip.style.left = `${100 * Math.min(policy[i], policy[i] + drift[i])}%`;
-      tip.style.width = `${100 * Math.abs(drift[i])}%`;
+      const falls = drift[i] < 0;
+      way.className = `dpf-drift dpf-${falls ? "down" : "up"}`;
+      way.style.left = `${100 * Math.min(policy[i], policy[i] + drift[i])}%`;
+      way.style.width = `${100 * Math.abs(drift[i])}%`;
+      tip.setAttribute("d", falls ? "M4 0L0 4L4 8z" : "M0 0L4 4L0 8z");
       this.fields[i].show(start[i]);
     });
     this.pair.w.show(`w${w}`);

@@ -28,6 +28,15 @@ const short = (number) => number.toFixed(1);
 const polyline = (points) =>
   points.map(([x, y], i) => `${i ? "L" : "M"}${short(x)} ${short(y)}`).join("");
 
+// The nearest multiple of `step` that is not outside `low` and `high` by more than rounding.
+const snapped = (value, step, low, high) => {
+  const within = Math.min(high, Math.max(low, value));
+  return Number((Math.round(within / step) * step).toPrecision(12));
+};
+
+// Makes paths for a picture and keeps each in `part` by its name, which is its class too.
+const pathsOf = (part) => (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
+
 const disc = (x, y) => `M${short(x - 5)} ${short(y)}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0`;
 
 // A straight arrow whose head is two strokes: cheap enough for hundreds in one path.

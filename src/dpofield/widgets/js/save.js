@@ -97,12 +97,13 @@ function boxAt(node, style, [x, y]) {
     (parseFloat(style[`border${side}Width`]) > 0 ? paint(style[`border${side}Color`]) : null));
   if (at.width === 0 || at.height === 0) return [];
   const place = { x: short(at.left - x), y: short(at.top - y) };
-  const full = edges.every(Boolean);
+  const [, shade] = /^(.+?) 0px 0px 0px 1px/.exec(style.boxShadow) ?? []; // a thin edge in another form
+  const full = edges.every(Boolean) || shade;
   const drawn = [];
   if (ground || full) {
     drawn.push(svg("rect", {
       ...place, width: short(at.width), height: short(at.height), fill: ground ?? "none",
-      rx: parseFloat(style.borderTopLeftRadius) || 0, ...(full ? { stroke: edges[0] } : {}),
+      rx: parseFloat(style.borderTopLeftRadius) || 0, ...(full ? { stroke: edges[0] ?? paint(shade) } : {}),
     }));
   }
   if (!full && edges[2]) {
@@ -126,8 +127,11 @@ function drawnFrom(node, corner) {
   const found = boxAt(node, style, corner);
   if (node.matches("input, select")) {
     const words = node.matches("select") ? node.selectedOptions[0]?.text ?? "" : node.value;
-    const left = at.left + parseFloat(style.paddingLeft) + 1;
+    const ends = style.textAlign === "right";
+    const left = ends ? at.right - parseFloat(style.paddingRight) - 1
+      : at.left + parseFloat(style.paddingLeft) + 1;
     const text = wordsAt({ words, left, right: left, top: at.top, bottom: at.bottom }, style, corner);
+    if (ends) text.setAttribute("text-anchor", "end");
     text.removeAttribute("textLength");
     found.push(text);
     return found;
