@@ -24,8 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Under book/, these are read by Sphinx only, which watches them itself.
 PAGE_SUFFIXES = {".md", ".ipynb", ".bib"}
 PAGE_FOLDERS = {"assets"}
-# Made from the finished site, and read by no chapter (a test looks).
-WRITTEN_ABOUT_THE_SITE = {"results/audit.json"}
+# Made from the finished site or its figures, and read by no chapter (a test looks).
+WRITTEN_ABOUT_THE_SITE = {"results/audit.json", "results/response.json"}
 SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
 
 
