@@ -200,7 +200,8 @@ LIVE = """async () => {
   const script = [...document.scripts].find((s) => s.type.includes("widget-state"));
   const { state } = Object.values(JSON.parse(script.text).state).find((r) => r.state._esm);
   const whole = { step: state.step, u: state.u, v: state.v };
-  const first = (n) => Object.fromEntries(Object.entries(whole).map(([k, a]) => [k, a.slice(0, n)]));
+  const first = (n) =>
+    Object.fromEntries(Object.entries(whole).map(([name, all]) => [name, all.slice(0, n)]));
   Object.assign(state, first(2), { record: 1 });
   const blob = new Blob([state._esm], { type: "text/javascript" });
   const { default: figure } = await import(URL.createObjectURL(blob));

@@ -1,0 +1,60 @@
+"""The bench: choose a run, train it in this kernel, watch its pairs, compare, take it as code.
+
+`choices` says what can be chosen and turns it into a `Config`, `training` runs one and tells what
+happens, `script` writes it as code, `compare` sets two side by side, `controls`, `live` and
+`workbench` are the widgets.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpofield.bench.workbench import Bench
+    from dpofield.experiments.config import Config
+    from dpofield.widgets import RunPlayer
+
+__all__ = ["PAGE", "RECORDED", "bench"]
+
+PAGE = "DPOFIELD_PAGE"
+"""Set to "static" where a page is made that no kernel will stand behind."""
+
+RECORDED = (
+    "This page has no kernel, so here stands a **recorded run** in place of the bench: it can be "
+    "played, and no other can be trained."
+)
+"""What a static page says in the bench's place."""
+
+
+class Sentence(str):
+    """Text that a page typesets and a terminal prints."""
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def bench(config: Config | None = None, **options: Any) -> Bench | RunPlayer:
+    """A `Bench` that starts from `config`; in a static page a recorded run, and it says so.
+
+    `options` are those of `Bench`.
+
+    >>> os.environ[PAGE] = "static"
+    >>> type(bench()).__name__
+    This page has no kernel, so here stands a **recorded run** in place of the bench: ...
+    'RunPlayer'
+    >>> del os.environ[PAGE]
+    """
+    if os.environ.get(PAGE) == "static":
+        from IPython.display import display
+
+        from dpofield.widgets import RunPlayer
+
+        display(Sentence(RECORDED))
+        return RunPlayer()
+    from dpofield.bench.workbench import Bench
+
+    return Bench(config, **options)

@@ -1,0 +1,23 @@
+// A slider of the figures as a widget by itself, for a number whose factors count.
+export default {
+  render({ model, el }) {
+    const { node, input, show } = slider({
+      name: model.get("name"), low: model.get("low"), high: model.get("high"),
+      marks: model.get("marks"),
+      take: (value) => {
+        model.set({ value });
+        model.save_changes();
+        return "";
+      },
+    });
+    const draw = () => {
+      show(Math.min(model.get("high"), Math.max(model.get("low"), model.get("value"))));
+      input.disabled = model.get("disabled");
+    };
+    const names = ["value", "disabled"].map((trait) => `change:${trait}`);
+    for (const name of names) model.on(name, draw);
+    draw();
+    el.append(node);
+    return () => names.forEach((name) => model.off(name, draw));
+  },
+};
