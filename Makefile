@@ -2,7 +2,7 @@
 # Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch),
 #            JOBS (chapters, or experiments, at once), PORT (of `make serve`).
 .DEFAULT_GOAL := help
-.PHONY: help book test lint audit response bench experiments assignments serve clean distclean constraints setup-book setup-test
+.PHONY: help book test lint audit response stills bench experiments assignments serve clean distclean constraints setup-book setup-test
 
 PYTHON ?=
 TORCH ?= torch==2.13.0
@@ -60,6 +60,12 @@ audit: setup-test  ## Lighthouse and axe on every page; table and results/audit.
 response: setup-test  ## how fast moved figures are drawn again; table and results/response.json
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/response.py
+
+stills: setup-test  ## pictures of the moving figures for pages without JavaScript
+	@$(RUN) tools/chromium.py
+	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
+	@$(RUN) tools/stills.py
+	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 
 bench: setup-test  ## speed, against TRL and the plain forms; table and results/bench.json
 	@PYTHONPATH=tools $(RUN) -m bench

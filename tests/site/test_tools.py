@@ -19,7 +19,9 @@ from fontTools.ttLib import TTFont
 TOOLS = Path(node.__file__).parent
 
 
-@pytest.mark.parametrize("name", ["accessibility", "figures", "mathml", "styles", "theme"])
+@pytest.mark.parametrize(
+    "name", ["accessibility", "figures", "mathml", "styles", "theme", "widgets"]
+)
 def test_examples_in_docstrings(name: str) -> None:
     """The examples of the extension's modules are true (pytest collects only src and tests)."""
     result = doctest.testmod(importlib.import_module(f"ext.{name}"))

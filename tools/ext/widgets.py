@@ -1,4 +1,5 @@
-"""Room for each widget before its script runs, so that the page does not jump.
+"""Room for each widget before its script runs, so that the page does not jump; a still picture in
+it where no script runs at all.
 
 MyST-NB writes a view script where the widget goes and one state script a page. The view is put in
 a box of the height the widget asks for in its traits `_height` and `_height_narrow` (px). The box's
@@ -8,9 +9,13 @@ heading has such an id, for Sphinx writes them in lower case.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import shutil
 from collections import Counter
+from html import escape, unescape
+from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
@@ -23,6 +28,7 @@ VIEW = re.compile(
     r'<script type="application/vnd\.jupyter\.widget-view\+json">(.*?)</script>', re.DOTALL
 )
 HEIGHT = 420  # px, for a widget that does not say
+STILLS = Path(__file__).parents[2] / "book" / "assets" / "stills"  # made by tools/stills.py
 
 
 def name(state: dict[str, Any], before: Counter[str]) -> str:
@@ -38,15 +44,44 @@ def name(state: dict[str, Any], before: Counter[str]) -> str:
     return kind if before[kind] == 1 else f"{kind}-{before[kind]}"
 
 
-def box(script: str, state: dict[str, Any], name: str) -> str:
+def code(state: dict[str, Any]) -> str:
+    """Short hash of a figure's script and style sheet."""
+    text = json.dumps([state.get("_esm"), state.get("_css")])
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def still_name(page: str, figure: str, code: str) -> str:
+    """File name of the picture of a figure on a page, drawn by this code.
+
+    >>> still_name("book/index.html", "FieldExplorer", "0a1b2c3d")
+    'book-index-FieldExplorer-0a1b2c3d.svg'
+    """
+    return f"{page.removesuffix('.html').replace('/', '-')}-{figure}-{code}.svg"
+
+
+def still(svg: str, address: str) -> str:
+    """The picture as an image that says what its figure says.
+
+    >>> still('<svg width="700" height="60"><desc>u &lt; v</desc></svg>', "a.svg")
+    '<img class="figure" src="a.svg" width="700" height="60" alt="u &lt; v"/>'
+    """
+    size = re.search(r'<svg[^>]* width="(\d+)" height="(\d+)"', svg)
+    words = re.search(r"<desc[^>]*>(.*?)</desc>", svg, re.DOTALL)
+    if not (size and words):
+        raise ValueError("this picture was not made by tools/stills.py: make it again")
+    alt = escape(unescape(words[1]))
+    return f'<img class="figure" src="{address}" width="{size[1]}" height="{size[2]}" alt="{alt}"/>'
+
+
+def box(script: str, state: dict[str, Any], name: str, picture: str = "") -> str:
     """The view script inside a box as tall as the widget will be, with its name as id."""
     wide = int(state.get("_height", HEIGHT))
     narrow = int(state.get("_height_narrow", wide))
     return (
-        f'<div class="dpofield-widget" id="{name}" style="--wide:{wide}px;--narrow:{narrow}px">'
-        f"{script}"
-        "<noscript>This figure moves with JavaScript, which is off in this browser."
-        "</noscript></div>"
+        f'<div class="dpofield-widget" id="{name}" data-code="{code(state)}" '
+        f'style="--wide:{wide}px;--narrow:{narrow}px">{script}'
+        f"<noscript>{picture}<p>This figure moves with JavaScript, which is off in this browser."
+        "</p></noscript></div>"
     )
 
 
@@ -67,11 +102,35 @@ def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) 
             logger.warning(
                 "a widget that is not an anywidget cannot run in this page", location=pagename
             )
-        return box(view[0], state, name(state, seen))
+        figure = name(state, seen)
+        path = STILLS / still_name(f"{pagename}.html", figure, code(state))
+        if not path.is_file():  # made once the site is built; a test asks for every one
+            return box(view[0], state, figure)
+        address = context["pathto"](f"_static/stills/{path.name}", 1)
+        return box(view[0], state, figure, still(path.read_text("utf8"), address))
 
     context["body"] = VIEW.sub(place, body)
 
 
+def _finish(app: Sphinx, error: Exception | None) -> None:
+    if error is not None or app.builder.format != "html":
+        return
+    folder = Path(app.outdir, "_static", "stills")
+    shutil.rmtree(folder, ignore_errors=True)
+    if STILLS.is_dir():
+        shutil.copytree(STILLS, folder)
+
+
+def _pictures(_: Sphinx, config: Any) -> None:
+    # other pictures, other pages: Sphinx compares this with the last build's
+    config["dpofield_stills"] = [
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(STILLS.glob("*.svg"))
+    ]
+
+
 def setup(app: Sphinx) -> None:
     """Box the widgets of each page."""
+    app.add_config_value("dpofield_stills", [], "env", frozenset({list}))
+    app.connect("config-inited", _pictures)
     app.connect("html-page-context", _page, priority=800)
+    app.connect("build-finished", _finish)

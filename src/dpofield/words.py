@@ -1,0 +1,85 @@
+"""What the chapters say of their numbers: rounded, with intervals, in tables, in the text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+How = int | Callable[[float], str]  # so many digits, or the words themselves
+
+
+class Found(Protocol):
+    """A value with its interval, such as `experiments.stats.Interval`."""
+
+    @property
+    def value(self) -> float: ...
+    @property
+    def low(self) -> float: ...
+    @property
+    def high(self) -> float: ...
+
+
+def number(x: float, digits: int = 2) -> str:
+    """A number with so many digits behind the point, and the minus sign of the text.
+
+    >>> number(-1.234), number(-0.001), number(12.0, 0)
+    ('−1.23', '0.00', '12')
+    """
+    return f"{round(float(x), digits) + 0.0:.{digits}f}".replace("-", "−")
+
+
+def percent(x: float) -> str:
+    """A share as a whole number of percent.
+
+    >>> percent(0.254), percent(-0.001)
+    ('25%', '0%')
+    """
+    return f"{round(float(x), 2) + 0.0:.0%}".replace("-", "−")
+
+
+def _words(x: float, how: How) -> str:
+    return number(x, how) if isinstance(how, int) else how(x)
+
+
+def say(found: Found, how: How = 2) -> str:
+    """A value with its interval behind it.
+
+    >>> from dpofield.experiments.stats import Interval
+    >>> say(Interval(-0.5, -1.0, 0.25)), say(Interval(0.5, 0.4, 0.6), percent)
+    ('−0.50 [−1.00, 0.25]', '50% [40%, 60%]')
+    """
+    value, low, high = (_words(x, how) for x in (found.value, found.low, found.high))
+    return f"{value} [{low}, {high}]"
+
+
+def span(found: Iterable[Found], how: How = 2) -> str:
+    """From the least to the largest of several values.
+
+    >>> from dpofield.experiments.stats import Interval
+    >>> span([Interval(0.5, 0.4, 0.6), Interval(0.2, 0.1, 0.3)], percent)
+    '20% to 50%'
+    """
+    values = [one.value for one in found]
+    return f"{_words(min(values), how)} to {_words(max(values), how)}"
+
+
+def put(**named: Any) -> None:
+    """Glue each of these into the text under its name, with hyphens for underscores."""
+    from myst_nb import glue
+
+    for name, text in named.items():
+        glue(name.replace("_", "-"), text, display=False)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
+    """A table as Markdown, in which mathematics is set.
+
+    >>> print(table(["loss", "reward"], [["$x$", 1]]).data)
+    | loss | reward |
+    | --- | --- |
+    | $x$ | 1 |
+    """
+    from IPython.display import Markdown
+
+    lines = [head, ["---"] * len(head), *rows]
+    return Markdown("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))

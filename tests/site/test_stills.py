@@ -1,0 +1,71 @@
+"""What a reader without JavaScript sees of the figures that move."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import browser
+import pytest
+import stills
+from ext.widgets import still, still_name
+
+pytestmark = [pytest.mark.built, pytest.mark.browser]
+NUMBER = re.compile(r"[−-]?\d+(?:\.\d+)?(?:e[−-]?\d+)?")
+
+
+def numbers(words: str) -> list[float]:
+    """The numbers in a sentence."""
+    return [float(found.replace("−", "-")) for found in NUMBER.findall(words)]
+
+
+def shown() -> list[str]:
+    """The pages with a figure that moves."""
+    pages = [name for name in browser.pages() if name.startswith("book/")]
+    return [name for name in pages if "dpofield-widget" in (browser.HTML / name).read_text("utf8")]
+
+
+def test_every_figure_has_its_picture(chrome: Any, site: str) -> None:
+    """Each figure of each page has a picture, drawn by its present code, which says what the
+    figure says at its start (numbers that a training made may differ between machines)."""
+    names = set()
+    for name, svg in stills.figures(chrome, site, shown()):
+        path = stills.STILLS / name
+        assert path.is_file(), f"run `make stills` and commit {name}"
+        there, now = (
+            unescape(re.search("<desc>(.*?)</desc>", text, re.DOTALL)[1])
+            for text in (path.read_text("utf8"), svg)
+        )
+        assert NUMBER.sub("#", there) == NUMBER.sub("#", now), f"run `make stills`: {name}"
+        assert numbers(there) == pytest.approx(numbers(now), rel=0.1, abs=0.05), name
+        names.add(name)
+    assert len(names) > 8
+    assert {path.name for path in stills.STILLS.iterdir()} == names, "run `make stills`"
+
+
+@pytest.mark.parametrize("name", shown())
+def test_page_without_scripts(visit: Any, site: str, name: str) -> None:
+    """With JavaScript off each figure is a picture that loads, has words, and fits the page."""
+    for width in (1280, 390):
+        seen = visit(f"{site}/{name}", width=width, java_script_enabled=False)
+        boxes = seen.page.locator(".dpofield-widget")
+        assert boxes.count()
+        for box in boxes.all():
+            picture = box.locator("img")
+            picture.scroll_into_view_if_needed()
+            assert picture.is_visible()
+            assert len(picture.get_attribute("alt")) > 60
+            at, around = picture.bounding_box(), seen.page.locator("article").bounding_box()
+            assert at["width"] > 300
+            assert at["x"] + at["width"] <= around["x"] + around["width"] + 1
+            assert "off in this browser" in box.inner_text()
+        assert not seen.failed
+
+
+def test_a_picture_knows_its_code(tmp_path: Path) -> None:
+    """A picture of other code has another name, and is not taken; what is no picture is refused."""
+    assert still_name("book/a.html", "X", "00000000") != still_name("book/a.html", "X", "00000001")
+    with pytest.raises(ValueError, match="make it again"):
+        still("<svg></svg>", "a.svg")

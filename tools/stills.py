@@ -1,0 +1,67 @@
+"""The moving figures' still pictures, for pages without JavaScript: `python tools/stills.py`.
+
+Opens every figure of the built site as it starts and saves its view, as a reader does with "Save
+SVG", to `book/assets/stills`. Run it after a change of a figure, then build again: a picture of
+other code than the page's is not shown (tools/ext/widgets.py), and a test fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import browser
+from ext.widgets import STILLS, still_name
+from tqdm import tqdm
+
+WIDTH = 1280  # of the window; figures are as wide as the text
+# Ids inside a figure are drawn by lot: the same lot each time, or every picture would differ.
+SAME_LOT = "let lot = 0.5; Math.random = () => (lot = (lot * 9301 + 0.49297) % 1);"
+
+
+def save(page: Any, box: Any) -> str:
+    """The SVG of a figure in an open page, by its own button."""
+    box.scroll_into_view_if_needed()
+    page.wait_for_function(
+        "box => box.dataset.mounted && box.dataset.mounted !== ''", arg=box.element_handle()
+    )
+    with page.expect_download() as download:
+        box.get_by_role("button", name="Save SVG").click()
+    text: str = Path(download.value.path()).read_text("utf8")
+    return text
+
+
+def figures(chrome: Any, site: str, pages: list[str]) -> Iterator[tuple[str, str]]:
+    """Name and SVG of every figure on these pages, in light, at their start."""
+    for name in pages:
+        context = chrome.new_context(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
+        context.add_init_script(SAME_LOT)
+        page = context.new_page()
+        page.goto(f"{site}/{name}")
+        for box in page.locator(".dpofield-widget").all():
+            svg = save(page, box)
+            yield still_name(name, box.get_attribute("id"), box.get_attribute("data-code")), svg
+        context.close()
+
+
+def main() -> None:
+    """Write the pictures of the built site; remove those of figures that are gone."""
+    pages = [name for name in browser.pages() if name.startswith("book/")]
+    pages = [name for name in pages if "dpofield-widget" in (browser.HTML / name).read_text("utf8")]
+    if not pages:
+        sys.exit("no page with a figure under _build/html: run `make book` first")
+    STILLS.mkdir(parents=True, exist_ok=True)
+    with browser.serve() as site, browser.browser() as chrome:
+        made = dict(tqdm(figures(chrome, site, pages), desc="stills", unit="figure"))
+    for path in STILLS.glob("*.svg"):
+        if path.name not in made:
+            path.unlink()
+    for name, svg in made.items():
+        (STILLS / name).write_text(svg + "\n", "utf8")
+    print(f"{len(made)} pictures in {STILLS.relative_to(browser.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()
