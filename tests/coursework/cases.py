@@ -41,8 +41,9 @@ class Wrong:
 @cache
 def wrong_answers(name: str) -> list[Wrong]:
     """Wrong answers of an assignment, as coursework/wrong/NAME.yml lists them."""
-    path = WRONG / f"{name}.yml"
-    return [Wrong(**entry) for entry in yaml.safe_load(path.read_text(encoding="utf-8"))]
+    text = (WRONG / f"{name}.yml").read_text(encoding="utf-8")
+    # code and names, all of it text: a key `off` is no truth value
+    return [Wrong(**entry) for entry in yaml.load(text, Loader=yaml.BaseLoader)]
 
 
 @cache
