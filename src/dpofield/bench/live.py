@@ -52,7 +52,10 @@ class Live(widgets.VBox):
         self.doing = widgets.Label(layout={"width": "auto"})
         self.words = widgets.HTML(layout={"width": "auto"})
         self.player = RunPlayer()
-        self.picture = widgets.VBox([self.player], layout={"overflow": "visible"})
+        # The room stays while one picture goes and the next one comes.
+        room = {"overflow": "visible", "min_height": f"{self.player._height}px"}
+        self.picture = widgets.VBox([self.player], layout=room)
+        self.picture.add_class("dpf-picture")
         row = widgets.Box([self.train, self.halt, self.bar, self.doing], layout=ROW)
         super().__init__([row, self.words, self.picture], layout={"overflow": "visible"})
         self._say(IDLE)

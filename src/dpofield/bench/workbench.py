@@ -15,9 +15,12 @@ from dpofield.bench.live import Live
 from dpofield.bench.script import script
 from dpofield.experiments.config import Config
 from dpofield.lab.runs import Run
+from dpofield.widgets.figure import css
 from dpofield.widgets.tokens import tokens_css
 
 STYLE = tokens_css(".dpf-bench") + Path(__file__).with_name("bench.css").read_text(encoding="utf-8")
+# A figure looks at the width of its page; here it has what a notebook's sidebar leaves of it.
+STYLE += css("run_player.css").replace("@media (max-width: 599px)", "@container (max-width: 599px)")
 WIDE = {"width": "auto", "margin": "0", "overflow": "visible"}
 
 
