@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +10,12 @@ from typing import Any
 
 import browser
 import pytest
+
+LATE = 0.15  # s; a font may come this late and must not move the page then
+# What moved without the reader, as the browser counts it for CLS, but all of it added up.
+MOVES = """window.moves = [];
+new PerformanceObserver((list) => window.moves.push(...list.getEntries())).observe(
+  { type: "layout-shift", buffered: true });"""
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +34,14 @@ class Visit:
     failed: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
 
+    def moved(self) -> tuple[float, str]:
+        """How far the page has moved by itself (in shares of the window), and what moved first."""
+        moves = self.page.evaluate(
+            """() => moves.filter((move) => !move.hadRecentInput).map((move) => [move.value,
+              move.sources.map(({ node }) => node?.textContent?.slice(0, 60)).join("; ")])"""
+        )
+        return sum(value for value, _ in moves), moves[0][1] if moves else ""
+
 
 @pytest.fixture
 def visit(chrome: Any) -> Iterator[Any]:
@@ -43,6 +58,8 @@ def visit(chrome: Any) -> Iterator[Any]:
 
         def watch(route: Any) -> None:
             address = route.request.url
+            if address.endswith(".woff2"):
+                time.sleep(LATE)
             if address.split("/", 3)[:3] == home or address.startswith(("data:", "blob:")):
                 route.continue_()
             else:
@@ -50,6 +67,7 @@ def visit(chrome: Any) -> Iterator[Any]:
                 route.abort()
 
         context.route("**/*", watch)
+        context.add_init_script(MOVES)
         seen.page.on("requestfailed", lambda request: seen.failed.append(request.url))
         seen.page.on(
             "response",

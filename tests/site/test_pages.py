@@ -32,7 +32,8 @@ def scroll_through(page: Any) -> None:
 @pytest.mark.parametrize("scheme", ["http", "file"])
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole_without_a_network(visit: Any, site: str, name: str, scheme: str) -> None:
-    """No request leaves the host, nothing fails, the console is silent, every widget runs."""
+    """No request leaves the host, nothing fails, the console is silent, every widget runs, and the
+    page does not move under the reader, although its fonts come late."""
     seen = visit(address(site, name, scheme))
     scroll_through(seen.page)
     widgets = seen.page.locator(".dpofield-widget")
@@ -49,6 +50,9 @@ def test_page_is_whole_without_a_network(visit: Any, site: str, name: str, schem
     assert not seen.failed, seen.failed
     assert not seen.errors, seen.errors
     assert seen.page.evaluate("typeof MathJax") == "undefined"
+    if scheme == "http":
+        shift, first = seen.moved()
+        assert shift < 0.01, first
 
 
 # The theme lets the keyboard into a code block that scrolls, but 0.3 s after a change of width.
