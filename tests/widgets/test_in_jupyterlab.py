@@ -40,6 +40,15 @@ def test_traits_follow_both_ways(chrome, lab):
     term, value = explorer.root.locator("dt").nth(3), explorer.root.locator("dd").nth(3)
     left, right = term.bounding_box(), value.bounding_box()
     assert left["x"] + left["width"] <= right["x"]
+    # two numbers by Enter, without leaving the field
+    for beta in ("0.6", "0.5"):
+        explorer.type("beta", beta)
+        spoken(f"beta {beta}")
+    # keys belong to what is focused in the figure: no cell is chosen, none is added
+    explorer.slider.press("ArrowUp")
+    assert explorer.beta() > 0.5
+    explorer.handle.press("b")
+    assert notebook.cells.count() == len(CELLS)
     explorer.type("beta", "0.7")
     explorer.radio("log-ratio").check()
     explorer.type("a", "0.5")
