@@ -53,7 +53,7 @@ def test_page_without_scripts(visit: Any, site: str, name: str) -> None:
         boxes = seen.page.locator(".dpofield-widget")
         assert boxes.count()
         for box in boxes.all():
-            picture = box.locator("img")
+            picture = box.locator(".still")
             picture.scroll_into_view_if_needed()
             assert picture.is_visible()
             assert len(picture.get_attribute("alt")) > 60
@@ -62,6 +62,21 @@ def test_page_without_scripts(visit: Any, site: str, name: str) -> None:
             assert at["x"] + at["width"] <= around["x"] + around["width"] + 1
             assert "off in this browser" in box.inner_text()
         assert not seen.failed
+
+
+def test_a_page_on_paper(visit: Any, site: str) -> None:
+    """On paper a figure that never came near the window is its picture; on a screen, never."""
+    page = visit(f"{site}/book/corollary-1.html").page
+    picture = page.locator(".dpofield-widget > .still")
+    assert picture.count() == 1
+    assert not picture.is_visible()
+    page.emulate_media(media="print")
+    assert picture.is_visible()
+    page.emulate_media(media="screen")
+    page.locator(".dpofield-widget").scroll_into_view_if_needed()
+    page.wait_for_selector('[data-mounted="1"]')
+    page.emulate_media(media="print")
+    assert not picture.is_visible()
 
 
 def test_a_picture_knows_its_code(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 """Room for each widget before its script runs, so that the page does not jump; a still picture in
-it where no script runs at all.
+it for paper, and where no script runs at all.
 
 MyST-NB writes a view script where the widget goes and one state script a page. The view is put in
 a box of the height the widget asks for in its traits `_height` and `_height_narrow` (px). The box's
@@ -63,7 +63,7 @@ def still(svg: str, address: str) -> str:
     """The picture as an image that says what its figure says.
 
     >>> still('<svg width="700" height="60"><desc>u &lt; v</desc></svg>', "a.svg")
-    '<img class="figure" src="a.svg" width="700" height="60" alt="u &lt; v"/>'
+    '<img class="still" loading="lazy" src="a.svg" width="700" height="60" alt="u &lt; v"/>'
     """
     size = re.search(r'<svg[^>]* width="(\d+)" height="(\d+)"', svg)
     words = re.search(r"<desc[^>]*>(.*?)</desc>", svg, re.DOTALL)
@@ -79,8 +79,8 @@ def box(script: str, state: dict[str, Any], name: str, picture: str = "") -> str
     narrow = int(state.get("_height_narrow", wide))
     return (
         f'<div class="dpofield-widget" id="{name}" data-code="{code(state)}" '
-        f'style="--wide:{wide}px;--narrow:{narrow}px">{script}'
-        f"<noscript>{picture}<p>This figure moves with JavaScript, which is off in this browser."
+        f'style="--wide:{wide}px;--narrow:{narrow}px">{script}{picture}'
+        "<noscript><p>This figure moves with JavaScript, which is off in this browser."
         "</p></noscript></div>"
     )
 
