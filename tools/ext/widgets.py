@@ -70,7 +70,10 @@ def still(svg: str, address: str) -> str:
     if not (size and words):
         raise ValueError("this picture was not made by tools/stills.py: make it again")
     alt = escape(unescape(words[1]))
-    return f'<img class="figure" src="{address}" width="{size[1]}" height="{size[2]}" alt="{alt}"/>'
+    return (  # lazy: fetched where it is shown, which is on paper and without scripts
+        f'<img class="still" loading="lazy" src="{address}" '
+        f'width="{size[1]}" height="{size[2]}" alt="{alt}"/>'
+    )
 
 
 def box(script: str, state: dict[str, Any], name: str, picture: str = "") -> str:
