@@ -56,6 +56,7 @@ class Preferences extends Figure {
     this.plane = buildRewards(id);
     this.curve = this.buildCurve();
     this.likely = this.buildLikely();
+    [this.dataFor, this.topFor] = [keeper(), keeper()];
     this.readouts = readouts(READOUTS);
     return [
       this.plane.node, box("dpf-curves", this.curve.node, this.likely.node),
@@ -168,9 +169,15 @@ class Preferences extends Figure {
     const n = solve(state);
     // The windows stay under a held pointer, or what it holds would jump away from it.
     if (!this.held?.()) this.frameAll(state, n);
+    // What the data alone decide stays while the rewards are moved.
+    this.dataFor(JSON.stringify([state.n, state.wins, this.gaps.high, this.frame.high]), () => {
+      drawShade(this.plane, this.frame, state, n);
+      this.drawSeen(state);
+      this.drawLikelihood(state, n);
+    });
     drawRewards(this.plane, this.frame, state, n);
     this.drawCurve(state, n);
-    this.drawLikely(state, n);
+    this.drawHere(n);
     this.count.show(state.n);
     this.wins.track.reach(0, state.n, ticks(0, state.n, 4).filter(Number.isInteger));
     this.wins.show(state.wins);
@@ -179,7 +186,7 @@ class Preferences extends Figure {
     this.fields.r_l.show(state.r_l);
     this.readouts.show({ ...n, best: n.agreed ? "none" : n.best, error: n.agreed ? "none" : n.error });
     const [first, second] = verdict(n, state);
-    this.sentence.replaceChildren(html("strong", {}, first), ` ${second}`);
+    this.put({ strong: first }, ` ${second}`);
   }
 
   frameAll({ r_w: rw, r_l: rl }, { gap }) {
@@ -207,23 +214,28 @@ class Preferences extends Figure {
     }));
   }
 
-  drawCurve({ n, wins, beta }, { gap, share }) {
+  drawSeen({ n, wins }) {
     const { gaps, curve: { part } } = this;
     const seen = wins / n;
     part.seen.setAttribute("d", `M${CURVE.left} ${short(gaps.y(seen))}h${CURVE.side}`);
     part.seenText.textContent = `seen: ${wins} of ${n}`;
     part.seenText.setAttribute("x", seen < 0.5 ? CURVE.left + CURVE.side - 4 : CURVE.left + 104);
     part.seenText.setAttribute("y", short(gaps.y(seen) + (seen < 0.5 ? -6 : 16)));
-    const [low] = FORMULAS.dpo(gaps.low, beta);
-    const unit = CURVE.side / (-2 * low);
-    part.top.replaceChildren(...ticks(low, -low, 5).map((mark) => svg("text", {
-      x: short(CURVE.left + (mark - low) * unit), y: CURVE.top - 8,
-    }, brief(mark))));
+  }
+
+  drawCurve({ beta }, { gap, share }) {
+    const { gaps, curve: { part } } = this;
+    this.topFor(`${gaps.low} ${beta}`, () => {
+      const [low] = FORMULAS.dpo(gaps.low, beta);
+      const unit = CURVE.side / (-2 * low);
+      placeTexts(part.top, ticks(low, -low, 5).map((mark) =>
+        [CURVE.left + (mark - low) * unit, CURVE.top - 8, brief(mark)]));
+    });
     placeHandle(part.handle, [gaps.x(gap), gaps.y(share)], gaps, "Gap of the rewards", gap,
       `gap ${brief(gap)}, chance ${brief(share)}`);
   }
 
-  drawLikely({ n, wins }, { gap, likelihood, best, top, agreed }) {
+  drawLikelihood({ n, wins }, { best, top, agreed }) {
     const { depths, likely: { part } } = this;
     const below = (d) => FORMULAS.likelihood(d, wins, n - wins)[0] - top;
     // A sharp peak lies between the points of an even raster.
@@ -238,6 +250,10 @@ class Preferences extends Figure {
     part.ridge.setAttribute("d",
       inside ? `M${short(depths.x(best))} ${LIKELY.top}v${LIKELY.rise}` : "");
     part.best.setAttribute("d", inside ? disc(depths.x(best), depths.y(0)) : "");
+  }
+
+  drawHere({ gap, likelihood, top }) {
+    const { depths, likely: { part } } = this;
     const down = likelihood - top;
     part.here.setAttribute("d", down > -DEPTH ? disc(depths.x(gap), depths.y(down)) : "");
   }

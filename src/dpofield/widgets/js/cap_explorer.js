@@ -78,6 +78,7 @@ class Caps extends Figure {
     });
     this.fields = { a: fields[0], b: fields[1] };
     this.plot = this.buildPlane();
+    this.fieldFor = keeper();
     this.course = this.buildCourse();
     this.readouts = readouts(READOUTS);
     return [
@@ -171,6 +172,8 @@ class Caps extends Figure {
         this.plot.axes(this.frame, "preferred: ratio $x_1$", "dispreferred: ratio $x_2$");
       }
     }
+    const { divergence, alpha } = state;
+    this.fieldFor(JSON.stringify([divergence, alpha, beta, this.frame.high]), () => this.drawField(n));
     this.drawPlane(n, state);
     this.drawCourse(n, time);
     this.kinds.show(state.divergence);
@@ -179,17 +182,19 @@ class Caps extends Figure {
     this.fields.a.show(a);
     this.fields.b.show(b);
     this.readouts.show({ ...n, cap: capWords(n), end: endWords(n) });
-    this.sentence.replaceChildren(html("strong", {}, ...htmlLabel(verdict(n))), " ",
-      ...htmlLabel("$beta$ moves the clock, not the curve and not the cap."));
+    this.put({ strong: verdict(n) }, " $beta$ moves the clock, not the curve and not the cap.");
+  }
+
+  drawField({ law }) {
+    drawArrows(this.plot.part.arrows, this.frame, GRID, (p, q) => {
+      const [, along, across] = law.field(p, q);
+      return [-along, -across];
+    });
   }
 
   drawPlane(n, { a, b }) {
     const { frame, plot: { part } } = this;
     const inPlot = ([p, q]) => [frame.x(p), frame.y(q)];
-    drawArrows(part.arrows, frame, GRID, (p, q) => {
-      const [, along, across] = n.law.field(p, q);
-      return [-along, -across];
-    });
     const { ahead, back } = linesOf(n.curve, a, b, frame.high);
     part.flow.setAttribute("d", polyline(ahead.map(inPlot)));
     part.level.setAttribute("d", polyline(back.map(inPlot)));
@@ -197,8 +202,8 @@ class Caps extends Figure {
     const edge = frame.x(Math.min(n.cap, 2 * frame.high));
     part.cap.setAttribute("d", `M${short(edge)} ${PLANE.top}v${PLANE.side}`);
     const inside = n.cap <= frame.high;
-    part.capText.textContent = Number.isFinite(n.cap)
-      ? `cap ${brief(n.cap)}${inside ? "" : ", beyond the picture"}` : "no cap";
+    write(part.capText, Number.isFinite(n.cap)
+      ? `cap ${brief(n.cap)}${inside ? "" : ", beyond the picture"}` : "no cap");
     part.capText.setAttribute("x", short(inside ? Math.max(edge - 5, PLANE.left + 70)
       : PLANE.left + PLANE.side - 5));
     part.capText.setAttribute("y", PLANE.top + 16);

@@ -25,6 +25,7 @@ function inverse(one, target, guess) {
     else high = at;
     let next = at - (value - target) * second; // I' = 1/f''
     if (!(next > low && next < high)) next = high === Infinity ? 2 * at : (low + high) / 2;
+    else if (Math.abs(next - at) <= 1e-9 * at) return next; // another step would be of its square
     if (Math.abs(next - at) <= 4e-16 * at) return next;
     if (next > 1e300) return Infinity;
     at = next;

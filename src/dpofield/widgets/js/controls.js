@@ -63,11 +63,12 @@ function slider({ name, low, high, marks = [], log = true, whole = false, words 
   });
   const scale = html("div", { class: "dpf-scale", "aria-hidden": "true" });
   // Another reach: for a number whose end depends on the others.
-  const reach = (from, to, at) => {
+  const reachFor = keeper();
+  const reach = (from, to, at) => reachFor(JSON.stringify([from, to, at]), () => {
     [low, high] = [from, to];
     scale.replaceChildren(...at.map((mark) =>
       html("span", { style: `left:${(100 * place(mark)) / SLIDER_STEPS}%` }, words(mark))));
-  };
+  });
   reach(low, high, marks);
   const given = (number) => take(whole ? Math.round(number) : number);
   input.addEventListener("input", () => given(value(Number(input.value))));
@@ -175,7 +176,7 @@ function readouts(rows) {
   const show = (found) => {
     for (const { key, value } of cells) {
       const now = found[key];
-      value.textContent = typeof now === "string" ? now : shown(now);
+      write(value, typeof now === "string" ? now : shown(now));
     }
   };
   const name = (labels) => {

@@ -67,6 +67,7 @@ class Explorer extends Figure {
     });
     this.fields = { a: coordinate("a"), b: coordinate("b") };
     this.plot = buildPlot(id);
+    this.scaleFor = keeper();
     this.readouts = readouts(READOUTS.map(([key, , tone]) => ({ key, tone })));
     this.legend = magnitudeLegend("length of $∇L$");
     return [
@@ -156,7 +157,8 @@ class Explorer extends Figure {
     const [x, y] = [frame.x(a), frame.y(b)];
     const step = (p, q) =>
       chart.exists(p, q) ? chart.gradient(p, q, beta).map((partial) => -partial) : null;
-    const scale = drawArrows(part.arrows, frame, GRID, step);
+    const scale = this.scaleFor(`${this.key} ${beta}`,
+      () => drawArrows(part.arrows, frame, GRID, step));
     drawFlow(part, chart, a, b, line, frame, n.extinction);
     drawStep([part.stepAlong, part.stepAcross], x, y, [-n.along, -n.across]);
     const [ra, rb] = chart.fromLogratios(0, 0);
@@ -167,7 +169,7 @@ class Explorer extends Figure {
     this.fields.b.show(b);
     this.readouts.show({ ...n, extinction: n.extinction === Infinity ? "never" : n.extinction });
     this.legend.show(scale, n.magnitude);
-    this.sentence.replaceChildren(html("strong", {}, verdict(n)), " ", ...htmlLabel(chart.law));
+    this.put({ strong: verdict(n) }, ` ${chart.law}`);
   }
 
   // Axes and words change only with the chart or its window.

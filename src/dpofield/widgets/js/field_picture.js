@@ -56,7 +56,7 @@ function drawFlow(part, chart, a, b, line, frame, time) {
   const shownEnd = line.stopped === "extinct" && frame.holds(...line.points.at(-1));
   part.end.setAttribute("d", shownEnd ? disc(x, y) : "");
   const when = time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time";
-  part.endText.textContent = shownEnd ? when : "";
+  write(part.endText, shownEnd ? when : "");
   const right = x > frame.left + frame.side * 0.6;
   part.endText.setAttribute("text-anchor", right ? "end" : "start");
   part.endText.setAttribute("x", short(x + (right ? -10 : 10)));

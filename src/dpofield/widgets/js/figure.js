@@ -68,6 +68,19 @@ function typed(text) {
   return tidy === "" ? NaN : Number(tidy);
 }
 
+// A text that stays the same costs no layout.
+const write = (node, text) => { if (node.textContent !== text) node.textContent = text; };
+
+// Keeps what was made last, and makes it again for another key only: for what no hand moves now.
+function keeper() {
+  let last = null;
+  let made;
+  return (key, make) => {
+    if (key !== last) [last, made] = [key, make()];
+    return made;
+  };
+}
+
 // Many calls, one run: at the next frame, and once things have been quiet for a while.
 function atNextFrame(run) {
   let asked = 0;
@@ -109,6 +122,7 @@ class Figure {
     this.settle = whenQuiet(() => this.tell(), 400);
     this.sentence = html("p", { class: "dpf-sentence" });
     this.complaint = html("p", { class: "dpf-complaint", role: "alert" });
+    this.sentenceFor = keeper();
     this.words = box("dpf-words", this.sentence, this.complaint);
     this.live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
     this.root = box(`dpf dpf-${kind}`, ...this.build(), this.buildTools(), this.live);
@@ -148,6 +162,13 @@ class Figure {
   }
 
   reset() { this.change(this.begin); }
+
+  // The sentence below the picture: labels, or { strong: label }.
+  put(...parts) {
+    this.sentenceFor(JSON.stringify(parts), () => this.sentence.replaceChildren(
+      ...parts.flatMap((part) =>
+        (part.strong ? html("strong", {}, htmlLabel(part.strong)) : htmlLabel(part)))));
+  }
 
   // Say what is wrong in place of the sentence; "" is all well. Returns the text.
   complain(text) {

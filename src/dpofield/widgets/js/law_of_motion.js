@@ -183,7 +183,7 @@ class Law extends Figure {
     if (this.pairs) this.pairs.show(String(state.preset));
     this.readouts.show(n);
     const [first, second] = verdict(n);
-    this.sentence.replaceChildren(html("strong", {}, first), ...htmlLabel(second));
+    this.put({ strong: first }, second);
   }
 
   frameAll(vectors, [x, y]) {

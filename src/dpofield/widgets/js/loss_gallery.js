@@ -23,9 +23,9 @@ function buildTable() {
     html("caption", { class: "dpf-unseen" }, "Both losses at the pair"),
     html("thead", {}, html("tr", {}, html("td", {}), heads)), html("tbody", {}, rows));
   const show = (titles, found) => {
-    heads.forEach((head, i) => { head.textContent = titles[i]; });
+    heads.forEach((head, i) => write(head, titles[i]));
     for (const [key, cell] of Object.entries(cells)) {
-      cell.textContent = typeof found[key] === "string" ? found[key] : shown(found[key]);
+      write(cell, typeof found[key] === "string" ? found[key] : shown(found[key]));
     }
   };
   return { node, show };
@@ -211,7 +211,7 @@ class Gallery extends Figure {
     const here = [one, two].map((n) => `preferred ${n.up}, dispreferred ${n.down}. `);
     const words = here[0] === here[1] ? [`Both: ${here[0]}`]
       : [a, b].map((loss, i) => `${loss.title}: ${here[i]}`);
-    this.sentence.replaceChildren(...words, html("strong", {}, relation(one, two)));
+    this.put(...words, { strong: relation(one, two) });
   }
 
   say() {

@@ -54,6 +54,7 @@ class Panel {
     this.source = html("p", { class: "dpf-source" });
     this.legend = magnitudeLegend("length of $∇L$");
     this.plot = this.buildPlot();
+    this.scaleFor = keeper();
     this.node = box(`dpf-panel dpf-panel-${which}`, this.choice.node, this.params, this.plot.node,
       this.legend.node, this.source);
   }
@@ -85,10 +86,11 @@ class Panel {
     const { frame, plot: { part } } = this;
     for (const control of this.controls) control.show(params[control.name] ?? control.usual);
     const at = over(loss, params, pair);
-    const scale = drawArrows(part.arrows, frame, GRID, (p, q) => {
+    const field = JSON.stringify([loss.name, params, pair, window]);
+    const scale = this.scaleFor(field, () => drawArrows(part.arrows, frame, GRID, (p, q) => {
       const [, along, across] = at(p, q);
       return exists(p, q, pair) ? [-along, -across] : null;
-    });
+    }));
     const [, along, across] = at(u, v);
     const [x, y] = [frame.x(u), frame.y(v)];
     const line = descent(at, pair, [u, v], window);

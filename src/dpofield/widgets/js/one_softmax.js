@@ -37,6 +37,7 @@ class OneSoftmax extends Figure {
     this.beta = this.row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
     this.margin = this.row(MARGIN, { low: 0, high: 10, log: false });
     this.triangle = this.buildTriangle();
+    this.pathFor = keeper();
     this.readouts = readouts(READOUTS);
     this.play = playButton({
       bounds: () => [this.values().margin, reachOf(this.values().start, this.values().w)],
@@ -211,9 +212,9 @@ class OneSoftmax extends Figure {
     this.drawTable(n, state);
     this.drawTriangle(n, state);
     this.readouts.show(n);
-    this.sentence.replaceChildren(html("strong", {}, verdict(n, w, l)), " ", ...htmlLabel(
-      `$π_w$ ${n.policy[w] > n.policy[l] ? ">" : n.policy[w] < n.policy[l] ? "<" : "="} $π_l$. ` +
-      "The preferred rises wherever it stands."));
+    this.put({ strong: verdict(n, w, l) },
+      ` $π_w$ ${n.policy[w] > n.policy[l] ? ">" : n.policy[w] < n.policy[l] ? "<" : "="} $π_l$. ` +
+      "The preferred rises wherever it stands.");
   }
 
   drawTable(n, { start, w, l }) {
@@ -226,7 +227,7 @@ class OneSoftmax extends Figure {
       value.toggleAttribute("data-value", there);
       if (!there) return;
       value.dataset.value = `p${i}`;
-      value.textContent = shown(policy[i]);
+      write(value, shown(policy[i]));
       bar.className = `dpf-mass dpf-${i === w ? "w" : i === l ? "l" : "o"}`;
       bar.style.width = `${100 * policy[i]}%`;
       mark.style.left = `${100 * start[i]}%`;
@@ -243,13 +244,15 @@ class OneSoftmax extends Figure {
 
   drawTriangle({ policy }, { start, w, l }) {
     const { part, frame } = this.triangle;
-    const far = 12 - Math.log(start[w]) - Math.log(start[l]);
-    const line = (way) => polyline(Array.from({ length: 161 }, (_, i) => {
-      const [a, b] = FORMULAS.moved(start[w], start[l], (way * far * i) / 160);
-      return [frame.x(a), frame.y(b)];
-    }));
-    part.flow.setAttribute("d", line(1));
-    part.level.setAttribute("d", line(-1));
+    this.pathFor(`${start[w]} ${start[l]}`, () => {
+      const far = 12 - Math.log(start[w]) - Math.log(start[l]);
+      const line = (way) => polyline(Array.from({ length: 161 }, (_, i) => {
+        const [a, b] = FORMULAS.moved(start[w], start[l], (way * far * i) / 160);
+        return [frame.x(a), frame.y(b)];
+      }));
+      part.flow.setAttribute("d", line(1));
+      part.level.setAttribute("d", line(-1));
+    });
     const [x, y] = [frame.x(policy[w]), frame.y(policy[l])];
     part.now.setAttribute("d", `M${short(x - 6)} ${short(y)}a6 6 0 1 0 12 0a6 6 0 1 0 -12 0`);
     placeHandle(part.handle, [frame.x(start[w]), frame.y(start[l])], frame,

@@ -50,6 +50,16 @@ function arrow(x, y, dx, dy, head) {
   return `M${short(x)} ${short(y)}L${tip}M${left}L${tip}L${right}`;
 }
 
+// Texts along an axis, [x, y, words] each: nodes stay, and where words stay they are only moved.
+function placeTexts(group, places) {
+  while (group.childNodes.length > places.length) group.lastChild.remove();
+  places.forEach(([x, y, words], i) => {
+    const node = group.childNodes[i] ?? group.appendChild(svg("text"));
+    node.setAttribute("transform", `translate(${short(x)} ${short(y)})`);
+    write(node, words);
+  });
+}
+
 // A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is drawn within the
 // frame, `above` over all of it. `rise` and `tall` are the heights of the plot area and of the
 // picture where these are no squares; `tones` colour the two axis labels.
@@ -77,6 +87,7 @@ function plane({
   svg("defs", {}, clip), part.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, inside),
   part.frame, part.xTicks, part.yTicks, part.xLabel, part.yLabel, above);
 
+  const labelsFor = keeper();
   const axes = (frame, xWords, yWords) => {
     const [marks, yMarks] = [ticks(frame.low, frame.high), ticks(frame.bottom, frame.ceiling)];
     const lines = [
@@ -85,12 +96,12 @@ function plane({
     ];
     part.gridlines.setAttribute("d", lines.join(""));
     part.frame.setAttribute("d", `M${left} ${top}v${rise}h${side}`);
-    part.xTicks.replaceChildren(...marks.map((m) =>
-      svg("text", { x: short(frame.x(m)), y: top + rise + 18 }, brief(m))));
-    part.yTicks.replaceChildren(...yMarks.map((m) =>
-      svg("text", { x: left - 8, y: short(frame.y(m) + 4) }, brief(m))));
-    part.xLabel.replaceChildren(...svgLabel(xWords));
-    part.yLabel.replaceChildren(...svgLabel(yWords));
+    placeTexts(part.xTicks, marks.map((m) => [frame.x(m), top + rise + 18, brief(m)]));
+    placeTexts(part.yTicks, yMarks.map((m) => [left - 8, frame.y(m) + 4, brief(m)]));
+    labelsFor(`${xWords} ${yWords}`, () => {
+      part.xLabel.replaceChildren(...svgLabel(xWords));
+      part.yLabel.replaceChildren(...svgLabel(yWords));
+    });
   };
   return { node, axes };
 }
@@ -139,8 +150,8 @@ function magnitudeLegend(label) {
     Array.from({ length: MAGNITUDES }, (_, i) => html("span", { class: `dpf-m${i}` })), marker);
   const title = html("span", { class: "dpf-legend-title" }, htmlLabel(label));
   const show = (scale, size) => {
-    weak.textContent = brief(scale.weakest, 2);
-    strong.textContent = brief(scale.strongest, 2);
+    write(weak, brief(scale.weakest, 2));
+    write(strong, brief(scale.strongest, 2));
     marker.style.left = `${100 * scale.strength(Math.log10(size))}%`;
   };
   return { node: box("dpf-legend", title, weak, bar, strong), show };

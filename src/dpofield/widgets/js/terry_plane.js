@@ -23,15 +23,15 @@ function buildRewards(id) {
   return { node, axes, part };
 }
 
-function drawRewards({ part }, frame, { r_w: rw, r_l: rl, n, wins }, { gap, best, error, top, agreed }) {
-  // All pairs with one gap, as a line from edge to edge of the window.
-  const diagonal = (d) => {
-    const [low, high] = [frame.low + Math.min(d, 0), frame.high + Math.max(d, 0)];
-    return polyline([[low, low - d], [high, high - d]].map(([a, b]) => [frame.x(a), frame.y(b)]));
-  };
-  part.same.setAttribute("d", diagonal(gap));
-  part.ridge.setAttribute("d", agreed ? "" : diagonal(best));
-  // The shade runs from the gap -2 high to 2 high, across the diagonal.
+// All pairs with one gap, as a line from edge to edge of the window.
+function diagonal(frame, d) {
+  const [low, high] = [frame.low + Math.min(d, 0), frame.high + Math.max(d, 0)];
+  return polyline([[low, low - d], [high, high - d]].map(([a, b]) => [frame.x(a), frame.y(b)]));
+}
+
+// The shade runs from the gap -2 high to 2 high, across the diagonal.
+function drawShade({ part }, frame, { n, wins }, { best, error, top, agreed }) {
+  part.ridge.setAttribute("d", agreed ? "" : diagonal(frame, best));
   const far = 2 * frame.high;
   const ends = { x1: frame.x(-frame.high), y1: frame.y(frame.high) };
   element(part.shade, { ...ends, x2: frame.x(frame.high), y2: frame.y(-frame.high) }, []);
@@ -48,6 +48,10 @@ function drawRewards({ part }, frame, { r_w: rw, r_l: rl, n, wins }, { gap, best
   part.ridgeText.setAttribute("x", short(frame.x(at[0]) + 14));
   part.ridgeText.setAttribute("y", short(frame.y(at[1]) + 8));
   part.ridgeText.toggleAttribute("hidden", !frame.holds(...at) || at[0] > 0.3 * frame.high);
+}
+
+function drawRewards({ part }, frame, { r_w: rw, r_l: rl }, { gap }) {
+  part.same.setAttribute("d", diagonal(frame, gap));
   placeHandle(part.handle, [frame.x(rw), frame.y(rl)], frame, "Both rewards", rw,
     `preferred ${brief(rw)}, dispreferred ${brief(rl)}`);
 }
