@@ -50,10 +50,14 @@ class Shown:
         self.field(name).press("Enter")
         self.frame()
 
+    def value_text(self, name):
+        """What a field shows."""
+        self.frame()
+        return self.field(name).input_value()
+
     def value(self, name):
         """A number as its field shows it (four digits)."""
-        self.frame()
-        return float(self.field(name).input_value().replace("−", "-"))
+        return float(self.value_text(name).replace("−", "-"))
 
     def radio(self, value):
         """The radio button of a choice."""
@@ -96,6 +100,26 @@ class Shown:
             self.page.mouse.move(*self.place(*place, plot=plot), steps=4)
         self.frame()
         self.page.mouse.up()
+
+    def swipe(self, handle, across, down, grip=0):
+        """Take a handle with a finger, `grip` px right of and above its middle, and move it in
+        five steps."""
+        handle.scroll_into_view_if_needed()
+        x, y = self.centre(handle)
+        with finger(self.page) as touch:
+            touch("touchStart", x + grip, y - grip)
+            for i in range(1, 6):
+                touch("touchMove", x + grip + across * i / 5, y - grip + down * i / 5)
+            touch("touchEnd")
+
+    def refuses(self, name, text, why):
+        """Type what a field cannot take: it is said why, and the last good value is back."""
+        kept = self.value_text(name)
+        self.type(name, text)
+        complaint = self.complaint.inner_text()
+        assert why in complaint
+        assert complaint.endswith(f"Kept {kept}.")
+        assert self.value_text(name) == kept
 
     def said(self):
         """The sentence below the picture."""

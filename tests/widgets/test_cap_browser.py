@@ -9,7 +9,7 @@ import pytest
 from dpofield.field import extinction_time, flow, gradient, potential
 from dpofield.formulas.divergences import DIVERGENCES
 from dpofield.formulas.losses.divergence import f_dpo
-from tests.widgets.conftest import PHONE, Shown, finger
+from tests.widgets.conftest import PHONE, Shown
 from tests.widgets.every import room
 
 pytestmark = pytest.mark.browser
@@ -143,34 +143,25 @@ def test_start_by_mouse_keys_and_typing(caps):
 
 
 @pytest.mark.parametrize(
-    ("field", "text", "why", "kept"),
+    ("field", "text", "why"),
     [
-        ("a", "0", "positive and finite", "1"),
-        ("b", "x", "not a number", "1"),
-        ("beta", "-1", "positive", "0.1"),
-        ("alpha", "", "not a number", "1"),
-        ("time", "-1", "from 0 to 1e9", "0"),
+        ("a", "0", "positive and finite"),
+        ("b", "x", "not a number"),
+        ("beta", "-1", "positive"),
+        ("alpha", "", "not a number"),
+        ("time", "-1", "from 0 to 1e9"),
     ],
 )
-def test_bad_typing_is_refused(caps, field, text, why, kept):
+def test_bad_typing_is_refused(caps, field, text, why):
     """Why, and the last good value back; the numbers unmoved."""
-    caps.type(field, text)
-    assert why in caps.complaint.inner_text()
-    assert caps.complaint.inner_text().endswith(f"Kept {kept}.")
-    assert caps.field(field).input_value() == kept
+    caps.refuses(field, text, why)
     caps.agrees("reverse_kl", 1.0, 1.0)
 
 
 def test_phone(opened):
     """Drag by touch, tap a place, a divergence, the sliders."""
     caps = opened(demo="cap-explorer", figure=Caps, **PHONE)
-    caps.handle.scroll_into_view_if_needed()
-    x, y = caps.centre(caps.handle)
-    with finger(caps.page) as touch:
-        touch("touchStart", x + 12, y - 12)
-        for i in range(1, 6):
-            touch("touchMove", x + 12 + 6 * i, y - 12 + 10 * i)
-        touch("touchEnd")
+    caps.swipe(caps.handle, 30, 50, grip=12)
     unit = 2.2 / (caps.place(1, 0)[0] - caps.place(0, 0)[0])
     a, b = caps.value("a"), caps.value("b")
     assert (a, b) == pytest.approx((1 + 30 * unit, 1 - 50 * unit), abs=0.02)

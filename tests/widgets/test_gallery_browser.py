@@ -8,7 +8,7 @@ import pytest
 from dpofield.field import gradient, potential
 from dpofield.formulas import LOSSES
 from dpofield.widgets.loss_gallery import EXAMPLE
-from tests.widgets.conftest import PHONE, Shown, finger
+from tests.widgets.conftest import PHONE, Shown
 from tests.widgets.every import room, targets
 
 pytestmark = pytest.mark.browser
@@ -141,23 +141,20 @@ def test_pair_data_and_window(gallery):
 
 
 @pytest.mark.parametrize(
-    ("field", "text", "why", "kept"),
+    ("field", "text", "why"),
     [
-        ("u", "abc", "not a number", "0"),
-        ("u", "30.5", "exceed 1", "0"),
-        ("a-beta", "0", "positive", "0.1"),
-        ("b-lam", "-1", "not negative", "1"),
-        ("len_w", "0", "counted", "10"),
-        ("ref_w", "3", "<= 0", "−30"),
-        ("window", "-2", "positive number of nats", "10"),
+        ("u", "abc", "not a number"),
+        ("u", "30.5", "exceed 1"),
+        ("a-beta", "0", "positive"),
+        ("b-lam", "-1", "not negative"),
+        ("len_w", "0", "counted"),
+        ("ref_w", "3", "<= 0"),
+        ("window", "-2", "positive number of nats"),
     ],
 )
-def test_bad_typing_is_refused(gallery, field, text, why, kept):
+def test_bad_typing_is_refused(gallery, field, text, why):
     """Why, and the last good value back; the numbers unmoved."""
-    gallery.type(field, text)
-    assert why in gallery.complaint.inner_text()
-    assert gallery.complaint.inner_text().endswith(f"Kept {kept}.")
-    assert gallery.field(field).input_value() == kept
+    gallery.refuses(field, text, why)
     gallery.agrees("a", "dpo", 0, 0)
     gallery.type("v", "1")
     assert gallery.complaint.inner_text() == ""
@@ -191,13 +188,7 @@ def test_phone(opened):
     gallery.radio("b").tap()
     assert [p.is_visible() for p in panels] == [False, True]
     handle = gallery.handles.locator("visible=true")
-    handle.scroll_into_view_if_needed()
-    x, y = gallery.centre(handle)
-    with finger(page) as touch:
-        touch("touchStart", x + 12, y - 12)
-        for i in range(1, 6):
-            touch("touchMove", x + 12 + 8 * i, y - 12 + 12 * i)
-        touch("touchEnd")
+    gallery.swipe(handle, 40, 60, grip=12)
     unit = 20 / (gallery.place(1, 0, plot=1)[0] - gallery.place(0, 0, plot=1)[0])
     u, v = gallery.value("u"), gallery.value("v")
     assert (u, v) == pytest.approx((40 * unit, -60 * unit), abs=0.1)

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import log_softmax
 
 from dpofield.field.softmax import path, peak, rates, split, time_of
-from tests.widgets.conftest import PHONE, Shown, finger
+from tests.widgets.conftest import PHONE, Shown
 from tests.widgets.every import room, targets
 
 pytestmark = pytest.mark.browser
@@ -175,34 +175,25 @@ def test_play_without_motion(opened):
 
 
 @pytest.mark.parametrize(
-    ("field", "text", "why", "kept"),
+    ("field", "text", "why"),
     [
-        ("start0", "0", "some probability", "0.25"),
-        ("start4", "1", "some probability", "0.1"),
-        ("beta", "-1", "positive", "0.1"),
-        ("margin", "501", "from 0 to 500", "0"),
-        ("margin", "x", "not a number", "0"),
+        ("start0", "0", "some probability"),
+        ("start4", "1", "some probability"),
+        ("beta", "-1", "positive"),
+        ("margin", "501", "from 0 to 500"),
+        ("margin", "x", "not a number"),
     ],
 )
-def test_bad_typing_is_refused(softmax, field, text, why, kept):
+def test_bad_typing_is_refused(softmax, field, text, why):
     """Why, and the last good value back; the numbers unmoved."""
-    softmax.type(field, text)
-    assert why in softmax.complaint.inner_text()
-    assert softmax.complaint.inner_text().endswith(f"Kept {kept}.")
-    assert softmax.field(field).input_value() == kept
+    softmax.refuses(field, text, why)
     softmax.agrees(START, 0, 1, 0.0)
 
 
 def test_phone(opened):
     """Drag by touch, tap a pair, a size and a button; eight rows are still large enough."""
     softmax = opened(demo="one-softmax", figure=Softmax, **PHONE)
-    softmax.handle.scroll_into_view_if_needed()
-    x, y = softmax.centre(softmax.handle)
-    with finger(softmax.page) as touch:
-        touch("touchStart", x, y)
-        for i in range(1, 6):
-            touch("touchMove", x - 6 * i, y - 10 * i)
-        touch("touchEnd")
+    softmax.swipe(softmax.handle, -30, -50)
     unit = 1 / (softmax.place(1, 0)[0] - softmax.place(0, 0)[0])
     a, b = softmax.value("start0"), softmax.value("start1")
     assert (a, b) == pytest.approx((0.25 - 30 * unit, 0.15 + 50 * unit), abs=0.01)

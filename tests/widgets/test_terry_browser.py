@@ -7,7 +7,7 @@ import pytest
 from scipy.special import expit, log_expit
 
 from dpofield.field.figures_setting import win_log_likelihood
-from tests.widgets.conftest import PHONE, Shown, finger
+from tests.widgets.conftest import PHONE, Shown
 from tests.widgets.every import room
 
 pytestmark = pytest.mark.browser
@@ -150,10 +150,7 @@ def test_keys(terry):
 )
 def test_bad_typing_is_refused(terry, field, text, why):
     """Why, and the last good value back; the numbers unmoved."""
-    kept = terry.field(field).input_value()
-    terry.type(field, text)
-    assert why in terry.complaint.inner_text()
-    assert terry.field(field).input_value() == kept
+    terry.refuses(field, text, why)
     terry.agrees()
 
 
@@ -172,13 +169,7 @@ def test_phone(opened):
     """The pair dragged by touch, a place of the curve tapped; all of it in the room."""
     terry = opened(demo="bradley-terry", figure=Terry, **PHONE)
     assert room(terry, 390) < 30
-    terry.pair.scroll_into_view_if_needed()
-    x, y = terry.centre(terry.pair)
-    with finger(terry.page) as touch:
-        touch("touchStart", x + 10, y - 10)
-        for i in range(1, 6):
-            touch("touchMove", x + 10 - 10 * i, y - 10 + 6 * i)
-        touch("touchEnd")
+    terry.swipe(terry.pair, -50, 30, grip=10)
     unit = 8 / (terry.place(1, 0)[0] - terry.place(0, 0)[0])
     assert terry.rewards() == pytest.approx((1 - 50 * unit, -30 * unit), abs=0.06)
     terry.agrees()
