@@ -1,7 +1,7 @@
 """The moving figures' still pictures, for pages without JavaScript: `python tools/stills.py`.
 
-Opens every figure of the built site as it starts and saves its view, as a reader does with "Save
-SVG", to `book/assets/stills`. Run it after a change of a figure, then build again: a picture of
+Opens every figure of the built site and saves its view, as a reader does with "Save SVG", to
+`book/assets/stills`: as it starts, or where it has more to show. Run it after a change of a figure, then build again: a picture of
 other code than the page's is not shown (tools/ext/widgets.py), and a test fails.
 """
 
@@ -19,6 +19,8 @@ from tqdm import tqdm
 WIDTH = 1280  # of the window; figures are as wide as the text
 # Ids inside a figure are drawn by lot: the same lot each time, or every picture would differ.
 SAME_LOT = "let lot = 0.5; Math.random = () => (lot = (lot * 9301 + 0.49297) % 1);"
+# A slider, by its name, that is taken to its end first: at its start nothing has moved yet.
+TO_THE_END = {"RunPlayer": "step"}
 
 
 def save(page: Any, box: Any) -> str:
@@ -27,6 +29,9 @@ def save(page: Any, box: Any) -> str:
     page.wait_for_function(
         "box => box.dataset.mounted && box.dataset.mounted !== ''", arg=box.element_handle()
     )
+    slider = TO_THE_END.get(box.get_attribute("id"))
+    if slider:
+        box.get_by_role("slider", name=slider).press("End")
     with page.expect_download() as download:
         box.get_by_role("button", name="Save SVG").click()
     text: str = Path(download.value.path()).read_text("utf8")
@@ -34,7 +39,7 @@ def save(page: Any, box: Any) -> str:
 
 
 def figures(chrome: Any, site: str, pages: list[str]) -> Iterator[tuple[str, str]]:
-    """Name and SVG of every figure on these pages, in light, at their start."""
+    """Name and SVG of every figure on these pages, in light."""
     for name in pages:
         context = chrome.new_context(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
         context.add_init_script(SAME_LOT)
