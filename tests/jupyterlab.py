@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 import nbformat
 
+from dpofield.bench import PAGE
+
 PATIENCE = 120_000  # ms, for a kernel that starts on a busy machine
 
 
@@ -42,8 +44,10 @@ def jupyterlab(home, cells, **more):
     folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     own = {name: str(home / "own" / name.lower()) for name in (*folders, "IPYTHONDIR")}
     own["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "own" / "workspaces")
+    # its kernels are live ones, whatever this process was told of pages
+    outer = {name: value for name, value in os.environ.items() if name != PAGE}
     with (home / "log.txt").open("w") as log:
-        server = subprocess.Popen(command, env={**os.environ, **own}, stdout=log, stderr=log)
+        server = subprocess.Popen(command, env={**outer, **own}, stdout=log, stderr=log)
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(600):

@@ -33,7 +33,8 @@ def kernel_environment(root: Path = ROOT) -> dict[str, str]:
     """Variables that every chapter is executed under, whoever starts its kernel.
 
     One thread a kernel, since chapters run side by side and sums must not depend on their number;
-    the tree's own ``src`` first, so that the code which runs is the code which was hashed.
+    the tree's own ``src`` first, so that the code which runs is the code which was hashed. And the
+    page will have no kernel, so what needs one says so (`dpofield.bench`).
     """
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     source = str(root / "src")
@@ -45,6 +46,7 @@ def kernel_environment(root: Path = ROOT) -> dict[str, str]:
         "OPENBLAS_NUM_THREADS": "1",
         "HF_HUB_OFFLINE": "1",
         "TOKENIZERS_PARALLELISM": "false",
+        "DPOFIELD_PAGE": "static",
     }
 
 

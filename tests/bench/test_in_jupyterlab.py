@@ -50,6 +50,14 @@ def test_train_watch_stop_compare(chrome, lab):
         assert bench.get_by_label(name, exact=True).count() == 1, name
     assert bench.evaluate(LOW) == []
 
+    # keys belong to the control that is focused, not to the notebook
+    for name, key in (("SFT level", "ArrowUp"), ("beta, to slide", "PageUp")):
+        bench.get_by_label(name, exact=True).focus()
+        page.keyboard.press(key)
+    code = bench.get_by_label("The code").filter(has_text="sft_steps=0,")
+    code.filter(has_not_text="beta=0.1,").wait_for()
+    bench.get_by_label("SFT level", exact=True).select_option(label="2 steps")
+
     train.click()
     page.wait_for_function(f"() => {AT} >= 100")  # a recorded run of the book has 80 steps
     assert (train.is_disabled(), stop.is_disabled()) == (True, False)

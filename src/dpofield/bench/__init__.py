@@ -54,7 +54,9 @@ def bench(config: Config | None = None, **options: Any) -> Bench | RunPlayer:
         from dpofield.widgets import RunPlayer
 
         display(Sentence(RECORDED))
-        return RunPlayer()
+        player = RunPlayer()
+        player.record = len(player.step) - 1  # at its end there is something to see
+        return player
     from dpofield.bench.workbench import Bench
 
     return Bench(config, **options)

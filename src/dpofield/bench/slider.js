@@ -18,6 +18,14 @@ export default {
     for (const name of names) model.on(name, draw);
     draw();
     el.append(node);
-    return () => names.forEach((name) => model.off(name, draw));
+    // Stock controls do not keep their keys from JupyterLab either: those of the whole bench do now.
+    const bench = () => el.closest(".dpf-bench")?.addEventListener("focusin", keep);
+    const keep = ({ target }) => keepKeys(target);
+    const asked = requestAnimationFrame(bench); // once it is in the page
+    keepKeys(input);
+    return () => {
+      cancelAnimationFrame(asked);
+      names.forEach((name) => model.off(name, draw));
+    };
   },
 };

@@ -7,7 +7,9 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from dpofield.widgets.figure import read
+from dpofield.widgets.figure import SHARED, read
+
+OWN = Path(__file__).with_name("slider.js")
 
 
 class LogSlider(anywidget.AnyWidget):
@@ -19,13 +21,7 @@ class LogSlider(anywidget.AnyWidget):
     0.1
     """
 
-    _esm = "\n".join(
-        [
-            read("figure.js"),
-            read("controls.js"),
-            Path(__file__).with_name("slider.js").read_text(encoding="utf-8"),
-        ]
-    )
+    _esm = "\n".join([*map(read, SHARED), OWN.read_text(encoding="utf-8")])
     _css = read("figure.css")
 
     name = traitlets.Unicode().tag(sync=True)
