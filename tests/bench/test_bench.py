@@ -92,6 +92,15 @@ def test_stopped_while_the_sft_is_made(tmp_path):
     assert [step for what, step in again.heard if what.startswith("making")] == [*range(1, 31)]
 
 
+def test_stopped_while_pairs_are_drawn(models):
+    """A model that knows little is asked for a long time; Stop is heard meanwhile."""
+    ear = Ear(until=("drawing pairs", 0))
+    with pytest.raises(Interrupted, match="before the first step") as stop:
+        train(tiny(source="model"), ear, models)
+    assert stop.value.run is None
+    assert ear.heard[-1] == ("drawing pairs", 0)
+
+
 def test_another_threads_optimizer_is_not_ours(models, tmp_path):
     """The SFT is followed by a hook on all optimizers; only its own thread's count, and none is
     left behind."""

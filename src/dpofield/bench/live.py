@@ -46,7 +46,7 @@ class Live(widgets.VBox):
         self._first: tuple[int, NDArray[Any], NDArray[Any]] | None = None
         self._drawn = False
         self.train = _button("Train", "Train what is chosen above", self.start, "primary")
-        self.halt = _button("Stop", "End the training after the step in hand", self._stop.set)
+        self.halt = _button("Stop", "End the training after the step in hand", self.stop)
         self.halt.disabled = True
         self.bar = widgets.IntProgress(max=1, layout={"width": "160px"})
         self.doing = widgets.Label(layout={"width": "auto"})
@@ -84,6 +84,7 @@ class Live(widgets.VBox):
     def stop(self) -> None:
         """End the run under way after the step in hand."""
         self._stop.set()
+        self.halt.disabled = True
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait for the run under way, at most `timeout` seconds; whether it has ended."""

@@ -49,9 +49,17 @@ def train(config: Config, watcher: Watcher, root: str | os.PathLike[str] | None 
     with _each_step_of_sft(config.sft_steps, watcher):
         model, tokenizer = starting_model(config.recipe, root=root, progress=False)
     watcher.progress("drawing pairs", 0, 1)
-    pairs = draw(config, model, tokenizer)
-    if watcher.stopped():
-        raise Interrupted("Stopped before the first step")
+
+    def go_on(*_: Any) -> None:
+        if watcher.stopped():
+            raise Interrupted("Stopped before the first step")
+
+    asked = model.register_forward_pre_hook(go_on)  # a weak model is asked for many responses
+    try:
+        pairs = draw(config, model, tokenizer)
+    finally:
+        asked.remove()
+    go_on()
     batch = encode(tokenizer, pairs)
     reference = reference_logprobs(model, batch)
     watcher.begin(pairs)
