@@ -96,9 +96,11 @@ HELD = """() => {
   const queue = [];
   let held = false;
   const ask = requestAnimationFrame;
-  window.requestAnimationFrame = (run) => (held ? queue.push(run) : ask(run));
+  const forget = cancelAnimationFrame;
+  window.requestAnimationFrame = (run) => (held ? -queue.push(run) : ask(run));
+  window.cancelAnimationFrame = (id) => (id < 0 ? delete queue[-id - 1] : forget(id));
   window.hold = () => { held = true; };
-  window.letGo = () => { held = false; for (const run of queue.splice(0)) ask(run); };
+  window.letGo = () => { held = false; for (const run of queue.splice(0)) if (run) ask(run); };
 }"""
 
 
@@ -137,3 +139,21 @@ def test_fast_keys_are_not_lost(opened, demo, key):
 
     for control in shown.root.locator(".dpf-handle:visible, input[type=range]:visible").all():
         assert after(control, wait=False) == after(control, wait=True)
+
+
+def test_a_key_knows_the_last_change(opened):
+    """Other coordinates and at once a key on the start, before anything is drawn: the key moves in
+    the window of the coordinates that are chosen now."""
+    shown = opened(demo="field-explorer")
+    for chart, reference in (("log-ratio", 0.0), ("logit", -0.6931)):
+        shown.reset.click()
+        shown.frame()
+        shown.page.evaluate(
+            """(chart) => {
+              document.querySelector(`[value="${chart}"]`).click();
+              document.querySelector(".dpf-handle").dispatchEvent(
+                new KeyboardEvent("keydown", { key: "ArrowLeft", bubbles: true }));
+            }""",
+            chart,
+        )
+        assert reference - 0.1 < shown.start()[0] < reference

@@ -81,11 +81,13 @@ function keeper() {
   };
 }
 
-// Many calls, one run: at the next frame, and once things have been quiet for a while.
+// Many calls, one run: at the next frame (`now` does not wait), and once things have been quiet.
 function atNextFrame(run) {
   let asked = 0;
-  const ask = () => { asked ||= requestAnimationFrame(() => { asked = 0; run(); }); };
-  ask.cancel = () => cancelAnimationFrame(asked);
+  const go = () => { asked = 0; run(); };
+  const ask = () => { asked ||= requestAnimationFrame(go); };
+  ask.cancel = () => { cancelAnimationFrame(asked); asked = 0; };
+  ask.now = () => { if (asked) { ask.cancel(); go(); } };
   return ask;
 }
 function whenQuiet(run, wait) {
@@ -127,6 +129,8 @@ class Figure {
     this.live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
     this.root = box(`dpf dpf-${kind}`, ...this.build(), this.buildTools(), this.live);
     this.root.addEventListener("focusin", ({ target }) => keepKeys(target));
+    // A key that comes before the last one is drawn must not act on what was drawn before it.
+    this.root.addEventListener("keydown", () => this.redraw.now(), true);
     this.root.style.setProperty("--tall", `${model.get("_height")}px`);
     this.root.style.setProperty("--tall-narrow", `${model.get("_height_narrow")}px`);
     el.append(this.root);
