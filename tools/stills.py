@@ -1,8 +1,9 @@
 """The moving figures' still pictures, for pages without JavaScript: `python tools/stills.py`.
 
 Opens every figure of the built site and saves its view, as a reader does with "Save SVG", to
-`book/assets/stills`: as it starts, or where it has more to show. Run it after a change of a figure, then build again: a picture of
-other code than the page's is not shown (tools/ext/widgets.py), and a test fails.
+`book/assets/stills`: as it starts, or where it has more to show. Run it after a change of a figure,
+then build again: a picture of other code than the page's is not shown (tools/ext/widgets.py), and a
+test fails.
 """
 
 from __future__ import annotations
