@@ -68,6 +68,7 @@ function linesOf({ total, least, grown, partner, cap }, a, b, high) {
 const GAUSS = [[1 - Math.sqrt(0.6), 5 / 18], [1, 8 / 18], [1 + Math.sqrt(0.6), 5 / 18]];
 const DEEP = 1e-290; // of what float64 can hold
 const CLOSE = 1e-10; // the two halves of a step to the whole
+const FAR = 1e-8; // the same beyond the times that a reader can go to, of which only the end is shown
 
 const down = (c, h) => c * 2 ** (-h * Math.LOG2E);
 
@@ -93,9 +94,10 @@ function clockOf(law, curve, a, b) {
     const c = down(node.b, h / 2);
     const middle = { a: curve.partner(c, node.a), b: c };
     const gained = half + elapsed(law, curve, middle, h / 2);
-    const missed = Math.abs(gained - elapsed(law, curve, node, h)) /
-      Math.max(node.t + gained, scale);
-    if (!rough && !(missed < CLOSE)) {
+    const missed = rough ? 0
+      : Math.abs(gained - elapsed(law, curve, node, h)) / Math.max(node.t + gained, scale);
+    const close = node.t > TIME.high ? FAR : CLOSE;
+    if (!(missed < close)) {
       h /= 2;
       rough = h < 1e-8 || tries > 1200;
       continue;
@@ -106,7 +108,7 @@ function clockOf(law, curve, a, b) {
     if (ended || !Number.isFinite(node.t + gained)) break;
     const next = down(node.b, h);
     node = { t: node.t + gained, a: curve.partner(next, middle.a), b: next };
-    if (rough || missed < CLOSE / 60) h = Math.min(1.7 * h, rough ? 0.5 : 20);
+    if (missed < close / 60) h = Math.min(1.7 * h, rough ? 0.5 : 20);
   }
   if (!law.reaches || !Number.isFinite(nodes.at(-1).t)) return { nodes, end: Infinity };
   const { t, a: last, b: d } = nodes.at(-1);
