@@ -11,7 +11,7 @@ from pathlib import Path
 from coursework import handout, master, report
 from coursework.grade import NOT_GRADED, Result, grade_folder, table
 from coursework.master import MasterError
-from coursework.session import isolation
+from coursework.session import UnprotectedError, isolation, require_isolation
 
 
 def processors() -> int:
@@ -39,6 +39,8 @@ def grade(options: argparse.Namespace) -> None:
     if not options.folder.is_dir():
         raise SystemExit(f"{options.folder} is no folder; give the one with the submissions.")
     assignment = master.load(options.name, options.variant)
+    if not options.unprotected:
+        require_isolation()
     print(isolation(), flush=True)
     start = time.perf_counter()
 
@@ -113,6 +115,9 @@ def main() -> None:
     graded.add_argument("--to", type=Path, default=Path("grades"), help="where reports go")
     graded.add_argument("--jobs", type=int, default=processors(), help="submissions at a time")
     graded.add_argument("--seed", default="", help="a word of your own: other hidden numbers")
+    graded.add_argument(
+        "--unprotected", action="store_true", help="grade even where student code is not shut in"
+    )
     graded.set_defaults(run=grade)
     for command in (made, graded):
         command.add_argument("--variant", type=int, default=0, metavar="N", help="numbers from 0")
@@ -131,7 +136,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         options.run(options)
-    except (MasterError, ValueError, FileNotFoundError) as error:
+    except (MasterError, UnprotectedError, ValueError, FileNotFoundError) as error:
         raise SystemExit(str(error)) from None
 
 

@@ -109,10 +109,23 @@ def isolation() -> str:
             "own processes, limits on time and memory."
         )
     return (
-        "WARNING: this platform has no user namespaces. Time and memory are limited, but student "
-        "code can read and write your files and use the network. Grade in a container or as "
-        "another user (see the instructor's guide)."
+        "WARNING: nothing holds student code here but limits on time and memory: it can read and "
+        "write your files and use the network."
     )
+
+
+class UnprotectedError(Exception):
+    """Student code would run with the rights of whoever grades."""
+
+
+def require_isolation() -> None:
+    """Raise `UnprotectedError` with the remedy where a process cannot be shut in."""
+    if not has_namespaces():
+        raise UnprotectedError(
+            "Student code cannot be shut in here (no user namespaces), and could read and write "
+            "your files. Grade on a Linux that has them, or, in a machine or container that holds "
+            "nothing else, add --unprotected."
+        )
 
 
 class Session:

@@ -54,10 +54,13 @@ class Libc:
             self.mount(None, target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | kept)
 
 
-def enter_new_root(libc: Libc, visible: list[str]) -> None:
-    """Make a file system of a few read-only folders, an empty /tmp, and nothing else."""
+def enter_new_root(libc: Libc, root: str, visible: list[str]) -> None:
+    """Make a file system of a few read-only folders, an empty /tmp, and nothing else.
+
+    It is built over `root`, a folder of the grader's that nothing visible lies in: what it covers
+    could not be shown any more. Python may lie in /tmp.
+    """
     libc.mount(None, "/", None, MS_REC | MS_PRIVATE)
-    root = "/tmp"  # covered here and in this namespace only
     libc("mount", "tmpfs", root, "tmpfs", ctypes.c_ulong(2 | 4), "size=256m,mode=755")
     for path in visible:
         if os.path.islink(path):
@@ -103,7 +106,7 @@ def main() -> None:
     spec = json.loads(sys.argv[1])
     if spec["namespaces"]:
         libc = Libc()
-        enter_new_root(libc, spec["visible"])
+        enter_new_root(libc, spec["folder"], spec["visible"])
         drop_privileges(libc)
     else:
         os.chdir(spec["folder"])

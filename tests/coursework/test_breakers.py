@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 import yaml
 
-from coursework import handout, report
+from coursework import handout, master, report, session
 from coursework.grade import GRADED, NOT_GRADED, Result, grade, grade_found
 from coursework.session import has_namespaces
 from coursework.submission import Found, find, understand
@@ -22,6 +23,10 @@ NAME = "01-bradley-terry-to-dpo"
 ENTRIES = yaml.safe_load((cases.WRONG / "cheats.yml").read_text(encoding="utf-8"))
 CHEATS = {entry["name"]: entry["code"] for entry in ENTRIES["cheats"]}
 BREAKERS = {entry["name"]: (entry["code"], entry["status"]) for entry in ENTRIES["breakers"]}
+READER = "reads the answers in the grader's files"
+# What would do harm to the machine of whoever runs these tests, where nothing shuts it in.
+NEED_JAIL = {READER, "forges the report", "uses the network", "kills every process that it sees"}
+needs_jail = "this platform cannot shut a process in; the grader says so"
 MARK = Path("/tmp/coursework-cheat")  # what two of the cheats would touch
 
 WRONG = {
@@ -44,15 +49,22 @@ def put(notebook: Any, patience: float = 60.0) -> Result:
     return grade(understand(notebook, about), about, "student", limits=limits)
 
 
+def with_cheat(code: str) -> nbformat.NotebookNode:
+    """A notebook of wrong answers with a cheat's cell at its end."""
+    notebook = copy.deepcopy(handout.make(cases.assignment(NAME)))
+    for task, wrong in WRONG.items():
+        cases.cell(notebook, f"answer-{task}")["source"] = wrong
+    notebook["cells"].append(code_cell(code))
+    return notebook
+
+
 @pytest.mark.parametrize("name", CHEATS, ids=lambda name: name.replace(" ", "_"))
 def test_cheat_gains_nothing(name: str) -> None:
     """Protects: no name that a student can rebind has a say in a grade, and no text they print."""
+    if name in NEED_JAIL and not has_namespaces():
+        pytest.skip(needs_jail)
     MARK.unlink(missing_ok=True)
-    notebook = copy.deepcopy(handout.make(cases.assignment(NAME)))
-    for task, code in WRONG.items():
-        cases.cell(notebook, f"answer-{task}")["source"] = code
-    notebook["cells"].append(code_cell(CHEATS[name]))
-    result = put(notebook)
+    result = put(with_cheat(CHEATS[name]))
     assert [task.points for task in result.tasks] == [0, 0, 0, 0]
     assert not MARK.exists()
     # What the student is told holds nothing that their code chose to say about a hidden input.
@@ -60,12 +72,21 @@ def test_cheat_gains_nothing(name: str) -> None:
     assert "Seen" not in report.feedback(result, about, {})
 
 
+def test_only_the_jail_keeps_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects: the cheat that reads the masters is a real one; the jail is what stops it."""
+    monkeypatch.setattr(session, "has_namespaces", lambda: False)
+    code = CHEATS[READER].replace('"/"', repr(str(master.ROOT / "coursework")))
+    win, *others = put(with_cheat(code)).tasks
+    assert win.points == win.most
+    assert [task.points for task in others] == [0, 0, 0]
+
+
 @pytest.mark.parametrize("name", BREAKERS, ids=lambda name: name.replace(" ", "_"))
 def test_breaker_loses_its_own_task_only(name: str) -> None:
     """Protects: what one task does to its process costs no other task a point."""
     code, status = BREAKERS[name]
-    if name in ("uses the network", "kills every process that it sees") and not has_namespaces():
-        pytest.skip("this platform cannot shut a process in; the grader says so")
+    if name in NEED_JAIL and not has_namespaces():
+        pytest.skip(needs_jail)
     about = cases.assignment(NAME)
     result = put(cases.with_code(about, "win", code), patience=3.0 if name == "sleeps" else 60.0)
     win, *others = result.tasks

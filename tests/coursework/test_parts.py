@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +14,7 @@ import sympy as sp
 import torch
 
 from coursework import formula
+from coursework.__main__ import main
 from coursework.judge import WrongError, close, equal, means, refuses
 from coursework.sandbox import wire
 from coursework.sandbox.wire import FormulaText
@@ -75,6 +79,33 @@ def test_environment_is_bare(probe: Student) -> None:
     """Protects: no variable of the grader's, a token say, is passed on."""
     assert "USER" not in probe.call("environment")
     assert "PYTHONPATH" not in probe.call("environment")
+
+
+@needs_jail
+def test_jail_holds_wherever_the_checkout_lies(tmp_path: Path) -> None:
+    """Protects: what may be read can lie in /tmp, or anywhere; nothing falls back to no jail."""
+    question = {"do": "call", "name": "read", "arguments": {"list": []}, "options": {"dict": {}}}
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        for place in (tmp_path, Path(folder)):
+            (place / "given.txt").write_text("42")
+            code = f"def read(): return open({str(place / 'given.txt')!r}).read()"
+            with Session(Limits(modules=(), folders=(place,)), namespaces=True) as shut_in:
+                shut_in.ask({"do": "cell", "name": "c", "source": code})
+                assert shut_in.ask(question)["value"] == "42"
+
+
+def test_nothing_is_graded_unprotected_unasked(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Protects: the files of whoever grades, where a process cannot be shut in."""
+    monkeypatch.setattr("coursework.session.has_namespaces", lambda: False)
+    command = ["coursework", "grade", "01-bradley-terry-to-dpo", str(tmp_path)]
+    monkeypatch.setattr("sys.argv", [*command, "--to", str(tmp_path / "grades")])
+    with pytest.raises(SystemExit, match="add --unprotected"):
+        main()
+    monkeypatch.setattr("sys.argv", [*sys.argv, "--unprotected"])
+    main()
+    assert "WARNING: nothing holds student code" in capsys.readouterr().out
 
 
 def test_limits_hold_without_a_jail() -> None:
