@@ -147,7 +147,7 @@ def test_train_to_the_end(made):
     assert player.step == run.step.tolist() == [*range(7)]
     np.testing.assert_allclose(player.u, run.u, atol=10**-DIGITS)
     np.testing.assert_allclose(player.v, run.v, atol=10**-DIGITS)
-    assert (player.beta, player.record) == (0.1, 1)
+    assert (player.beta, player.record) == (0.1, 6)
     assert "Done" in bench.live.words.value
     assert bench.live.bar.value == bench.live.bar.max == 6
 

@@ -22,7 +22,7 @@ LOW = """(root) => [...root.querySelectorAll("input, select, button")]
 def lab(tmp_path_factory):
     """Address of a JupyterLab with a bench of tiny models in a notebook."""
     home = tmp_path_factory.mktemp("lab")
-    given = SHAPE | {"pairs": 5, "batch": 5, "steps": 2000, "record_every": 50}
+    given = SHAPE | {"layers": 4, "width": 64, "pairs": 32, "steps": 2000}  # 20 s, if left alone
     cells = (
         "from dpofield.bench import bench\nfrom dpofield.experiments.config import Config\n"
         f"shown = bench(Config(**{given}), root={str(home / 'models')!r})\nshown",
@@ -63,6 +63,13 @@ def test_train_watch_stop_compare(chrome, lab):
     assert (train.is_disabled(), stop.is_disabled()) == (True, False)
     seen = page.evaluate(AT)
     page.wait_for_function(f"(seen) => {AT} > seen", arg=seen)
+    # a hand that steps back stays there while records come, and may come back to the newest
+    slider = bench.get_by_role("slider", name="step", exact=True)
+    slider.press("Home")
+    page.wait_for_timeout(1000)
+    assert page.evaluate(AT) == 0
+    slider.press("End")
+    page.wait_for_function(f"(seen) => {AT} > seen", arg=page.evaluate(AT))
     stop.click()
     bench.locator("[role=status]", has_text="Stopped after step").wait_for()
     last = page.evaluate(AT)

@@ -202,7 +202,7 @@ LIVE = """async () => {
   const whole = { step: state.step, u: state.u, v: state.v };
   const first = (n) =>
     Object.fromEntries(Object.entries(whole).map(([name, all]) => [name, all.slice(0, n)]));
-  Object.assign(state, first(2), { record: 1 });
+  Object.assign(state, first(2), { record: 1, follow: true });
   const blob = new Blob([state._esm], { type: "text/javascript" });
   const { default: figure } = await import(URL.createObjectURL(blob));
   const heard = [];
@@ -219,14 +219,17 @@ LIVE = """async () => {
   };
   document.querySelector("main").replaceChildren();
   figure.render({ model, el: document.querySelector("main") });
-  window.kernel = { model, arrives: (n) => model.set(first(n)) };
+  // as Python's `extend`; "late" is sent before it has heard of the hand
+  const arrives = (n, late) =>
+    model.set({ ...first(n), ...(state.follow || late ? { record: n - 1 } : {}) });
+  window.kernel = { model, arrives };
 }"""
 
 
 def test_records_arrive_while_it_is_shown(player):
     """As from a training under way: on the newest record a view goes on with it, elsewhere it
-    stays; the numbers, the slider's reach and the picture are those of the run so far, and Reset
-    does not take the new records away."""
+    stays, also while the kernel has not heard of it. The numbers, the slider's reach and the
+    picture are those of the run so far, and Reset does not take the new records away."""
     page = player.page
     arrives = "(n) => window.kernel.arrives(n)"
     page.evaluate(LIVE)
@@ -241,21 +244,28 @@ def test_records_arrive_while_it_is_shown(player):
         x, y = player.point(pair)
         assert frame["x"] < x < frame["x"] + frame["width"]
         assert frame["y"] < y < frame["y"] + frame["height"]
-    page.wait_for_function("() => window.kernel.model.saved > 0")
-    assert page.evaluate("() => window.kernel.model.get('record')") == 7
+    assert page.evaluate("() => window.kernel.model.saved") == 0  # no hand, nothing to tell
     player.type("step", str(STEP[2]))
+    assert page.evaluate("() => [kernel.model.saved, kernel.model.get('follow')]") == [1, False]
+    page.evaluate("() => window.kernel.arrives(11, true)")
     page.evaluate(arrives, 12)
     player.agrees(2, 0)
+    assert page.evaluate("() => window.kernel.model.get('record')") == 2
     player.slider.press("End")
     player.agrees(11, 0)
     page.evaluate(arrives, 13)
     player.agrees(12, 0)
+    page.wait_for_function("() => window.kernel.model.saved > 2")
+    page.evaluate("() => window.kernel.model.set({ record: 4 })")  # a kernel may go anywhere
+    player.agrees(4, 0)
+    page.evaluate(arrives, 14)
+    player.agrees(13, 0)
     player.press("Reset")
     player.agrees(0, 0)
     player.press("Step")
     player.agrees(1, 0)
     player.slider.press("End")
-    player.agrees(12, 0)
+    player.agrees(13, 0)
 
 
 def test_half_of_a_record(player):

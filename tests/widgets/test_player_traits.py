@@ -67,9 +67,14 @@ def test_extend_is_the_longer_run():
     player, sent = RunPlayer(STEP[:2], u[:2], v[:2], TEXTS), []
     player.send_state = lambda key=None: sent.append(set(key))
     player.extend(STEP[2], u[2], v[2])
+    assert player.record == 0
     whole = RunPlayer(STEP, u, v, TEXTS)
     assert [player.step, player.u, player.v] == [whole.step, whole.u, whole.v]
     assert sent == [{"step", "u", "v"}]
+    player.follow = True
+    player.extend(STEP[2] + 1, u[2], v[2])
+    assert player.record == 3
+    assert sent[-1] == {"step", "u", "v", "record"}
 
 
 def test_a_loss_of_its_own():

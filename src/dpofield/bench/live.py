@@ -150,8 +150,9 @@ class Live(widgets.VBox):
         first, old, config = self._first, self.player, self._now
         beta = {} if config.beta is None else {"beta": config.beta}
         self.player = RunPlayer(
-            [first[0], step], [first[1], u], [first[2], v], self._texts, record=1, loss=config.loss,
-            params=dict(config.params), title=choices.brief(config), chart=old.chart, **beta,
+            [first[0], step], [first[1], u], [first[2], v], self._texts, record=1, follow=True,
+            loss=config.loss, params=dict(config.params), title=choices.brief(config),
+            chart=old.chart, **beta,
         )  # fmt: skip
         self.picture.children = (self.player,)
         old.close()

@@ -79,7 +79,8 @@ class RunPlayer(Figure):
     preferred and dispreferred response, `loss` and `params` the run's loss and its hyperparameters
     besides `beta`, `title` says which run it is. Without them a recorded run of this book is shown.
     `record` (0 to T - 1), `pair` (0 to N - 1) and `chart` ("log-ratio" or "ratio") follow the
-    reader's hand where there is a kernel. `extend` adds a record to what is shown.
+    reader's hand where there is a kernel. `extend` adds a record to what is shown; where
+    `follow` is true it is gone to, until a hand leaves the newest record.
 
     Raises `ValueError` for arrays that do not belong together and for an unknown loss, and
     `traitlets.TraitError` for an index out of range and an unknown chart.
@@ -97,6 +98,7 @@ class RunPlayer(Figure):
     chart = traitlets.Enum(CHARTS_SHOWN, default_value="log-ratio").tag(sync=True)
     record = traitlets.Int(0).tag(sync=True)
     pair = traitlets.Int(0).tag(sync=True)
+    follow = traitlets.Bool(False).tag(sync=True)
     step = traitlets.List().tag(sync=True)
     u = traitlets.List().tag(sync=True)
     v = traitlets.List().tag(sync=True)
@@ -138,21 +140,23 @@ class RunPlayer(Figure):
         )
 
     def extend(self, step: int, u: ArrayLike, v: ArrayLike) -> None:
-        """Add the record after `step` updates, `u` and `v` (N,) in nats, to what is shown.
+        """Add the record after `step` updates, `u` and `v` (N,) in nats; go to it if `follow`.
 
-        A view that stands on the newest record goes on to this one; any other stays where it is.
         Raises `ValueError` for a record that does not belong to the run.
 
-        >>> player = RunPlayer([0, 1], [[0], [1]], [[0], [-3]], [("soup :", "good", "bad")])
+        >>> texts = [("soup :", "good", "bad")]
+        >>> player = RunPlayer([0, 1], [[0], [1]], [[0], [-3]], texts, record=1, follow=True)
         >>> player.extend(2, [1.5], [-4])
-        >>> player.step, player.v[-1]
-        ([0, 1, 2], [-4.0])
+        >>> player.step, player.v[-1], player.record
+        ([0, 1, 2], [-4.0], 2)
         """
         check_run([self.step[-1], step], [self.u[-1], u], [self.v[-1], v], self.texts)
         with self.hold_sync():  # one message, so that no view sees half of it
             self.step = [*self.step, int(step)]
             self.u = [*self.u, rounded(u)]
             self.v = [*self.v, rounded(v)]
+            if self.follow:
+                self.record = len(self.step) - 1
 
     @traitlets.validate("record", "pair")  # type: ignore[untyped-decorator]
     def _check_index(self, proposal: Any) -> int:

@@ -129,21 +129,14 @@ class Player extends Figure {
 
   get last() { return this.model.get("step").length - 1; }
 
-  // What depends on the whole run, which may be under way: a view on its newest record goes on to
-  // the next one. Returns where it stands.
-  takeRun({ step, u, v, record }) {
-    const grown = this.seen !== undefined;
-    const follows = grown && record === this.seen.length - 1;
+  // What depends on the whole run, which may be under way.
+  takeRun({ step, u, v }) {
+    if (this.seen) this.begin = { ...this.begin, step, u, v, record: 0 };
     this.seen = step;
     const about = Math.max(1, Math.round(this.last / 4));
     this.track.reach(0, this.last, step.map((_, i) => i).filter((i) => i % about === 0));
     this.scaleRates(step, u, v);
     this.shownChart = "";
-    if (grown) this.begin = { ...this.begin, step, u, v, record: 0 };
-    if (!follows || record === this.last) return record;
-    this.model.set({ record: this.last });
-    this.settle();
-    return this.last;
   }
 
   // One scale for all records.
@@ -196,6 +189,23 @@ class Player extends Figure {
       const to = pair + (right + up) * (fast ? 5 : 1);
       this.change({ pair: Math.min(texts.length - 1, Math.max(0, to)) });
     }, () => this.change({ pair: this.begin.pair }));
+  }
+
+  // The kernel takes the record of a run under way along while `follow` is true. So it is told at once
+  // when a hand leaves the newest record, or comes back to it, and not only when things are quiet.
+  change(values, message) {
+    if (!("record" in values)) return super.change(values, message);
+    const follow = values.record === this.last;
+    const known = follow === this.model.get("follow");
+    this.hand = values.record;
+    super.change(known ? values : { ...values, follow }, message);
+    if (!known) this.model.save_changes();
+    return undefined;
+  }
+
+  tell() {
+    this.hand = undefined;
+    super.tell();
   }
 
   remove() {
@@ -257,7 +267,11 @@ class Player extends Figure {
     const state = this.values();
     const { step, u, v } = state;
     if (u.length !== step.length || v.length !== step.length) return; // half of a kernel's change
-    if (step !== this.seen) state.record = this.takeRun(state);
+    if (step !== this.seen) this.takeRun(state);
+    if (this.hand !== undefined && !this.model.get("follow") && state.record !== this.hand) {
+      state.record = this.hand; // a message that was on its way when the hand left the newest record
+      this.model.set({ record: this.hand });
+    }
     const n = solve(state);
     this.drawField(state);
     this.drawCloud(state);
