@@ -15,6 +15,7 @@ from typing import Any
 
 import browser
 from ext.widgets import STILLS, still_name
+from fingerprint import why_not_current
 from tqdm import tqdm
 
 WIDTH = 1280  # of the window; figures are as wide as the text
@@ -54,10 +55,10 @@ def figures(chrome: Any, site: str, pages: list[str]) -> Iterator[tuple[str, str
 
 def main() -> None:
     """Write the pictures of the built site; remove those of figures that are gone."""
+    if why := why_not_current():
+        sys.exit(f"{why}: run `make book` first")
     pages = [name for name in browser.pages() if name.startswith("book/")]
     pages = [name for name in pages if "dpofield-widget" in (browser.HTML / name).read_text("utf8")]
-    if not pages:
-        sys.exit("no page with a figure under _build/html: run `make book` first")
     STILLS.mkdir(parents=True, exist_ok=True)
     with browser.serve() as site, browser.browser() as chrome:
         made = dict(tqdm(figures(chrome, site, pages), desc="stills", unit="figure"))
