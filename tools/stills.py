@@ -18,11 +18,18 @@ from ext.widgets import STILLS, still_name
 from fingerprint import why_not_current
 from tqdm import tqdm
 
+FIGURE = 'class="dpofield-widget"'
 WIDTH = 1280  # of the window; figures are as wide as the text
 # Ids inside a figure are drawn by lot: the same lot each time, or every picture would differ.
 SAME_LOT = "let lot = 0.5; Math.random = () => (lot = (lot * 9301 + 0.49297) % 1);"
 # A slider, by its name, that is taken to its end first: at its start nothing has moved yet.
 TO_THE_END = {"RunPlayer": "step"}
+
+
+def pages_with_figures() -> list[str]:
+    """The book's pages on which a figure moves."""
+    pages = [name for name in browser.pages() if name.startswith("book/")]
+    return [name for name in pages if FIGURE in (browser.HTML / name).read_text("utf8")]
 
 
 def save(page: Any, box: Any) -> str:
@@ -57,8 +64,7 @@ def main() -> None:
     """Write the pictures of the built site; remove those of figures that are gone."""
     if why := why_not_current():
         sys.exit(f"{why}: run `make book` first")
-    pages = [name for name in browser.pages() if name.startswith("book/")]
-    pages = [name for name in pages if "dpofield-widget" in (browser.HTML / name).read_text("utf8")]
+    pages = pages_with_figures()
     STILLS.mkdir(parents=True, exist_ok=True)
     with browser.serve() as site, browser.browser() as chrome:
         made = dict(tqdm(figures(chrome, site, pages), desc="stills", unit="figure"))

@@ -48,7 +48,14 @@ def visit(chrome: Any) -> Iterator[Any]:
     """Open a page with every request off its own host blocked and written down."""
     contexts = []
 
-    def go(url: str, *, width: int = 1280, scheme: str = "light", **options: Any) -> Visit:
+    def go(
+        url: str,
+        *,
+        width: int = 1280,
+        scheme: str = "light",
+        late_fonts: bool = False,
+        **options: Any,
+    ) -> Visit:
         context = chrome.new_context(
             viewport={"width": width, "height": 900}, color_scheme=scheme, **options
         )
@@ -58,7 +65,7 @@ def visit(chrome: Any) -> Iterator[Any]:
 
         def watch(route: Any) -> None:
             address = route.request.url
-            if address.endswith(".woff2"):
+            if late_fonts and address.endswith(".woff2"):
                 time.sleep(LATE)
             if address.split("/", 3)[:3] == home or address.startswith(("data:", "blob:")):
                 route.continue_()

@@ -34,7 +34,7 @@ def scroll_through(page: Any) -> None:
 def test_page_is_whole_without_a_network(visit: Any, site: str, name: str, scheme: str) -> None:
     """No request leaves the host, nothing fails, the console is silent, every widget runs, and the
     page does not move under the reader, although its fonts come late."""
-    seen = visit(address(site, name, scheme))
+    seen = visit(address(site, name, scheme), late_fonts=scheme == "http")
     scroll_through(seen.page)
     widgets = seen.page.locator(".dpofield-widget")
     for index in range(widgets.count()):

@@ -7,7 +7,6 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-import browser
 import pytest
 import stills
 from ext.widgets import still, still_name
@@ -21,17 +20,11 @@ def numbers(words: str) -> list[float]:
     return [float(found.replace("−", "-")) for found in NUMBER.findall(words)]
 
 
-def shown() -> list[str]:
-    """The pages with a figure that moves."""
-    pages = [name for name in browser.pages() if name.startswith("book/")]
-    return [name for name in pages if "dpofield-widget" in (browser.HTML / name).read_text("utf8")]
-
-
 def test_every_figure_has_its_picture(chrome: Any, site: str) -> None:
     """Each figure of each page has a picture, drawn by its present code, which says what the
     figure says at its start (numbers that a training made may differ between machines)."""
     names = set()
-    for name, svg in stills.figures(chrome, site, shown()):
+    for name, svg in stills.figures(chrome, site, stills.pages_with_figures()):
         path = stills.STILLS / name
         assert path.is_file(), f"run `make stills` and commit {name}"
         there, now = (
@@ -45,7 +38,7 @@ def test_every_figure_has_its_picture(chrome: Any, site: str) -> None:
     assert {path.name for path in stills.STILLS.iterdir()} == names, "run `make stills`"
 
 
-@pytest.mark.parametrize("name", shown())
+@pytest.mark.parametrize("name", stills.pages_with_figures())
 def test_page_without_scripts(visit: Any, site: str, name: str) -> None:
     """With JavaScript off each figure is a picture that loads, has words, and fits the page."""
     for width in (1280, 390):
