@@ -10,6 +10,7 @@ import pytest
 from dpofield.field.style import PALETTE
 from dpofield.formulas import CHARTS
 from dpofield.widgets.field_explorer import coordinates
+from dpofield.widgets.field_formulas import SHOWN
 from tests.widgets.conftest import PHONE, Explorer
 from tests.widgets.every import moving, room, targets
 
@@ -65,7 +66,7 @@ def test_keyboard_alone(explorer):
     """Tab reaches every control in a sensible order with a visible focus; keys do all."""
     page = explorer.page
     seen = []
-    for _ in range(9):
+    for _ in range(11):
         page.keyboard.press("Tab")
         seen.append(
             page.evaluate("""() => {
@@ -74,14 +75,16 @@ def test_keyboard_alone(explorer):
               const style = shown.map((s) => getComputedStyle(s));
               const focus = style.some((s) => s.outlineStyle === "solid") ||
                 (e.matches("g") && style[2].stroke !== "rgba(0, 0, 0, 0)");
-              const name = e.type === "radio" ? "chart" : e.dataset.field ??
+              const name = e.type === "radio" ? e.name.split("-").at(-1) : e.dataset.field ??
                 (e.matches("g") ? "start" : e.matches("button") ? "reset" : e.type);
               return [name, focus];
             }""")
         )
         if seen[-1][0] == "reset":
             break
-    assert [name for name, _ in seen] == ["chart", "range", "beta", "start", "a", "b", "reset"]
+    assert [name for name, _ in seen] == [
+        "charts", "loss", "says", "range", "beta", "start", "a", "b", "reset",
+    ]  # fmt: skip
     assert all(focus for _, focus in seen), seen
 
     explorer.radio("ratio").focus()
@@ -113,6 +116,62 @@ def test_keyboard_alone(explorer):
     explorer.reset.focus()
     page.keyboard.press("Enter")
     assert (explorer.start(), explorer.beta()) == ((1, 1), 0.1)
+
+
+@pytest.mark.parametrize("loss", SHOWN)
+def test_losses(explorer, loss):
+    """Every loss of the margin, in every chart, on both sides of where its gradient may turn."""
+    explorer.field("loss").select_option(loss)
+    for u, v in ((0.4, -0.3), (-0.5, 0.2)):
+        for chart in CHARTS:
+            explorer.radio(chart).check()
+            a, b = (float(f"{c:.2g}") for c in coordinates(chart, u, v))
+            explorer.type("a", str(a))
+            explorer.type("b", str(b))
+            explorer.type("beta", "1.5")
+            explorer.agrees(chart, 1.5, a, b, loss)
+
+
+def test_flow_that_comes_to_rest(explorer):
+    """IPO goes to a margin of 1 / (2 beta) and rests there, hinge where its gradient is 0."""
+    explorer.radio("log-ratio").check()
+    explorer.type("beta", "0.5")
+    explorer.field("loss").select_option("ipo")
+    picture = explorer.root.locator(".dpf-plot").first
+    explorer.frame()
+    assert "comes to rest" in picture.text_content()
+    assert explorer.numbers()["extinction"] == math.inf
+    explorer.type("a", "3")
+    explorer.type("b", "-1")
+    explorer.agrees("log-ratio", 0.5, 3, -1, "ipo")
+    assert explorer.numbers()["along"] > 0
+    explorer.field("loss").select_option("hinge")
+    explorer.agrees("log-ratio", 0.5, 3, -1, "hinge")
+    assert "step is 0" in explorer.said()
+
+
+def test_whose_words(explorer):
+    """What the paper says of a pair does not change with the chart; what the chart says does."""
+    explorer.type("a", "1.5")
+    explorer.type("b", "0.5")
+    picture = explorer.root.locator(".dpf-plot").first
+    assert "dispreferred moves 3 times as fast" in explorer.said()
+    assert "dispreferred faster" in picture.text_content()
+    explorer.radio("log-ratio").check()
+    assert "by the same amount" in explorer.said()
+    assert "dispreferred faster" not in picture.text_content()
+    explorer.radio("paper").check()
+    for chart in CHARTS:
+        explorer.radio(chart).check()
+        assert "the dispreferred falls 3 times as fast as the preferred rises" in explorer.said()
+        assert "dispreferred faster" in picture.text_content()
+    explorer.radio("ratio").check()
+    explorer.type("b", "4.5")
+    assert "the preferred rises 3 times as fast as the dispreferred falls" in explorer.said()
+    assert "Corollary 1" in explorer.spoken("3 times as fast")
+    explorer.radio("paper").focus()
+    explorer.page.keyboard.press("ArrowLeft")
+    assert "preferred moves 3 times as fast" in explorer.said()
 
 
 def test_mouse(explorer):
@@ -268,7 +327,7 @@ def test_reserved_height_is_the_height(opened, width, chart):
 def test_touch_targets(opened):
     """44 px and more, on a phone."""
     explorer = opened(**PHONE)
-    assert len(targets(explorer)) == 13
+    assert len(targets(explorer)) == 16
 
 
 def test_values_that_change_move_nothing(explorer):

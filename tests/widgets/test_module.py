@@ -13,6 +13,7 @@ from dpofield.field import extinction_time, flow, gradient, invariant, potential
 from dpofield.formulas import CHARTS
 from dpofield.widgets import FieldExplorer
 from dpofield.widgets.field_explorer import coordinates, logratios
+from dpofield.widgets.field_formulas import SHOWN
 from dpofield.widgets.figure import FOLDER
 
 BETAS = (0.01, 0.1, 0.5, 1.0, 2.0, 3.0)
@@ -21,8 +22,8 @@ UV = tuple(product((-30.0, -3.0, -0.7, -1e-3, 0.0, 0.4, 0.6), repeat=2))
 SCRIPT = """
 import { readFileSync } from "node:fs";
 import { CHARTS, extinctionTime, flow, numbers } from "./module.mjs";
-const { chart: name, points, range } = JSON.parse(readFileSync(0, "utf8"));
-const chart = CHARTS[name];
+const { chart: name, points, range, loss } = JSON.parse(readFileSync(0, "utf8"));
+const chart = CHARTS[name].under(loss);
 const plain = (value) => (Number.isFinite(value) ? value : String(value));
 console.log(JSON.stringify(points.map(([a, b, beta]) => {
   if (!range) {
@@ -40,10 +41,9 @@ console.log(JSON.stringify(points.map(([a, b, beta]) => {
 def run(under_node):
     """Call the module with points of a chart."""
 
-    def call(chart, points, window=None):
-        return under_node(
-            FieldExplorer, SCRIPT, {"chart": chart, "points": points, "range": window}
-        )
+    def call(chart, points, window=None, loss="dpo"):
+        job = {"chart": chart, "points": points, "range": window, "loss": loss}
+        return under_node(FieldExplorer, SCRIPT, job)
 
     return call
 
@@ -55,14 +55,15 @@ def grid(chart):
 
 
 @pytest.mark.parametrize("chart", CHARTS)
-def test_numbers_are_those_of_field(run, chart):
+@pytest.mark.parametrize("loss", SHOWN)
+def test_numbers_are_those_of_field(run, chart, loss):
     """Gradient, loss, conserved quantity and charts' maps to 1e-11, all from one printed module."""
     points = grid(chart)
-    found = np.array(run(chart, points))
+    found = np.array(run(chart, points, loss=loss))
     a, b, beta = np.array(points).T
     expected = [
-        *gradient("dpo", chart, a, b, beta=beta),
-        potential("dpo", chart, a, b, beta=beta),
+        *gradient(loss, chart, a, b, beta=beta),
+        potential(loss, chart, a, b, beta=beta),
         invariant(chart, a, b),
     ]
     np.testing.assert_allclose(found[:, :4].T, expected, rtol=1e-11, atol=1e-13)
@@ -107,6 +108,20 @@ def test_no_extinction_where_there_is_none(run):
     stopped, time, a, b = run("probability", [(0.1, 0.85, 0.5)], [0, 1])[0]
     assert (stopped, time) == ("edge", "NaN")
     assert a + b == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("chart", ["ratio", "log-ratio"])
+def test_rest(run, chart):
+    """Flow comes to rest where a loss has its margin: IPO at 1 / (2 beta), cDPO where the smoothed
+    gradient turns; hinge at the margin 1 / beta, where its gradient ends."""
+    start, window = ((1.0, 1.0), [0, 2.2]) if chart == "ratio" else ((0.0, 0.0), [-4, 4])
+    step = 2 * (window[1] - window[0]) / 250
+    for loss, margin in (("ipo", 0.5), ("hinge", 1.0), ("cdpo", math.log(4))):
+        [[stopped, time, a, b]] = run(chart, [(*start, 1.0)], window, loss)
+        assert (stopped, time) == ("rest", "Infinity"), loss
+        u, v = logratios(chart, a, b)
+        slope = 1 / a + 1 / b if chart == "ratio" else 2
+        assert u - v == pytest.approx(margin, abs=step * slope), loss
 
 
 def test_no_formula_is_typed_in_javascript():

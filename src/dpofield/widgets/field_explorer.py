@@ -12,7 +12,7 @@ from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import check_interval
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.field_formulas import formulas_js
+from dpofield.widgets.field_formulas import SHOWN, formulas_js
 from dpofield.widgets.figure import TOOLS, Figure, css, esm
 
 VIEWS: dict[str, dict[str, Any]] = {
@@ -103,15 +103,18 @@ def check_start(chart: str, a: float, b: float) -> None:
 
 
 class FieldExplorer(Figure):
-    """The field of small DPO steps in a chart, a start that can be dragged, and its numbers.
+    """The field of small steps in a chart, a start that can be dragged, and its numbers.
 
-    `chart` is a name of `dpofield.formulas.CHARTS`, `beta` > 0; `a` and `b` are the start's
-    coordinates in that chart (preferred, dispreferred), by default the reference policy. The
-    probability and logit charts use the default references (probability 1/4 each). Setting `chart`
-    alone keeps the start's log-ratios; where the new chart has no such point, the start moves to
-    the reference. All four traits follow the reader's hand where there is a kernel.
+    `chart` is a name of `dpofield.formulas.CHARTS`, `loss` one of the margin alone (their other
+    parameters than beta have the defaults), `beta` > 0. `says` is "chart" for what this chart says
+    of the start, "paper" for what Corollary 1 says of it in ratios, whatever is drawn. `a` and `b`
+    are the start's coordinates in that chart (preferred, dispreferred), by default the reference
+    policy. The probability and logit charts use the default references (probability 1/4 each).
+    Setting `chart` alone keeps the start's log-ratios; where the new chart has no such point, the
+    start moves to the reference. All traits follow the reader's hand where there is a kernel.
 
-    Raises `traitlets.TraitError` for an unknown chart, beta <= 0 and a start outside the chart.
+    Raises `traitlets.TraitError` for an unknown chart or loss, beta <= 0 and a start outside the
+    chart.
 
     >>> explorer = FieldExplorer(beta=0.5)
     >>> explorer.chart = "log-ratio"
@@ -132,15 +135,18 @@ penalty is positive
         "field_explorer.js",
         VIEWS=VIEWS,
         ROUNDING=ROUNDING,
+        LOSSES={name: LOSSES[name].title for name in SHOWN},
     )
     _css = css("field_explorer.css")
 
     chart = traitlets.Enum(tuple(CHARTS), default_value="ratio").tag(sync=True)
+    loss = traitlets.Enum(SHOWN, default_value="dpo").tag(sync=True)
+    says = traitlets.Enum(("chart", "paper"), default_value="chart").tag(sync=True)
     beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
-    _height = traitlets.Int(620 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(937 + TOOLS).tag(sync=True)
+    _height = traitlets.Int(678 + TOOLS).tag(sync=True)
+    _height_narrow = traitlets.Int(1049 + TOOLS).tag(sync=True)
 
     def __init__(
         self,

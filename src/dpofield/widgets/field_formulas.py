@@ -1,14 +1,17 @@
-"""The formulas of the field explorer, printed from SymPy: every chart with one loss."""
+"""The formulas of the field explorer, printed from SymPy: charts, and losses in each of them."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import sympy as sp
 
 from dpofield.formulas import CHARTS, LOSSES, Chart, Loss
+from dpofield.formulas.losses import BETA
 from dpofield.formulas.symbols import u, v
 from dpofield.widgets.figure import bound, printed
 
@@ -28,18 +31,38 @@ def plain(expr: sp.Expr, chart: Chart) -> str:
     return f"${text.replace('**2', '²')}$"
 
 
-def chart_functions(chart: Chart, loss: Loss) -> dict[str, str]:
-    """The JavaScript functions of a loss in a chart, by name.
+def of_beta(loss: Loss, params: Mapping[str, float] | None = None) -> Loss:
+    """The loss with every parameter but beta a number: what `params` says, else its default.
 
-    Arguments: the two coordinates (or u, v), then the loss's parameters where the loss enters,
-    then the chart's own (`ref_w`, ...). Each returns an array.
+    >>> [p.name for p in of_beta(LOSSES["cdpo"]).params]
+    ['beta']
+    """
+    numbers = loss.defaults | dict(params or {})
+    fixed = {p.symbol: numbers[p.name] for p in loss.params if p.name != BETA.name}
+    return replace(loss, expr=loss.expr.subs(fixed), params=(BETA,), inputs=(), signs=(None,) * 2)
+
+
+def loss_functions(chart: Chart, loss: Loss) -> dict[str, str]:
+    """The JavaScript functions of a loss in a chart, by name, each returning an array.
+
+    Arguments: the two coordinates, the loss's parameters, then the chart's own (`ref_w`, ...).
+    """
+    betas = tuple(p.symbol for p in loss.params)
+    arguments = (*chart.coordinates, *betas)
+    return {
+        "loss": printed(arguments, (chart.pull_back(loss.expr),), chart.params),
+        "gradient": printed(arguments, chart.gradient(loss), chart.params),
+    }
+
+
+def chart_functions(chart: Chart) -> dict[str, str]:
+    """The JavaScript functions of a chart, by name, each returning an array.
+
+    Arguments: the two coordinates (or u, v), then the chart's own parameters (`ref_w`, ...).
     """
     a_b = chart.coordinates
     slopes = tuple(sp.diff(chart.invariant, c) for c in a_b)
-    betas = tuple(p.symbol for p in loss.params)
     return {
-        "loss": printed((*a_b, *betas), (chart.pull_back(loss.expr),), chart.params),
-        "gradient": printed((*a_b, *betas), chart.gradient(loss), chart.params),
         "toLogratios": printed(a_b, chart.logratios, chart.params),
         "fromLogratios": printed((u, v), chart.coordinates_of, chart.params),
         "invariant": printed(a_b, (chart.invariant, *slopes)),
@@ -47,8 +70,16 @@ def chart_functions(chart: Chart, loss: Loss) -> dict[str, str]:
 
 
 def chart_facts(chart: Chart) -> dict[str, Any]:
-    """What JavaScript must know of a chart beside its functions: names, domain, parameters."""
+    """What JavaScript must know of a chart beside its functions: names, domain, parameters, and
+    whether a step against a loss of the margin moves its coordinates unevenly.
+
+    >>> [name for name, chart in CHARTS.items() if chart_facts(chart)["uneven"]]
+    ['ratio', 'probability']
+    """
+    margin = sp.Add(chart.logratios[0], -chart.logratios[1])
+    uneven = sp.simplify(sum(sp.diff(margin, c) for c in chart.coordinates)) != 0
     return {
+        "uneven": uneven,
         "title": chart.title,
         "coordinates": [f"${c}$" for c in chart.coordinates],
         "low": bound(chart.domain.start),
@@ -60,12 +91,23 @@ def chart_facts(chart: Chart) -> dict[str, Any]:
     }
 
 
+SHOWN = tuple(name for name, loss in LOSSES.items() if loss.margin_only and not loss.inputs)
+"""Losses of the margin alone: theirs is the invariant of each chart."""
+
+
 @cache
-def formulas_js(loss: str = "dpo") -> str:
-    """`FORMULAS`: every chart with its printed functions; and two numbers every chart shares."""
+def formulas_js() -> str:
+    """`FORMULAS`: every chart with its printed functions and, by `losses`, those of each loss; and
+    two numbers every chart shares."""
     parts = []
     for name, chart in CHARTS.items():
-        functions = chart_functions(chart, LOSSES[loss])
+        functions = chart_functions(chart)
+        losses = []
+        for loss in SHOWN:
+            both = loss_functions(chart, of_beta(LOSSES[loss]))
+            body = ", ".join(f"{key}: {function}" for key, function in both.items())
+            losses.append(f"      {loss}: {{ {body} }}")
+        functions["losses"] = "{\n" + ",\n".join(losses) + "\n    }"
         body = ",\n".join(f"    {key}: {function}" for key, function in functions.items())
         facts = json.dumps(chart_facts(chart), ensure_ascii=False)
         parts.append(f'  "{name}": {{\n    facts: {facts},\n{body},\n  }}')

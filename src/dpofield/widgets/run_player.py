@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from dpofield.formulas import CHARTS, LOSSES
 from dpofield.formulas.losses import BETA
-from dpofield.widgets.field_formulas import chart_functions
+from dpofield.widgets.field_formulas import chart_functions, loss_functions, of_beta
 from dpofield.widgets.figure import TOOLS, Figure, css, esm
 
 CHARTS_SHOWN = ("log-ratio", "ratio")
@@ -35,16 +34,14 @@ def formulas_js(loss: str = "dpo", params: tuple[tuple[str, float], ...] = ()) -
     True
     """
     whole = LOSSES[loss]
-    numbers = whole.defaults | dict(params)
-    fixed = {p.symbol: numbers[p.name] for p in whole.params if p.name != BETA.name}
-    shown = replace(
-        whole, expr=whole.expr.subs(fixed), params=(BETA,), inputs=(), signs=(None,) * 2
-    )
+    shown = of_beta(whole, dict(params))
     parts = []
     for name in CHARTS_SHOWN:
-        functions = chart_functions(CHARTS[name], LOSSES["dpo"] if whole.inputs else shown)
+        functions = chart_functions(CHARTS[name])
         if whole.inputs:
             functions |= {"gradient": "null", "loss": "null"}
+        else:
+            functions |= loss_functions(CHARTS[name], shown)
         body = ", ".join(
             f"{key}: {functions[key]}" for key in ("gradient", "loss", "fromLogratios")
         )

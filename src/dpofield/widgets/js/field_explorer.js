@@ -1,4 +1,4 @@
-// The field explorer. State lives in the model's traits chart, beta, a, b; everything drawn is
+// The field explorer. State lives in the model's traits chart, loss, says, beta, a, b; everything drawn is
 // worked out from them. Joined behind the printed formulas, field_flow.js and field_picture.js.
 
 const READOUTS = [
@@ -15,12 +15,21 @@ const READOUTS = [
 // ---- words ------------------------------------------------------------------------------------
 
 function verdict({ factor }) {
-  if (Number.isNaN(factor)) return "Here the step is too small for a computer's numbers.";
+  if (Number.isNaN(factor)) return "Here the step is 0, or too small for a computer's numbers.";
   if (Math.abs(factor - 1) < 1e-9) return "Here one small step moves both by the same amount.";
   const [fast, slow, times] = factor < 1
     ? ["dispreferred", "preferred", 1 / factor]
     : ["preferred", "dispreferred", factor];
   return `Here the ${fast} moves ${brief(times)} times as fast as the ${slow}.`;
+}
+
+// Corollary 1 for the same pair, as the paper reads it.
+function ofThePaper({ paper }) {
+  const [fast, slow, times] = paper < 1 ? ["dispreferred falls", "preferred rises", 1 / paper]
+    : ["preferred rises", "dispreferred falls", paper];
+  const strong = Math.abs(paper - 1) < 1e-9 ? "Corollary 1: both move at one rate here."
+    : `Corollary 1: the ${fast} ${brief(times)} times as fast as the ${slow}.`;
+  return [strong, "The paper reads that in ratios, whatever is drawn here."];
 }
 
 function say(chart, beta, a, b, n) {
@@ -37,18 +46,20 @@ function say(chart, beta, a, b, n) {
 
 class Explorer extends Figure {
   static kind = "explorer";
-  static traits = ["chart", "beta", "a", "b"];
+  static traits = ["chart", "loss", "says", "beta", "a", "b"];
 
   get state() {
-    const { chart, ...rest } = this.values();
-    return { chart: CHARTS[chart], ...rest };
+    const { chart, loss, ...rest } = this.values();
+    return { chart: CHARTS[chart].under(loss), loss, ...rest };
   }
 
   say() {
-    const { chart, beta, a, b } = this.state;
+    const { chart, loss, says, beta, a, b } = this.state;
     if (!chart.exists(a, b)) return "";
     const line = flow(chart, beta, a, b, windowOf(chart, a, b));
-    return say(chart, beta, a, b, numbers(chart, beta, a, b, line));
+    const n = numbers(chart, beta, a, b, line);
+    const paper = says === "paper" ? ` ${ofThePaper(n).join(" ")}` : "";
+    return `${LOSSES[loss]}, ${say(chart, beta, a, b, n)}${paper}`;
   }
 
   build() {
@@ -57,6 +68,15 @@ class Explorer extends Figure {
       id, role: "charts", legend: "Coordinates",
       options: Object.values(CHARTS).map(({ name, title }) => ({ value: name, label: title })),
       take: (name) => this.takeChart(name),
+    });
+    this.losses = select({
+      id, role: "loss", label: "Loss", take: (loss) => this.change({ loss }),
+      groups: [["of the margin", Object.entries(LOSSES).map(([value, label]) => ({ value, label }))]],
+    });
+    this.voices = choices({
+      id, role: "says", legend: "Whose words", take: (says) => this.change({ says }), options: [
+        { value: "chart", label: "this chart says" }, { value: "paper", label: "the paper says" },
+      ],
     });
     this.beta = numberRow({
       id, role: "beta", label: "$beta$", name: "beta", low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3],
@@ -71,7 +91,7 @@ class Explorer extends Figure {
     this.readouts = readouts(READOUTS.map(([key, , tone]) => ({ key, tone })));
     this.legend = magnitudeLegend("length of $∇L$");
     return [
-      this.charts.node, this.beta.node, box("dpf-figure", this.plot.node, this.legend.node),
+      this.charts.node, this.losses.node, this.voices.node, this.beta.node, box("dpf-figure", this.plot.node, this.legend.node),
       fieldRow(this.fields, button("Reset", () => this.reset())),
       this.readouts.node, this.words,
     ];
@@ -104,8 +124,10 @@ class Explorer extends Figure {
     return "";
   }
 
-  wrong({ chart, beta, a, b }) {
+  wrong({ chart, loss, says, beta, a, b }) {
     if (!Object.hasOwn(CHARTS, chart)) return `there is no chart “${cut(chart)}”`;
+    if (!Object.hasOwn(LOSSES, loss)) return `there is no loss “${cut(loss)}” here`;
+    if (!["chart", "paper"].includes(says)) return `nobody here is called “${cut(says)}”`;
     if (!(beta > 0)) return "beta is a positive number";
     return CHARTS[chart].exists(a, b) ? "" : `no policy is at ${brief(a)}, ${brief(b)} of that chart`;
   }
@@ -145,7 +167,7 @@ class Explorer extends Figure {
   // -- what is shown --
 
   draw() {
-    const { chart, beta, a, b } = this.state;
+    const { chart, loss, says, beta, a, b } = this.state;
     if (!chart.exists(a, b) || !(beta > 0)) return; // half of a kernel's change: the rest follows
     const { part } = this.plot;
     // The window stays under a held pointer, or the start would jump away from it.
@@ -157,19 +179,23 @@ class Explorer extends Figure {
     const [x, y] = [frame.x(a), frame.y(b)];
     const step = (p, q) =>
       chart.exists(p, q) ? chart.gradient(p, q, beta).map((partial) => -partial) : null;
-    const scale = this.scaleFor(`${this.key} ${beta}`,
+    const scale = this.scaleFor(`${this.key} ${loss} ${beta}`,
       () => drawArrows(part.arrows, frame, GRID, step));
+    drawFaster(part, chart, frame, says === "paper" || chart.uneven);
     drawFlow(part, chart, a, b, line, frame, n.extinction);
     drawStep([part.stepAlong, part.stepAcross], x, y, [-n.along, -n.across]);
     const [ra, rb] = chart.fromLogratios(0, 0);
     part.reference.show(frame.x(ra), frame.y(rb), x, y);
     this.drawHandle(chart, a, b, x, y);
+    this.losses.show(loss);
+    this.voices.show(says);
     this.beta.show(beta);
     this.fields.a.show(a);
     this.fields.b.show(b);
     this.readouts.show({ ...n, extinction: n.extinction === Infinity ? "never" : n.extinction });
     this.legend.show(scale, n.magnitude);
-    this.put({ strong: verdict(n) }, ` ${chart.law}`);
+    const [strong, rest] = says === "paper" ? ofThePaper(n) : [verdict(n), chart.law];
+    this.put({ strong }, ` ${rest}`);
   }
 
   // Axes and words change only with the chart or its window.

@@ -17,30 +17,44 @@ function chartOf(name) {
     name, ...f.facts, ...VIEWS[name], inside, toLogratios,
     bounded: low !== null,
     exists: (a, b) => inside(a) && inside(b) && possible(a, b),
-    loss: (a, b, beta) => f.loss(a, b, beta, ...params)[0],
-    gradient: (a, b, beta) => f.gradient(a, b, beta, ...params),
     fromLogratios: (u, v) => f.fromLogratios(u, v, ...params),
     invariant: f.invariant,
+    // The same chart with a loss on it.
+    under: (loss) => ({
+      ...CHARTS[name],
+      loss: (a, b, beta) => f.losses[loss].loss(a, b, beta, ...params)[0],
+      gradient: (a, b, beta) => f.losses[loss].gradient(a, b, beta, ...params),
+    }),
   };
 }
 const CHARTS = Object.fromEntries(Object.keys(FORMULAS).map((name) => [name, chartOf(name)]));
 
 // Gradient flow from (a, b) by arc length, time carried along. Steps shrink towards an edge, where
-// the speed may go to infinity or to 0. Returns the points, the times, and why it stopped.
+// the speed may go to infinity or to 0. Returns the points, the times, and why it stopped: "rest" is
+// where the gradient is 0, or turns round.
 function flow(chart, beta, a, b, [low, high]) {
   const slope = ([p, q]) => {
     const [along, across] = chart.gradient(p, q, beta);
     const speed = Math.hypot(along, across);
-    return [-along / speed, -across / speed, 1 / speed];
+    return speed === 0 ? [0, 0, Infinity] : [-along / speed, -across / speed, 1 / speed];
   };
   const longest = (high - low) / 250;
   const room = (p, q) => (chart.bounded ? Math.min(p, q) - chart.low : Infinity);
   const edge = chart.bounded ? chart.low + EXTINCT * room(a, b) : -Infinity;
   const line = { points: [[a, b]], times: [0], stopped: "long" };
   let state = [a, b, 0];
+  let last = [0, 0];
   for (let i = 0; i < 3000; i += 1) {
-    state = rungeKutta(slope, state, Math.min(longest, 0.1 * room(state[0], state[1])));
+    const size = Math.min(longest, 0.1 * room(state[0], state[1]));
+    const [x, y] = state;
+    state = rungeKutta(slope, state, size);
+    const moved = [state[0] - x, state[1] - y];
+    const turned = moved[0] * last[0] + moved[1] * last[1] < 0;
+    if (state[2] === Infinity || turned || Math.hypot(...moved) < size / 2) {
+      return { ...line, stopped: "rest" };
+    }
     if (!state.every(Number.isFinite)) return line;
+    last = moved;
     line.points.push(state.slice(0, 2));
     line.times.push(state[2]);
     const [p, q] = state;
@@ -52,10 +66,10 @@ function flow(chart, beta, a, b, [low, high]) {
 }
 
 // When the dispreferred coordinate reaches its lower edge: the time so far and the tail that is
-// left, in which time per log-distance falls like a power of the distance. Infinite if it rises
-// or there is no edge; NaN if the flow ends before.
+// left, in which time per log-distance falls like a power of the distance. Infinite if it rises,
+// there is no edge, or the flow comes to rest; NaN if the flow ends before.
 function extinctionTime(chart, beta, line) {
-  if (!chart.bounded) return Infinity;
+  if (!chart.bounded || line.stopped === "rest") return Infinity;
   if (line.stopped !== "extinct") return NaN;
   const [a, b] = line.points.at(-1);
   const perLog = (d) => d / Math.abs(chart.gradient(a, chart.low + d, beta)[1]);

@@ -11,6 +11,9 @@ function buildPlot(id) {
   part.excludedText = svg("text", {
     class: "dpf-note", "text-anchor": "end", x: left + side - 10, y: top + 20,
   });
+  part.fasterText = svg("text", {
+    class: "dpf-note dpf-halo", "text-anchor": "end", y: top + 0.82 * side,
+  });
   part.endText = svg("text", { class: "dpf-note dpf-halo" });
   part.reference = referenceMark();
   part.handle = handleNode();
@@ -18,9 +21,9 @@ function buildPlot(id) {
   const { node, axes } = plane({
     id, ...PLOT,
     label: "Field of small steps against the gradient, with a start that can be moved",
-    inside: [path("excluded"), ...part.arrows, path("level"), path("flow")],
+    inside: [path("faster"), path("excluded"), ...part.arrows, path("level"), path("flow")],
     above: [
-      part.excludedText, ...part.reference.nodes, part.endText, path("end"), path("stepAcross"),
+      part.excludedText, part.fasterText, ...part.reference.nodes, part.endText, path("end"), path("stepAcross"),
       path("stepAlong"), part.handle,
     ],
   });
@@ -42,6 +45,15 @@ function drawAxes({ part, axes }, chart, frame) {
   part.excludedText.replaceChildren(...svgLabel(chart.excludedText ?? ""));
 }
 
+// Where the dispreferred is the faster: below the diagonal, with equal references, or nowhere.
+function drawFaster(part, chart, { low, high, x, y }, somewhere) {
+  const top = chart.excluded ? (low + high) / 2 : high;
+  const corners = [[low, low], [top, top], [high, low]].map(([a, b]) => [x(a), y(b)]);
+  part.faster.setAttribute("d", somewhere ? `${polyline(corners)}Z` : "");
+  write(part.fasterText, somewhere ? "dispreferred faster" : "");
+  part.fasterText.setAttribute("x", short(x(low + (chart.excluded ? 0.76 : 0.98) * (high - low))));
+}
+
 function drawFlow(part, chart, a, b, line, frame, time) {
   const inPlot = ([p, q]) => [frame.x(p), frame.y(q)];
   // Points crowd together near an edge; those closer than half a pixel are not worth a stroke.
@@ -53,9 +65,10 @@ function drawFlow(part, chart, a, b, line, frame, time) {
   part.flow.setAttribute("d", polyline(kept));
   part.level.setAttribute("d", polyline(levelCurve(chart, a, b, frame).map(inPlot)));
   const [x, y] = inPlot(line.points.at(-1));
-  const shownEnd = line.stopped === "extinct" && frame.holds(...line.points.at(-1));
+  const rests = line.stopped === "rest";
+  const shownEnd = (rests || line.stopped === "extinct") && frame.holds(...line.points.at(-1));
   part.end.setAttribute("d", shownEnd ? disc(x, y) : "");
-  const when = time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time";
+  const when = rests ? "comes to rest" : time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time";
   write(part.endText, shownEnd ? when : "");
   const right = x > frame.left + frame.side * 0.6;
   part.endText.setAttribute("text-anchor", right ? "end" : "start");
