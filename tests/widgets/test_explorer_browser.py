@@ -233,8 +233,13 @@ def test_touch(opened):
     assert explorer.start() == pytest.approx((0.55, 1.1), abs=0.02)
     explorer.radio("log-ratio").tap()
     assert explorer.chart == "log-ratio"
+    explorer.radio("paper").tap()
+    assert "Corollary 1" in explorer.said()
     explorer.reset.tap()
     assert (explorer.chart, explorer.start()) == ("ratio", (1, 1))
+    explorer.field("loss").tap()
+    explorer.field("loss").select_option("ipo")
+    explorer.agrees("ratio", 0.1, 1, 1, "ipo")
     explorer.slider.scroll_into_view_if_needed()
     box = explorer.slider.bounding_box()
     page.touchscreen.tap(box["x"] + box["width"] * 0.75, box["y"] + box["height"] / 2)
