@@ -1,7 +1,8 @@
 """Lighthouse and axe on every page of the built site: `python tools/audit.py [--runs N] [PAGE...]`.
 
-Prints a table and writes `results/audit.json`. Misses of a budget are printed; only what axe finds
-fails the audit, because scores move with the load of the machine.
+Prints a table and writes `results/audit.json`, after every page: interrupted and started again, it
+goes on with the pages that are missing. Misses of a budget are printed; only what axe finds fails
+the audit, because scores move with the load of the machine.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import browser
 import chromium
 import node
+from fingerprint import files_under, hash_files, write_whole
 from tqdm import tqdm
 
 RESULTS = browser.ROOT / "results" / "audit.json"
@@ -120,6 +122,16 @@ def versions() -> dict[str, str]:
     return {**named, "chromium": told.stdout.split()[1]}
 
 
+def kept(output: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Rows of an earlier audit of the same site by the same means; none if anything differs."""
+    try:
+        earlier = json.loads(output.read_text("utf8"))
+    except (OSError, ValueError):
+        return []
+    same = all(earlier.get(name) == value for name, value in report.items() if name != "date")
+    return list(earlier["pages"]) if same else []
+
+
 def main() -> int:
     """Audit the pages named, or all; 1 when axe finds something."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -133,16 +145,27 @@ def main() -> int:
     if not pages:
         sys.exit(f"no page under {options.html.name}/: run `make book` first")
 
-    rows = []
+    report: dict[str, Any] = {
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+        "machine": machine(),
+        "versions": versions(),
+        "site": hash_files(files_under(options.html), options.html),
+        "runs": options.runs,
+        "budget": BUDGET,
+    }
+    done = {row["page"]: row for row in kept(options.output, report)}
     with browser.serve(options.html) as address, browser.browser() as chrome:
-        for page in tqdm(pages, desc="audit", unit="page"):
+        for page in tqdm([page for page in pages if page not in done], desc="audit", unit="page"):
             url = f"{address}/{page}"
             found = axe(chrome, url)
             row: dict[str, Any] = {"page": page, **scores(url, options.runs)}
             row["axe_ours"] = sum(bool(f["ours"]) for f in found)
             row["axe_theme"] = len(found) - row["axe_ours"]
             row["findings"] = found
-            rows.append(row)
+            done[page] = row
+            whole = {**report, "pages": [done[name] for name in sorted(done)]}
+            write_whole(options.output, json.dumps(whole, indent=1) + "\n")
+    rows = [done[page] for page in pages]
 
     width = max(len(page) for page in pages)
     print(f"{'page':{width}} " + " ".join(f"{name:>13}" for name in COLUMNS))
@@ -154,16 +177,6 @@ def main() -> int:
         if misses(row):
             print(f"  over budget: {', '.join(misses(row))}")
 
-    report = {
-        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "machine": machine(),
-        "versions": versions(),
-        "runs": options.runs,
-        "budget": BUDGET,
-        "pages": rows,
-    }
-    options.output.parent.mkdir(parents=True, exist_ok=True)
-    options.output.write_text(json.dumps(report, indent=1) + "\n", "utf8")
     return int(any(row["findings"] for row in rows))
 
 
