@@ -141,6 +141,7 @@ def _built_book(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     tree.write("_config.yml", CONFIG)
     tree.write("_toc.yml", TOC)
     tree.write("src/dpofield/__init__.py", "")
+    tree.write("src/dpofield/sources.py", (ROOT / "src/dpofield/sources.py").read_text("utf-8"))
     tree.write("src/dpofield/value.py", "VALUE = 'first'\n")
     tree.write("src/dpofield/lab/__init__.py", "")
     tree.write("src/dpofield/lab/checkpoint.py", "print('checkpoint made')\n")
