@@ -118,11 +118,3 @@ def closed_form_needs_a_slope() -> str:
     return "largest error of a reward difference: " + ", ".join(
         f"{name} {miss:.1g}" for name, miss in misses.items()
     )
-
-
-CHECKS = {
-    "ratios of five divergences": ratios_by_autograd,
-    "flows of five divergences": flows_of_five,
-    "clocks of five divergences": clocks_of_five,
-    "closed form of f-DPO": closed_form_needs_a_slope,
-}
