@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dpofield.formulas import THEOREMS
-from dpofield.formulas.theorems import motion
+from dpofield.formulas.theorems import law_of_motion as motion
 
 SEEDS = st.integers(0, 10**6)
 

@@ -24,7 +24,7 @@ STATUSES = ("proved", "verified numerically", "observed", "qualified", "refuted"
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: `check` is a name that `checks.find` knows, `page` a file of the book without `.md`."""
+    """One claim: `check` is a name for `checks.find`, `page` a file of the book without `.md`."""
 
     page: str
     id: str
