@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from dpofield.field import coordinates, flow, invariant, margin_at, style
-from dpofield.field import figures_charts as fc
+from dpofield.field import coordinates, flow, invariant, margin_at
+from dpofield.figures import four_charts as fc
+from dpofield.figures import style
 
 
 @pytest.fixture
