@@ -24,7 +24,7 @@ ROOMS = {
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_file_is_named_by_its_chapter(room):
-    """A newcomer finds the parts of a chapter by its slug, with hyphens as underscores in Python."""
+    """The slug of a chapter, with hyphens as underscores in Python, leads to all its parts."""
     files = [p for p in (PACKAGE / room).iterdir() if p.suffix in {".py", ".yml"}]
     names = {p.stem.replace("_", "-") for p in files if not p.stem.startswith("_")}
     shared = ROOMS[room]
