@@ -1,4 +1,4 @@
-"""The figures of chapter 8 draw the flows they are given, in colours that survive dark mode."""
+"""The figures of the four charts draw the flows they are given, in colours that survive dark mode."""
 
 from __future__ import annotations
 
