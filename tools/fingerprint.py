@@ -16,6 +16,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -26,6 +27,9 @@ from dpofield.sources import Sources, read_code  # noqa: E402
 # Under book/, these are read by Sphinx only, which watches them itself.
 PAGE_SUFFIXES = {".md", ".ipynb", ".bib"}
 PAGE_FOLDERS = {"assets"}
+# Beside the package and the book, what else stands in the root can be read by code that names it;
+# not these: versions are counted by themselves, and the rest makes pages and no outputs.
+NOT_READ = {"src", "book", "tests", "tools", "_build", "pyproject.toml", "constraints.txt"}
 # Made from the finished site or its figures, and read by no chapter (a test looks).
 WRITTEN_ABOUT_THE_SITE = {"results/audit.json", "results/response.json"}
 SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
@@ -127,9 +131,11 @@ class Snapshot:
             [sys.platform, platform.machine()],
             {k: v for k, v in kernel_environment(root).items() if k != "PYTHONPATH"},
         )
-        paths = files_under(root / "results")
-        results = [p for p in paths if p.relative_to(root).as_posix() not in WRITTEN_ABOUT_THE_SITE]
-        self.results = hash_files(results, root)
+        entries = [p.name for p in root.iterdir() if p.name[0] != "." and p.name not in NOT_READ]
+        names = "|".join(map(re.escape, sorted(entries)))
+        self.entry = re.compile(rf"(?<!\w)(?:{names})(?!\w)")
+        self.hash_entry = cache(self._hash_entry)
+        self.named = cache(self._named)
 
     def _book_data(self) -> list[Path]:
         """Files under ``book/`` that a cell may read; which cell does is not known."""
@@ -141,17 +147,33 @@ class Snapshot:
             and not PAGE_FOLDERS & set(path.relative_to(book).parts)
         ]
 
+    def _hash_entry(self, name: str) -> str:
+        """Hash of a file in the root, or of all files in a folder there."""
+        path = self.root / name
+        files = [path] if path.is_file() else files_under(path)
+        relevant = (
+            f for f in files if f.relative_to(self.root).as_posix() not in WRITTEN_ABOUT_THE_SITE
+        )
+        return hash_files(relevant, self.root)
+
+    def _named(self, strings: frozenset[str]) -> set[str]:
+        """Entries of the root that one of these strings names."""
+        return {name for string in strings for name in self.entry.findall(string)}
+
     def of_code(self, *sources: str) -> str:
         """Hash of what these source texts import, directly or not, and of the data they can read.
 
-        All of ``results/`` counts where a string names it.
+        Of the data outside of the package all of ``results/`` counts, for one, if a string in the
+        sources, or in a module that they import, names ``results``.
         """
         codes = [read_code(source) for source in sources]
         modules = self.sources.closure(*codes)
-        texts = [code.strings for code in [*codes, *map(self.sources.code, modules)]]
-        reads = any(re.search(r"\bresults\b", text) for strings in texts for text in strings)
+        read = set[str]().union(
+            *(self.named(code.strings) for code in [*codes, *map(self.sources.code, modules)])
+        )
+        data = {name: self.hash_entry(name) for name in sorted(read)}
         all_text = any(code.reads_text for code in codes)
-        return self.sources.digest(modules, all_text) + (self.results if reads else "")
+        return hash_files([], self.root, self.sources.digest(modules, all_text), data)
 
     def chapter(self, name: str) -> str:
         """Fingerprint of the page ``name`` (as in the table of contents); empty without code."""

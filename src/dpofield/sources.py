@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -36,7 +36,7 @@ class Code:
     imports: frozenset[tuple[str, str | None]]
     offers: dict[str, tuple[str, str | None]] | None
     defined: frozenset[str]
-    strings: Set[str]
+    strings: frozenset[str]
     finds_modules: bool
     reads_text: bool
 
@@ -128,7 +128,9 @@ def read_code(text: str, module: str = "", package: str = "") -> Code:
         tree = ast.parse(text)
     except SyntaxError:
         none: frozenset[str] = frozenset()
-        return Code(module, package, _hash(text), frozenset(), None, none, {text}, True, True)
+        return Code(
+            module, package, _hash(text), frozenset(), None, none, frozenset([text]), True, True
+        )
     reader = _Reader(package)
     hook = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__getattr__"]
     for node in tree.body:
