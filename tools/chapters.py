@@ -168,8 +168,8 @@ def side_by_side(
     To close the iterator ends the kernels that run.
     """
     # Threads, since the work is done in the kernels; an interruption reaches this thread only.
-    # Jupyter-cache's own parallel executor deals chapters out in fixed shares, to all processors,
-    # and an interruption leaves its kernels running.
+    # Jupyter-cache's `local-parallel` has fixed shares, no order and no number of jobs, and does
+    # not end when it is interrupted.
     pool = ThreadPoolExecutor(max_workers=jobs)
     before = set(psutil.Process().children())
     try:

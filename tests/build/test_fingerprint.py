@@ -75,7 +75,7 @@ FILES = {
     "tools/ext/theme.py": "from dpofield.typed import Typed\n",
     **{f"src/dpofield/{name}": text for name, text in PACKAGE.items()},
     **{
-        f"book/{name}.md": f"# Page\n\n```{{code-cell}} python\n:tags: [hide-input]\n\n{code}\n```\n"
+        f"book/{name}.md": f"# Page\n\n```{{code-cell}}\n:tags: [hide-input]\n\n{code}\n```\n"
         for name, code in CELLS.items()
     },
 }
@@ -122,7 +122,7 @@ WAYS: dict[str, tuple[str, str | None, str, set[str]]] = {
     "nothing: the docstring of a module": (LOSS, '"""A loss', '"""The loss', set()),
     "nothing: layout": (DRAWN, DRAW, "\ndef draw(\n    data: Typed,\n):", set()),
     "nothing: a module that nobody imports": ("src/dpofield/unused.py", "1", "2", set()),
-    "nothing: a widget that no page shows": ("src/dpofield/widgets/other.py", "...", "x = 1", set()),
+    "nothing: a widget on no page": ("src/dpofield/widgets/other.py", "...", "x = 1", set()),
     "nothing: an import for types": ("src/dpofield/typed.py", "...", "x = 1", set()),
     "nothing: the README": ("README.md", "Read", "Reread", set()),
     "nothing: results about the site": ("results/audit.json", "{}", "[]", set()),
@@ -180,7 +180,7 @@ def test_data_count_by_name(tree: Path, name: str) -> None:
 
 
 def test_the_surroundings_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects: another library, another Python and other variables of the kernel are a new state."""
+    """Protects: another library, Python or variable of the kernel is another state."""
     seen = [fingerprints(tree)]
     with monkeypatch.context() as context:
         context.setattr(importlib.metadata, "version", lambda name: "99")
