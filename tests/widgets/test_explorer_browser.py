@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from dpofield.field.style import PALETTE
 from dpofield.formulas import CHARTS
+from dpofield.palette import PALETTE
 from dpofield.widgets.field_explorer import coordinates
 from dpofield.widgets.field_formulas import SHOWN
 from tests.widgets.conftest import PHONE, Explorer
