@@ -234,10 +234,8 @@ def test_room_axe_and_rest(opened, pages, subtests, demo, width):
     """As it opens and where it needs most room: as tall as the page reserved, nothing cut or wider
     than the page, nothing that moves by itself. axe-core finds nothing, in light and dark. On a
     phone whatever can be touched has 44 px and more."""
-    phone = (
-        PHONE if width == PHONE["width"] else {"width": width, "reduced_motion": "no-preference"}
-    )
-    shown = opened(demo=pages[demo], figure=Shown, **phone)
+    window = PHONE if width == PHONE["width"] else {"width": width}
+    shown = opened(demo=pages[demo], figure=Shown, reduced_motion="no-preference", **window)
     assert room(shown, width) < ANY
     findings(shown, subtests, "as it opens")
     assert width != PHONE["width"] or targets(shown)
