@@ -1,11 +1,12 @@
 # `make book` builds the book, `make test` proves it; neither needs anything set up before.
-# Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch),
+# Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch;
+#            on Linux its CPU build unless given),
 #            JOBS (chapters, or experiments, at once), PORT (of `make serve`).
 .DEFAULT_GOAL := help
 .PHONY: help book test lint audit response stills bench experiments assignments serve clean distclean constraints setup-book setup-test
 
 PYTHON ?=
-TORCH ?= torch==2.13.0
+TORCH ?=
 JOBS ?=
 PORT ?= 8000
 
@@ -24,7 +25,7 @@ BOOTSTRAP = @python="$(PYTHON)"; \
   command -v "$$python" >/dev/null 2>&1 || { \
     echo "Python 3.11 or newer is needed, and '$$python' was not found. Install it, or name one:" \
          "make book PYTHON=/path/to/python3" >&2; exit 1; }; \
-  "$$python" tools/bootstrap.py --torch "$(TORCH)" $(if $(PYTHON),--chosen)
+  "$$python" tools/bootstrap.py $(if $(TORCH),--torch "$(TORCH)") $(if $(PYTHON),--chosen)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
