@@ -62,7 +62,8 @@ response: setup-test  ## how fast moved figures are drawn again; table and resul
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/response.py
 
-stills: setup-test  ## pictures of the moving figures for pages without JavaScript
+stills: setup-test  ## committed pictures: the cover, and moving figures without JavaScript
+	@$(RUN) -m dpofield.figures.cover book/assets/cover.svg
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 	@$(RUN) tools/stills.py

@@ -13,6 +13,8 @@ from pathlib import Path
 import node as nodejs
 from sphinx.application import Sphinx
 
+from .palette import roles_css
+
 SHEET = "site.css"
 
 
@@ -50,6 +52,8 @@ def read(sheet: Path, static: Path) -> str:
 def _finish(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
+    from dpofield.palette import PAGE, PALETTE
+
     static = Path(app.outdir, "_static")
     temml = nodejs.node_modules() / "temml" / "dist" / "Temml-STIX2.css"
     names = ["styles/theme.css", "styles/pydata-sphinx-theme.css"]
@@ -59,7 +63,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
     sheets = [read(static / name, static) for name in names if (static / name).exists()]
     # Temml's first, so that the book's own rules win; its font is named in book.css
     mathematics = re.sub(r"@font-face\s*\{.*?\}", "", temml.read_text("utf8"), flags=re.DOTALL)
-    css = "\n".join([mathematics, *sheets])
+    css = "\n".join([roles_css(PALETTE | PAGE), mathematics, *sheets])
     # an icon is a letter of its font: drawn, but not read aloud
     icon = r'content:\s*("(?:[\ue000-\uf8ff]|\\[ef][0-9a-f]{3})")'
     css = re.sub(icon, r'content:\1;content:\1/""', purge(css, Path(app.outdir)))
