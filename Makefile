@@ -53,7 +53,7 @@ check:
 
 lint: setup-test check  ## ruff, mypy, import layers
 
-audit: setup-test  ## Lighthouse and axe on every page; table and results/audit.json
+audit: setup-test  ## Lighthouse on every page; table and results/audit.json
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 	@$(RUN) tools/audit.py
@@ -79,8 +79,10 @@ assignments: setup-test  ## student notebooks of book/assignments from their mas
 	@$(RUN) -m coursework build
 
 serve:  ## open the built book on 127.0.0.1 (PORT=8000)
-	@[ -x $(RUN) ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }
-	@$(RUN) tools/serve.py --port $(PORT)
+	@[ -f _build/html/index.html ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }
+	@PYTHONPATH=tools $(RUN) -c "import fingerprint; print(fingerprint.why_not_current() or 'The book is current.')"
+	@$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html || { \
+	  echo "If port $(PORT) is taken, choose another: make serve PORT=8001" >&2; exit 1; }
 
 constraints: setup-test  ## write the versions now in .venv to constraints.txt
 	@$(RUN) tools/constraints.py
