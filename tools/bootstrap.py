@@ -58,17 +58,19 @@ def missing() -> list[str]:
     return problems
 
 
+def ask(question: str) -> str:
+    """What the environment's Python prints; empty if there is none, or it is broken."""
+    command = [str(VENV_PYTHON), "-c", question]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def environment_version() -> tuple[int, int] | None:
     """Python version of the environment that is there; None if there is none or it is broken."""
-    check = "import pip, sys; print(*sys.version_info[:2])"
-    try:
-        done = subprocess.run(
-            [str(VENV_PYTHON), "-c", check], capture_output=True, text=True, check=True
-        )
-        major, minor = done.stdout.split()
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return None
-    return int(major), int(minor)
+    version = ask("import pip, sys; print(*sys.version_info[:2])")
+    return (int(version.split()[0]), int(version.split()[1])) if version else None
 
 
 def stamp_key(torch: str, version: tuple[int, int]) -> str:
@@ -97,14 +99,7 @@ def pinned_torch() -> str:
 
 def installed_torch() -> str:
     """Version of torch in the environment, without a label such as ``+cpu``; empty if none."""
-    ask = "import importlib.metadata as m; print(m.version('torch').split('+')[0])"
-    try:
-        done = subprocess.run(
-            [str(VENV_PYTHON), "-c", ask], capture_output=True, text=True, check=True
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout.strip()
+    return ask("import importlib.metadata as m; print(m.version('torch').split('+')[0])")
 
 
 def read_page(address: str) -> str:
