@@ -11,7 +11,7 @@ import pytest
 
 from dpofield.experiments.columns import PATH
 from dpofield.experiments.findings import cross_terms, paths
-from dpofield.experiments.measure import measure
+from dpofield.experiments.rows import measure
 from dpofield.lab.kernel import predicted_change
 from tests.experiments.conftest import tiny
 

@@ -11,7 +11,7 @@ import pytest
 from dpofield.experiments import store as storing
 from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import failure
+from dpofield.experiments.rows import failure
 from dpofield.experiments.provenance import code_hash
 from dpofield.experiments.store import Store
 from tests.experiments.conftest import tiny

@@ -11,8 +11,8 @@ from pathlib import Path
 
 # Which runs there are, in what order they run and what is read from them changes no row.
 _NOT_OF_A_ROW = {
-    "__init__.py", "__main__.py", "check.py", "estimate.py", "findings", "plans.py", "recorded.py",
-    "stats.py", "store.py", "sweep.py",
+    "__init__.py", "__main__.py", "check.py", "estimate.py", "findings", "live", "plans.py",
+    "stats.py", "store.py", "sweep.py", "tables.py",
 }  # fmt: skip
 _LIBRARIES = ("numpy", "scipy", "sympy", "tokenizers", "torch", "transformers")
 

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from dpofield.experiments.findings import paths
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval, of_seeds
+from dpofield.experiments.tables import recorded
 
 SHAPES: dict[str, tuple[str, int, int]] = {
     "main": ("gpt2", 4, 128),

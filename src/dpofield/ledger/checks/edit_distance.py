@@ -7,8 +7,8 @@ from functools import lru_cache
 import pandas as pd
 
 from dpofield.experiments.findings import edits
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval
+from dpofield.experiments.tables import recorded
 
 
 @lru_cache(maxsize=1)

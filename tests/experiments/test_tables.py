@@ -8,7 +8,7 @@ import pytest
 
 from dpofield.experiments.check import check
 from dpofield.experiments.plans import PLANS, plan
-from dpofield.experiments.recorded import recorded
+from dpofield.experiments.tables import recorded
 from dpofield.experiments.store import Store
 from dpofield.experiments.sweep import sweep
 

@@ -15,7 +15,7 @@ from dpofield.experiments.check import difference
 from dpofield.experiments.columns import MEANING, PATH, path, per_pair, per_prompt, schema
 from dpofield.experiments.config import Config
 from dpofield.experiments.data import draw
-from dpofield.experiments.measure import attempt, measure
+from dpofield.experiments.rows import attempt, measure
 from dpofield.experiments.provenance import code_hash
 from dpofield.formulas import LOSSES
 from dpofield.lab.checkpoint import starting_model
