@@ -11,8 +11,8 @@ import pytest
 from dpofield.experiments import store as storing
 from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
-from dpofield.experiments.rows import failure
 from dpofield.experiments.provenance import code_hash
+from dpofield.experiments.rows import failure
 from dpofield.experiments.store import Store
 from tests.experiments.conftest import tiny
 

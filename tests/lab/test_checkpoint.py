@@ -27,6 +27,7 @@ from dpofield.lab.checkpoint import (
 from dpofield.lab.descent import Interrupted
 from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
 from dpofield.lab.recipe import Recipe
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
@@ -88,7 +89,8 @@ def test_dpo_from_the_checkpoint_raises_every_recorded_mean_margin(world: World)
     model, tokenizer = sft_checkpoint("strong", progress=False)
     pairs = encode(tokenizer, world.pairs(8, seed=0))
     reference = reference_logprobs(model, pairs)
-    run = dpo(model, reference, pairs, steps=6, batch=8, lr=1e-4, seed=0, progress=False)
+    settings = Training(steps=6, batch=8, lr=1e-4, seed=0)
+    run = dpo(model, reference, pairs, settings, progress=False)
     assert run.loss[0] == pytest.approx(np.log(2))
     assert (np.diff(run.margin.mean(axis=1)) > 0).all()
 
