@@ -57,7 +57,7 @@ def test_train_watch_stop_compare(chrome, lab):
         workbench.get_by_label(name, exact=True).focus()
         page.keyboard.press(key)
     code = workbench.get_by_label("The code").filter(has_text="sft_steps=0,")
-    code.filter(has_not_text="beta=0.1,").wait_for()
+    code.filter(has_not_text="'beta': 0.1}").wait_for()
     workbench.get_by_label("SFT level", exact=True).select_option(label="2 steps")
 
     train.click()
@@ -73,7 +73,7 @@ def test_train_watch_stop_compare(chrome, lab):
     slider.press("End")
     page.wait_for_function(f"(seen) => {AT} > seen", arg=page.evaluate(AT))
     stop.click()
-    workbench.locator("[role=status]", has_text="Stopped after step").wait_for()
+    workbench.locator("[role=status]", has_text="Stopped dpo beta=").wait_for()
     last = page.evaluate(AT)
     assert seen < last < 2000
     assert not train.is_disabled()
