@@ -9,7 +9,7 @@ import numpy as np
 import sympy as sp
 
 from dpofield.field import flow
-from dpofield.field.figures_zoo import gallery_params, push
+from dpofield.field.gallery import push, settings
 from dpofield.formulas import LOSSES
 from dpofield.formulas.derivation import difference
 from dpofield.formulas.losses.classify import at_start, pushes, tilt
@@ -42,7 +42,7 @@ def directions() -> str:
     u, v = rng.uniform(-25, 25, size=(2, 2000))
     compared, turning = 0, set()
     for name, loss in LOSSES.items():
-        params = gallery_params(loss)
+        params = settings(loss)
         for verdict, along in zip(pushes(loss), push(loss, u, v, **params), strict=True):
             intended = along if verdict.response == "preferred" else -along
             clear = np.abs(intended) > 1e-12
@@ -89,12 +89,12 @@ def pushes_at_the_start() -> str:
     """Which losses do not push both responses as intended where training starts."""
     wrong = {name for name in LOSSES if not _as_intended(name)}
     assert wrong == {"discopop", "apo_down", "sft", "slic"}, sorted(wrong)
-    up, down = at_start(LOSSES["discopop"], **gallery_params("discopop"))
+    up, down = at_start(LOSSES["discopop"], **settings("discopop"))
     return f"DiscoPOP: {up:+.3f} on the preferred, {down:+.3f} on the dispreferred (beta = 0.1)"
 
 
 def _as_intended(name: str) -> bool:
-    up, down = at_start(LOSSES[name], **gallery_params(name))
+    up, down = at_start(LOSSES[name], **settings(name))
     return up > 0 > down
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dpofield.field.figures import HALO
-from dpofield.field.runs import GROUP_ROLES
-from dpofield.field.style import colour
+from dpofield.figures.laboratory import GROUP_ROLES
+from dpofield.figures.notes import HALO
+from dpofield.figures.style import colour
 
 
 def draw_law(

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from dpofield.field.style import colour
+from dpofield.figures.style import colour
 
 PARTS: dict[str, tuple[str, str]] = {
     "preferred": ("preferred", ""),

@@ -7,9 +7,9 @@ from matplotlib.axes import Axes
 
 from dpofield.field.caps import cap, conserved_by
 from dpofield.field.core import gradient
-from dpofield.field.figures import axis_labels
 from dpofield.field.flow import Flow
-from dpofield.field.style import colour
+from dpofield.figures.field import axis_labels
+from dpofield.figures.style import colour
 from dpofield.formulas.divergences import DIVERGENCES
 
 LOOKS = {
@@ -20,14 +20,6 @@ LOOKS = {
     "chi2": ("accent", "-"),
 }
 """Role and dash of each divergence; the colours of the two responses are kept for them."""
-LOSS_OF = {
-    "reverse_kl": "dpo",
-    "forward_kl": "forward_kl",
-    "js": "js",
-    "alpha": "alpha_div",
-    "chi2": "chi2",
-}
-"""The loss in `LOSSES` that each divergence makes."""
 
 
 def title_of(name: str) -> str:
@@ -105,7 +97,7 @@ def draw_balance(ax: Axes, chart: str, *, beta: float) -> None:
     for name, (role, dash) in LOOKS.items():
         x1, x2 = (values[:-10] for values in conserved_curve(name))  # near 0 the weight underflows
         at = (x1, x2) if chart == "ratio" else (np.log(x1), np.log(x2))
-        first, second = gradient(LOSS_OF[name], chart, *at, beta=beta)
+        first, second = gradient(DIVERGENCES[name].loss, chart, *at, beta=beta)
         ax.plot(x2, -first / second, dash, color=colour(role), label=title_of(name))
     ax.set_yscale("log")
     ax.set_xlim(1, 0)

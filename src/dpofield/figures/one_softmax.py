@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from dpofield.field.softmax import Path, path, peak
-from dpofield.field.style import colour
+from dpofield.figures.style import colour
 
 REACH = np.linspace(-9.0, 9.0, 400)
 """How far along the path a flow line is drawn to both sides of the diagonal (nats)."""

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dpofield.field.style import colour
+from dpofield.figures.style import colour
 
 SHAPES = {"main": ("text", "o"), "small": ("accent", "s"), "Llama": ("model", "D")}
 """Role of the colour and mark of each model."""

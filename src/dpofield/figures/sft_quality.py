@@ -14,8 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from dpofield.field.figures import HALO
-from dpofield.field.style import MAGNITUDE, colour
+from dpofield.figures.style import MAGNITUDE, colour
 
 Floats = NDArray[np.float64]
 
@@ -166,15 +165,3 @@ def draw_predictions(ax: Axes, names: Sequence[str], intervals: Mapping[str, Arr
     ax.set_xlim(-1.05, 1.05)
     ax.grid(axis="y", visible=False)
     ax.set_xlabel("Spearman's rank correlation")
-
-
-def note(ax: Axes, text: str, at: tuple[float, float], shift: tuple[int, int]) -> None:
-    """A short remark beside a place, with a halo.
-
-    >>> import matplotlib.pyplot as plt
-    >>> note(plt.figure().gca(), "none: far below", (0, 0), (4, 4)); plt.close("all")
-    """
-    ax.annotate(
-        text, at, xytext=shift, textcoords="offset points", color=colour("muted"), fontsize=10,
-        path_effects=[HALO], zorder=6,
-    )  # fmt: skip

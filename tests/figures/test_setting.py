@@ -1,4 +1,4 @@
-"""The figures of chapters 1 to 3 show the numbers they were given, in the house colours."""
+"""The figures of the setting show the numbers they were given, in the house colours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from scipy.optimize import minimize_scalar
 
-from dpofield.field import figures_setting as fs
-from dpofield.field import style
+from dpofield.field import likelihood
+from dpofield.figures import preferences, ratios_and_fields, rlhf_to_dpo, style
 
 
 @pytest.fixture
@@ -31,40 +31,42 @@ def ax():
 @given(st.integers(1, 200), st.integers(1, 200))
 def test_likelihood_peaks_at_log_odds(wins: int, losses: int) -> None:
     """Bradley-Terry's maximum is log(wins/losses): held against a numerical maximiser."""
-    found = minimize_scalar(lambda d: -fs.win_log_likelihood(d, wins, losses), bracket=(-6, 6))
+    found = minimize_scalar(
+        lambda d: -likelihood.win_log_likelihood(d, wins, losses), bracket=(-6, 6)
+    )
     assert found.x == pytest.approx(np.log(wins / losses), abs=1e-5)
 
 
 @given(st.floats(-50, 50), st.integers(0, 50), st.integers(1, 50))
 def test_swapping_wins_and_losses_mirrors_the_gap(gap: float, wins: int, losses: int) -> None:
     """Naming the other response the winner changes the sign of the gap and nothing else."""
-    one = fs.win_log_likelihood(gap, wins, losses)
-    assert one == pytest.approx(float(fs.win_log_likelihood(-gap, losses, wins)))
+    one = likelihood.win_log_likelihood(gap, wins, losses)
+    assert one == pytest.approx(float(likelihood.win_log_likelihood(-gap, losses, wins)))
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(-1, 2), (0, 0)])
 def test_counts_that_are_none_are_refused(wins: int, losses: int) -> None:
     """A likelihood of no judgement, or of a negative count, is an error and not a flat line."""
     with pytest.raises(ValueError, match="at least one above 0"):
-        fs.win_log_likelihood(0.0, wins, losses)
+        likelihood.win_log_likelihood(0.0, wins, losses)
 
 
 def test_a_ridge_needs_both_outcomes(ax: Axes) -> None:
     """Without a loss the best gap is infinite: an error says so, and nothing is drawn."""
     with pytest.raises(ValueError, match="at least one of each"):
-        fs.draw_ridge(ax, 3, 0)
+        preferences.draw_ridge(ax, 3, 0)
     assert not ax.lines
 
 
 def test_five_responses_have_five_colours(ax: Axes) -> None:
     """Each of five lines is told apart by its colour."""
-    fs.draw_recovery(ax, [0, 1], np.zeros((2, 5)), range(5), list("ABCDE"))
+    rlhf_to_dpo.draw_recovery(ax, [0, 1], np.zeros((2, 5)), range(5), list("ABCDE"))
     assert len({line.get_color() for line in ax.lines}) == 5
 
 
 def test_likelihood_lines_have_their_maximum_at_zero(ax: Axes) -> None:
     """Each curve is drawn relative to its own best, so none rises above 0."""
-    fs.draw_likelihood(ax, [(7, 3), (70, 30), (3, 0)])
+    preferences.draw_likelihood(ax, [(7, 3), (70, 30), (3, 0)])
     curves = [line.get_ydata() for line in ax.lines if len(line.get_ydata()) > 1]
     assert len(curves) == 3
     assert max(float(np.max(y)) for y in curves) <= 1e-12
@@ -72,7 +74,7 @@ def test_likelihood_lines_have_their_maximum_at_zero(ax: Axes) -> None:
 
 def test_recovery_draws_every_path_and_every_target(ax: Axes) -> None:
     """A path and its dashed target share a colour, so that the reader can pair them."""
-    fs.draw_recovery(ax, [0, 1], np.zeros((2, 3)), [0.1, 0.2, 0.3], ["a", "b", "c"])
+    rlhf_to_dpo.draw_recovery(ax, [0, 1], np.zeros((2, 3)), [0.1, 0.2, 0.3], ["a", "b", "c"])
     dashed = {line.get_color(): line.get_ydata()[0] for line in ax.lines[::2]}
     solid = [line.get_color() for line in ax.lines[1::2]]
     assert list(dashed) == solid
@@ -82,20 +84,22 @@ def test_recovery_draws_every_path_and_every_target(ax: Axes) -> None:
 def test_the_border_of_the_reachable_ratios_sums_to_one(ax: Axes) -> None:
     """Along the drawn border the two responses hold the whole probability."""
     ref_w, ref_l = 0.3, 0.5
-    fs.draw_reachable(ax, ref_w, ref_l, [1.0], [1.0])
+    ratios_and_fields.draw_reachable(ax, ref_w, ref_l, [1.0], [1.0])
     border = next(line for line in ax.lines if "pi" in str(line.get_label()))
     total = ref_w * np.asarray(border.get_xdata()) + ref_l * np.asarray(border.get_ydata())
     np.testing.assert_allclose(total, 1.0)
 
 
 DRAWINGS = {
-    "likelihood": lambda ax: fs.draw_likelihood(ax, [(7, 3)]),
-    "ridge": lambda ax: fs.draw_ridge(ax, 7, 3),
-    "optimum": lambda ax: fs.draw_optimum(ax, [0.1, 1], [[0.9, 0.1], [0.5, 0.5]], ["a", "b"]),
-    "recovery": lambda ax: fs.draw_recovery(ax, [0, 1], [[0], [1]], [1.0], ["a"]),
-    "curves": lambda ax: fs.draw_loss_curves(ax, {"A": [1, 0.5]}),
-    "paths": lambda ax: fs.draw_paths(ax, {"A": ([1, 1.1], [1, 0.9])}),
-    "reachable": lambda ax: fs.draw_reachable(ax, 0.4, 0.5, [1.0], [1.0]),
+    "likelihood": lambda ax: preferences.draw_likelihood(ax, [(7, 3)]),
+    "ridge": lambda ax: preferences.draw_ridge(ax, 7, 3),
+    "optimum": lambda ax: rlhf_to_dpo.draw_optimum(
+        ax, [0.1, 1], [[0.9, 0.1], [0.5, 0.5]], ["a", "b"]
+    ),
+    "recovery": lambda ax: rlhf_to_dpo.draw_recovery(ax, [0, 1], [[0], [1]], [1.0], ["a"]),
+    "curves": lambda ax: ratios_and_fields.draw_loss_curves(ax, {"A": [1, 0.5]}),
+    "paths": lambda ax: ratios_and_fields.draw_paths(ax, {"A": ([1, 1.1], [1, 0.9])}),
+    "reachable": lambda ax: ratios_and_fields.draw_reachable(ax, 0.4, 0.5, [1.0], [1.0]),
 }
 
 

@@ -9,9 +9,9 @@ from matplotlib.axes import Axes
 
 from dpofield.field.clock import margin_at
 from dpofield.field.core import coordinates, invariant, logratios
-from dpofield.field.figures import axis_labels
 from dpofield.field.flow import Flow, flow
-from dpofield.field.style import colour
+from dpofield.figures.field import axis_labels
+from dpofield.figures.style import colour
 
 LINES = ("text", "model", "reference", "accent", "muted")
 """One colour a pair: those of the two responses are kept for the responses."""

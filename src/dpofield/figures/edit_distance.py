@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dpofield.field.style import MAGNITUDE, colour
+from dpofield.figures.style import MAGNITUDE, colour
 
 KINDS = {"unmatched": ("model", "o", "-"), "matched": ("reference", "s", "--")}
 """Role of the colour, mark and line of likelihoods as they come, and matched."""

@@ -1,4 +1,4 @@
-"""The figures of chapter 8 draw the flows they are given, in colours that survive dark mode."""
+"""The figures of the four charts draw the flows they are given, in colours that survive dark mode."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from dpofield.field import coordinates, flow, invariant, margin_at, style
-from dpofield.field import figures_charts as fc
+from dpofield.field import coordinates, flow, invariant, margin_at
+from dpofield.figures import four_charts as fc
+from dpofield.figures import style
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from dpofield.field import figures_mass as fm
+from dpofield.figures import where_the_mass_goes as fm
 
 
 @pytest.fixture

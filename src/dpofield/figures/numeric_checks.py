@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from dpofield.field.style import colour
+from dpofield.figures.style import colour
 
 Floats = NDArray[np.floating]
 FLOOR = 1e-17

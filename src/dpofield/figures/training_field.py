@@ -15,7 +15,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
-from dpofield.field.style import MAGNITUDE, colour
+from dpofield.figures.style import MAGNITUDE, colour
 
 Floats = NDArray[np.float64]
 Whiskers = tuple[float, float, float]

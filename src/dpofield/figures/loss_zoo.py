@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -11,85 +11,27 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from dpofield.field.core import Array, find_loss, gradient
-from dpofield.field.style import colour
-from dpofield.formulas import Loss
-from dpofield.formulas.losses.classify import tilt
-
-PAIR: Mapping[str, float] = MappingProxyType(
-    {"ref_w": -30.0, "ref_l": -50.0, "len_w": 10.0, "len_l": 20.0}
-)
-"""The pair of the gallery, for losses that read more than u and v: nats, tokens."""
-
-SETTINGS: Mapping[str, float] = MappingProxyType({"beta": 0.1, "epsilon": 0.1, "shift": 5.0})
-"""One value of each shared parameter, so that panels can be compared."""
-
-PER_TOKEN: Mapping[str, float] = MappingProxyType({"beta": 2.0})
-"""... but for losses of means per token, whose beta is on another scale."""
-
-GROUPS = (
-    "Same direction everywhere: only the speed differs",
-    "Straight, but tilted",
-    "Direction depends on the place",
-)
+from dpofield.field.core import find_loss
+from dpofield.field.gallery import GROUPS, PUSHES, effect, group, push, settings
+from dpofield.figures.style import colour
+from dpofield.formulas import LOSSES, Loss
+from dpofield.formulas.losses.classify import pushes, tilt
+from dpofield.formulas.printers import latex
+from dpofield.lab.conventions import ELSEWHERE, TRL
 
 SHADES: Mapping[str, str] = MappingProxyType(
     {
-        "both as intended": "preferred",
-        "preferred pushed down": "dispreferred",
-        "dispreferred pushed up": "reference",
-        "both the wrong way": "accent",
+        "intended": "preferred",
+        "preferred_down": "dispreferred",
+        "dispreferred_up": "reference",
+        "both_wrong": "accent",
     }
 )
-"""What an arrow does, and the colour of its role."""
-
-
-def group(loss: Loss) -> str:
-    """The group of a loss in the gallery, by its tilt.
-
-    >>> from dpofield.formulas import LOSSES
-    >>> group(LOSSES["ipo"]), group(LOSSES["dpo_shift"]), group(LOSSES["kto"])
-    ('Same direction everywhere: only the speed differs', 'Straight, but tilted', \
-'Direction depends on the place')
-    """
-    constant = tilt(loss)
-    return GROUPS[2 if constant is None else 0 if constant == 1 else 1]
-
-
-def gallery_params(loss: str | Loss) -> dict[str, float]:
-    """The parameters and inputs under which the gallery shows a loss.
-
-    >>> gallery_params("simpo")["beta"], gallery_params("nca")
-    (2.0, {'beta': 0.1})
-    """
-    loss = find_loss(loss)
-    lengths = {p.name for p in loss.inputs} >= {"len_w", "len_l"}
-    shared = {**SETTINGS, **(PER_TOKEN if lengths else {}), **PAIR}
-    return {p.name: shared[p.name] for p in loss.arguments if p.name in shared}
-
-
-def push(loss: str | Loss, u: Array, v: Array, **params: Any) -> tuple[Array, Array]:
-    """The push on the two log-ratios, `-dL/du` and `-dL/dv` (nats per nat).
-
-    >>> along_u, along_v = push("dpo", 0.0, 0.0, beta=0.1)
-    >>> float(along_u), float(along_v)
-    (0.05, -0.05)
-    """
-    along_u, along_v = gradient(loss, "log-ratio", u, v, **params)
-    return -along_u, -along_v
-
-
-def verdict(along_u: Array, along_v: Array) -> Array:
-    """0 to 3 in the order of `SHADES`: what a push does to the two responses.
-
-    >>> verdict(np.array([1.0, -1.0, 1.0, -1.0]), np.array([-1.0, -1.0, 1.0, 1.0]))
-    array([0, 1, 2, 3])
-    """
-    return np.asarray((along_u < 0) + 2 * (along_v > 0), dtype=int)
+"""The colour role of each of `PUSHES`, in its order."""
 
 
 def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -> None:
-    """One panel: arrows along the push, coloured by `verdict`, over log-ratios of +-window nats.
+    """One panel: arrows along the push, coloured by `effect`, over log-ratios of +-window nats.
 
     An arrow's length falls with the logarithm of its size below the panel's largest; a dot stands
     where nothing is pushed. Regions of a wrong push are shaded.
@@ -98,9 +40,9 @@ def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -
     >>> draw_push(plt.figure().gca(), "nca"); plt.close("all")
     """
     loss = find_loss(loss)
-    params = gallery_params(loss)
+    params = settings(loss)
     fine = np.linspace(-1.08 * window, 1.08 * window, 161)
-    kinds = verdict(*push(loss, fine[None, :], fine[:, None], **params))
+    kinds = effect(*push(loss, fine[None, :], fine[:, None], **params))
     roles = list(SHADES.values())
     for kind in np.unique(kinds[kinds > 0]):
         ax.contourf(
@@ -114,7 +56,7 @@ def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -
     size = np.where(still, 1, size)
     length = np.clip(1 + np.log10(size / size[~still].max()) / 5, 0.35, 1)
     scale = (line[1] - line[0]) * length / size
-    kinds = verdict(along_u, along_v)
+    kinds = effect(along_u, along_v)
     for kind in np.unique(kinds[~still]):
         here = (kinds == kind) & ~still
         ax.quiver(
@@ -162,8 +104,8 @@ def draw_gallery(fig: Figure, losses: Sequence[Loss], *, columns: int = 5) -> No
 def _legend(ax: Axes) -> None:
     ax.set_axis_off()
     marks = [
-        Line2D([], [], color=colour(role), marker=">", markersize=5, label=name)
-        for name, role in SHADES.items()
+        Line2D([], [], color=colour(role), marker=">", markersize=5, label=PUSHES[kind])
+        for kind, role in SHADES.items()
     ]
     still = Line2D([], [], color=colour("muted"), marker=".", linestyle="", label="no push")
     ax.legend(handles=[*marks, still], loc="center", fontsize=8.5).set_in_layout(False)
@@ -179,9 +121,84 @@ def draw_speeds(ax: Axes, losses: Mapping[str, str], *, window: float = 30.0) ->
     """
     h = np.linspace(-window, window, 1201)
     for name, role in losses.items():
-        speed, _ = push(name, h, np.zeros_like(h), **gallery_params(name))
+        speed, _ = push(name, h, np.zeros_like(h), **settings(name))
         ax.plot(h, speed, color=colour(role), label=find_loss(name).title)
     ax.axhline(0, color=colour("muted"), linewidth=1)
     ax.axvline(0, color=colour("muted"), linewidth=1, linestyle=":")
     ax.set_xlabel("margin $h = u - v$ (nats)")
     ax.set_ylabel(r"push on the margin, $-\partial L/\partial h$")
+
+
+def _table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
+    names = head.split(" | ")
+    lines = [names, ["---"] * len(names), *([cell.replace("|", "\\|") for cell in r] for r in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def classes(losses: Iterable[Loss]) -> str:
+    """What each loss does to the field; the ratio of components where the losses differ in it.
+
+    >>> print(classes([LOSSES["dpo"]]).splitlines()[-1])
+    | DPO | always up | always down |
+    """
+    losses = list(losses)
+    rows: list[tuple[str, ...]] = [tuple(p.text for p in pushes(loss)) for loss in losses]
+    head = "preferred | dispreferred"
+    if len({tilt(loss) for loss in losses}) > 1:
+        head = f"ratio | {head}"
+        rows = [(_ratio(loss), *row) for loss, row in zip(losses, rows, strict=True)]
+    titled = [(loss.title, *row) for loss, row in zip(losses, rows, strict=True)]
+    return _table(f"loss | {head}", titled)
+
+
+def _ratio(loss: Loss) -> str:
+    constant = tilt(loss)
+    return "varies" if constant is None else f"${latex(constant)}$"
+
+
+def definitions(losses: Iterable[Loss]) -> str:
+    """What each loss is, with its defaults and where it is from.
+
+    >>> definitions([LOSSES["ipo"]]).splitlines()[-1].split(" | ")[3]
+    'beta = 0.1'
+    """
+    rows = []
+    for loss in losses:
+        defaults = ", ".join(f"{name} = {value:g}" for name, value in loss.defaults.items())
+        rows.append((loss.title, f"`{loss.name}`", f"${loss.latex}$", defaults, loss.source))
+    return _table("loss | name | $L$ | defaults | source", rows)
+
+
+def in_trl() -> str:
+    """What TRL's settings are here.
+
+    >>> print(in_trl().splitlines()[2])
+    | DPO: `sigmoid` | DPO | sums | `label_smoothing` is ignored: no cDPO |
+    """
+    rows = []
+    for row in TRL:
+        title = LOSSES[row.loss].title + (", no reference" if row.free else "")
+        chosen = [_setting(name, value) for name, value in row.setting.items()]
+        asked = f"{row.trainer}: {', '.join(chosen)}".removesuffix(": ")
+        rows.append((asked, title, row.reads, row.note))
+    return _table("trainer and setting | here | reads | mind", rows)
+
+
+def elsewhere() -> str:
+    """What other projects and papers mean by a name, with a link to where that was read.
+
+    >>> print(elsewhere().splitlines()[2].split(" | ")[2:])
+    ['IPO', 'sums |']
+    """
+    rows = [
+        (row.name, f"[{row.where}](https://{row.source})", LOSSES[row.loss].title, row.note)
+        for row in ELSEWHERE
+    ]
+    return _table("name | where | here | mind", rows)
+
+
+def _setting(name: str, value: Any) -> str:
+    # the types need no name: no two settings of a trainer share a value
+    if name.endswith("_type"):
+        return " + ".join(f"`{x}`" for x in ([value] if isinstance(value, str) else value))
+    return f"`{name}={value}`"

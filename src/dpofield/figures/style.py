@@ -1,8 +1,7 @@
 """The house style of every figure: one palette, one type size, one way to start a figure.
 
 Each colour is a pair (light page, dark page). Figures are drawn with the first; the site writes a
-second copy of each SVG with the second, so a figure needs no code for dark mode. The data colours
-are from Okabe and Ito's palette, told apart under the common forms of colour blindness.
+second copy of each SVG with the second, so a figure needs no code for dark mode.
 """
 
 from __future__ import annotations
@@ -14,30 +13,18 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-PALETTE: dict[str, tuple[str, str]] = {
-    "text": ("#1f2430", "#e8eaef"),
-    "muted": ("#5b6472", "#a3acba"),
-    "grid": ("#d9dde4", "#3a4150"),
-    "surface": ("#fefefe", "#171b22"),
-    "preferred": ("#0072b2", "#56b4e9"),
-    "dispreferred": ("#c44e00", "#ff9248"),
-    "model": ("#00795a", "#2fc79a"),
-    "reference": ("#8a4f7d", "#d69ac9"),
-    "accent": ("#946800", "#f0c244"),
-}
-"""Colour by role: (on a light page, on a dark page)."""
+from dpofield import palette
+from dpofield.palette import PALETTE
 
-MAGNITUDE = LinearSegmentedColormap.from_list(
-    "magnitude", ["#3b4a8c", "#2f7f9e", "#3fae8a", "#c3c34a", "#f0a030"]
-)
-"""Sequential map for magnitudes; mid-toned at both ends so that it reads on light and dark."""
+MAGNITUDE = LinearSegmentedColormap.from_list("magnitude", palette.MAGNITUDE)
+"""Sequential map for magnitudes."""
 
 
 def colour(role: str) -> str:
     """The light-page colour of a role; the dark twin is put in by the site.
 
-    >>> colour("preferred")
-    '#0072b2'
+    >>> colour("preferred") == PALETTE["preferred"][0]
+    True
     """
     return PALETTE[role][0]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from dpofield.field.cover import cover
+from dpofield.figures.cover import cover
 
 COVER = Path(__file__).parents[2] / "book" / "assets" / "cover.svg"
 

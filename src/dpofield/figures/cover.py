@@ -1,6 +1,6 @@
 """The book's cover picture: one loss in two charts. Drawn for the README and the landing page.
 
-python -m dpofield.field.cover book/assets/cover.svg
+python -m dpofield.figures.cover book/assets/cover.svg
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from dpofield.field.figures import draw_field, draw_flow, draw_start
 from dpofield.field.flow import flow
-from dpofield.field.style import figure, use
+from dpofield.figures.field import draw_field, draw_flow, draw_start
+from dpofield.figures.style import figure, use
 
 BETA = 0.5
 

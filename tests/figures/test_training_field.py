@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from dpofield.field import figures_paths as fp
-from dpofield.field import gradient, style
+from dpofield.field import gradient
+from dpofield.figures import style
+from dpofield.figures import training_field as fp
 
 LINE = np.array([0.0, 1.0, 2.0])
 

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dpofield.field.figures import HALO
-from dpofield.field.style import colour
+from dpofield.figures.notes import HALO
+from dpofield.figures.style import colour
 
 MARKED = {
     "dpo": ("text", "o"),
