@@ -25,12 +25,12 @@ def run(seed: int, u: Any, v: Any, **given: Any) -> dict[str, Any]:
     weight = BETA / (1 + np.exp(BETA * (u - v)))
     found = {
         "step": STEPS[: len(u)], "u": u, "v": v, "loss": np.zeros_like(u),
-        "dx1": -weight * np.exp(-u), "dx2": weight * np.exp(-v),
-        "first_u": u, "first_v": v, "plain_u": u, "plain_v": v,
-        "concave_u": np.zeros_like(u), "concave_v": np.zeros_like(v),
+        "dloss_dx1": -weight * np.exp(-u), "dloss_dx2": weight * np.exp(-v),
+        "first_order_u": u, "first_order_v": v, "plain_gradient_u": u, "plain_gradient_v": v,
+        "concavity_u": np.zeros_like(u), "concavity_v": np.zeros_like(v),
     }  # fmt: skip
     assert set(found) == set(PATH)
-    start = {"k_ww": 3.0, "k_wl": 1.0, "k_ll": 3.0, "push_w": 1.0, "push_l": -1.0}
+    start = {"kernel_ww": 3.0, "kernel_wl": 1.0, "kernel_ll": 3.0, "push_w": 1.0, "push_l": -1.0}
     row: dict[str, Any] = Config(seed=seed, params={"beta": BETA}).flat() | {"key": str(seed)}
     row |= {f"path_{k}": np.float32(given.get(k, x)).ravel() for k, x in found.items()}
     return row | {f"pair_{k}": np.full(u.shape[1], given.get(k, x)) for k, x in start.items()}
@@ -58,7 +58,9 @@ def test_theorem_1_is_found_to_rounding_and_an_error_beyond_it() -> None:
     assert found.values == 2 * 2 * len(STEPS) * 3
     assert 0 < found.largest < 1e-4
     assert found.rounding < 1
-    runs.at[1, "path_dx2"] = runs.at[1, "path_dx2"] * np.where(np.arange(18) == 7, 1.01, 1)
+    runs.at[1, "path_dloss_dx2"] = runs.at[1, "path_dloss_dx2"] * np.where(
+        np.arange(18) == 7, 1.01, 1
+    )
     spoilt = paths.theorem_1(runs)
     assert spoilt.largest == pytest.approx(0.01, rel=1e-3)
     assert spoilt.rounding > 100
@@ -121,7 +123,7 @@ def test_falling_together_is_the_wrong_sign_for_both_charts() -> None:
 def test_a_law_that_says_nothing_explains_nothing() -> None:
     """First-order sums of zero leave all of the changes."""
     nothing = np.zeros((len(STEPS), 3))
-    rates = paths.rates(both(first_u=nothing, first_v=nothing))
+    rates = paths.rates(both(first_order_u=nothing, first_order_v=nothing))
     assert paths.explained(rates, BETA)["law"].value == pytest.approx(0, abs=1e-6)
 
 
@@ -130,9 +132,9 @@ def test_parts_are_those_that_were_planted() -> None:
     u, v = lines(0.25, -1.0)
     planted = {
         "push_w": 1.0, "push_l": -3.0,
-        "plain_u": u + 0.3 * u, "plain_v": v + 0.3 * u,
-        "first_u": u + 0.1 * u, "first_v": v + 0.1 * u,
-        "concave_u": -0.05 * u, "concave_v": -0.05 * u,
+        "plain_gradient_u": u + 0.3 * u, "plain_gradient_v": v + 0.3 * u,
+        "first_order_u": u + 0.1 * u, "first_order_v": v + 0.1 * u,
+        "concavity_u": -0.05 * u, "concavity_v": -0.05 * u,
     }  # fmt: skip
     found = paths.parts(both(**planted), 5.0)
     at = 4.0 * 0.25  # t is 4 where u - v is 5
@@ -143,7 +145,7 @@ def test_parts_are_those_that_were_planted() -> None:
         for name, value in expected.items():
             assert found[f"{name}_{letter}"].to_numpy() == pytest.approx(value), name
     assert found["drift_u"].to_numpy() == pytest.approx(1.3 * at - 1.25)
-    assert found["concave_u"].to_numpy() == pytest.approx(-0.05 * at)
+    assert found["concavity_u"].to_numpy() == pytest.approx(-0.05 * at)
 
 
 def test_parts_add_up_and_drift_is_common() -> None:
@@ -152,10 +154,19 @@ def test_parts_add_up_and_drift_is_common() -> None:
     rows = []
     for seed in range(3):
         steps = chance.normal(size=(8, len(STEPS), 4)).cumsum(axis=1)
-        names = ("first_u", "first_v", "plain_u", "plain_v", "concave_u", "concave_v")
+        names = (
+            "first_order_u",
+            "first_order_v",
+            "plain_gradient_u",
+            "plain_gradient_v",
+            "concavity_u",
+            "concavity_v",
+        )
         u, v = lines(0.4, -1.0, 4)
         more = dict(zip(names, steps, strict=False))
-        rows.append(run(seed, u + steps[6] / 9, v + steps[7] / 9, k_ll=4.0, push_l=-2.0, **more))
+        rows.append(
+            run(seed, u + steps[6] / 9, v + steps[7] / 9, kernel_ll=4.0, push_l=-2.0, **more)
+        )
     found = paths.parts(frame(*rows), 4.0)
     for letter in "uv":
         total = sum(found[f"{part}_{letter}"] for part in paths.PARTS)

@@ -18,7 +18,7 @@ TOLERANCE = 1e-2
 """Difference that is allowed in a number x, over 1 + |x|: rounding, amplified by training."""
 
 # What differs from run to run, or says only who made the row.
-_NOT_MEASURED = {"code", "versions", "wall_s", "cpu_s"}
+_NOT_MEASURED = {"code_hash", "versions", "wall_s", "cpu_s"}
 
 
 class Verdict(NamedTuple):

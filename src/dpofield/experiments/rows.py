@@ -98,7 +98,7 @@ class _Before(RunWatch):
 
 
 def _identity(config: Config) -> Row:
-    known = {"key": config.key, "code": code_hash(), "versions": json.dumps(versions())}
+    known = {"key": config.key, "code_hash": code_hash(), "versions": json.dumps(versions())}
     return config.flat() | known
 
 
@@ -121,8 +121,8 @@ def _given(pairs: list[Pair], batch: Batch) -> dict[str, Any]:
         "prompt": [p.prompt for p in pairs],
         "preferred": [p.preferred for p in pairs],
         "dispreferred": [p.dispreferred for p in pairs],
-        "distance": [edit_distance(p) for p in pairs],
-        "parted": [first_difference(p) for p in pairs],
+        "levenshtein": [edit_distance(p) for p in pairs],
+        "common_prefix": [first_difference(p) for p in pairs],
         "len_w": len_w.tolist(),
         "len_l": len_l.tolist(),
         "reward_w": [world().reward(p.prompt, p.preferred) for p in pairs],
@@ -136,8 +136,8 @@ def _start(start: Start) -> dict[str, Any]:
     K = gram(start.model, start.batch, progress=False)
     alike = ches(start.model, start.batch)
     return {
-        "lw": lw, "ll": ll, "k_ww": K.ww, "k_wl": K.wl, "k_ll": K.ll, "cosine": K.cosine,
-        "ches": alike.plain, "ches_normalised": alike.normalised,
+        "ref_logp_w": lw, "ref_logp_l": ll, "kernel_ww": K.ww, "kernel_wl": K.wl, "kernel_ll": K.ll,
+        "gradient_cosine": K.cosine, "ches": alike.plain, "ches_normalised": alike.normalised,
     }  # fmt: skip
 
 
@@ -158,17 +158,20 @@ def _pushed(start: Start) -> dict[str, Any]:
 def _moved(run: Run) -> Row:
     """Where pairs are at the end and at matched margins, and when they were there."""
     mean, found, row = run.margin.mean(axis=1), {"u": run.u[-1], "v": run.v[-1]}, {}
-    for goal, name in zip(MARGINS, columns.GOALS, strict=True):
-        when = row[f"reached_{name}"] = reached(run.step, mean, goal)
-        found |= {f"{x}_at_{name}": at(run.step, getattr(run, x), when) for x in "uv"}
-        found[f"own_{name}"] = np.array([reached(run.step, own, goal) for own in run.margin.T])
+    for goal in MARGINS:
+        when = row[f"steps_to_margin_{goal}"] = reached(run.step, mean, goal)
+        found |= {f"{x}_at_margin_{goal}": at(run.step, getattr(run, x), when) for x in "uv"}
+        found[f"own_steps_to_margin_{goal}"] = np.array(
+            [reached(run.step, own, goal) for own in run.margin.T]
+        )
     return row | _each("pair", found)
 
 
 def _path(run: Run, motion: Motion) -> Iterator[tuple[str, masses.Floats]]:
     """The paths of all pairs, and the parts that their changes add up from."""
-    for name in ("step", "u", "v", "loss", "dx1", "dx2"):
+    for name in ("step", "u", "v", "loss"):
         yield name, getattr(run, name)
+    yield from (("dloss_dx1", run.dx1), ("dloss_dx2", run.dx2))
     for part, sums in motion.sums.items():
         for letter, values in zip("uv", np.split(sums[run.step], 2, axis=1), strict=True):
             yield f"{part}_{letter}", values
@@ -193,10 +196,13 @@ def _summaries(
     pairs: list[Pair], old: dict[str, masses.Floats], new: dict[str, masses.Floats]
 ) -> dict[str, Any]:
     """The evaluated prompts, before and after."""
-    found: dict[str, Any] = {"evaluated": list(old)}
+    found: dict[str, Any] = {"prompt": list(old)}
     for when, values in (("before", old), ("after", new)):
         seen = [masses.summary(prompt, values[prompt], pairs) for prompt in old]
         for name in masses.Summary._fields:
             found[f"{name}_{when}"] = [getattr(one, name) for one in seen]
     both = [masses.divergence(new[prompt], old[prompt]) for prompt in old]
-    return found | {"kl": [kl for kl, _ in both], "kl_off": [bound for _, bound in both]}
+    return found | {
+        "kl_on_grammar": [kl for kl, _ in both],
+        "kl_off_grammar_bound": [bound for _, bound in both],
+    }

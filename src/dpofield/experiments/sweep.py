@@ -63,7 +63,7 @@ def sweep(
         disable=not progress, smoothing=0.1,
     )  # fmt: skip
     for row in bar:
-        if row["code"] != code_hash():
+        if row["code_hash"] != code_hash():
             raise RuntimeError(
                 f"a worker runs code {row['code']}, this process {code_hash()}: install the same "
                 "version and libraries there, or start again if a source has changed here"

@@ -23,7 +23,7 @@ from dpofield.lab.watch import Watch
 
 Floats = NDArray[np.float64]
 
-PARTS = ("first", "concave", "plain")
+PARTS = ("first_order", "concavity", "plain_gradient")
 """What is added up, see `Motion`."""
 
 
@@ -34,11 +34,11 @@ class Motion(Watch):
     `training.dpo` as its `watch`. After T steps, `sums` has for each of `PARTS` an array (T + 1,
     R), row t being the sum over the first t steps of:
 
-    - `first`: <g_a, d theta>, the law of motion along the step that was taken;
-    - `concave`: the share of log-softmax's concavity in that step, never positive;
-    - `plain`: the law along the loss's own gradient, <g_a, -G> c, where c makes the mean margin
-      of the rows (preferred first, then dispreferred) gain what it gains in `first`. For SGD this
-      is `first` again. Where the own gradient moves the mean margin down or not at all, c = 0.
+    - `first_order`: <g_a, d theta>, the law of motion along the step that was taken;
+    - `concavity`: the share of log-softmax's concavity in that step, never positive;
+    - `plain_gradient`: the law along the loss's own gradient, <g_a, -G> c, where c makes the mean
+      margin of the rows (preferred first, then dispreferred) gain what it gains in `first_order`.
+      For SGD the two are equal. c = 0 where the own gradient does not raise the mean margin.
 
     Every step costs two passes over the rows more (three with another optimizer than SGD).
 
@@ -52,7 +52,7 @@ class Motion(Watch):
     >>> motion = Motion(model, pairs)
     >>> how = Training(steps=3, batch=4, lr=1e-3, optimizer="sgd", seed=0)
     >>> run = dpo(model, reference_logprobs(model, pairs), pairs, how, watch=motion, progress=False)
-    >>> u_by_law, v_by_law = np.split(motion.sums["first"][run.step], 2, axis=1)
+    >>> u_by_law, v_by_law = np.split(motion.sums["first_order"][run.step], 2, axis=1)
     >>> bool(np.abs(u_by_law - run.u).max() < 0.1 * np.abs(run.u).max())
     True
     """
@@ -90,11 +90,12 @@ class Motion(Watch):
         end = [p.detach().clone() for p in weights]
         self._set(self._start)
         with torch.enable_grad():
-            found["first"] = projections(self._model, self._rows, moved, progress=False)
-            found["plain"] = found["first"] if plain else self._plain(found["first"])
+            law = projections(self._model, self._rows, moved, progress=False)
+            found["first_order"] = law
+            found["plain_gradient"] = law if plain else self._plain(law)
         self._set(end)
         logits = row_logits(self._model, self._rows)
-        found["concave"] = concave_part(self._logits, logits, self._rows)
+        found["concavity"] = concave_part(self._logits, logits, self._rows)
         self._logits = logits
         for name, value in found.items():
             self._steps[name].append(value)
