@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from dpofield.lab import checkpoint, training
+from dpofield.lab import checkpoint, files, training
 from dpofield.lab.checkpoint import (
     UNTRAINED,
     cache_root,
@@ -227,9 +227,9 @@ def test_a_recipe_is_checked() -> None:
 def test_where_the_cache_is(monkeypatch: Any, tmp_path: Path) -> None:
     """In the checkout's _build; for an installed package in the user's cache folder."""
     assert cache_root().parts[-2:] == ("_build", "checkpoints")
-    elsewhere = tmp_path / "lib" / "site-packages" / "dpofield" / "lab" / "checkpoint.py"
-    monkeypatch.setattr(checkpoint, "__file__", str(elsewhere))
-    monkeypatch.setattr(checkpoint.sys, "platform", "linux")
+    elsewhere = tmp_path / "lib" / "site-packages" / "dpofield" / "lab" / "files.py"
+    monkeypatch.setattr(files, "__file__", str(elsewhere))
+    monkeypatch.setattr(files.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert cache_root() == tmp_path / "cache" / "dpofield" / "checkpoints"
 

@@ -62,7 +62,7 @@ def run(
     """Make the starting model if it is not cached, draw the pairs, and train on them.
 
     `watch` follows the run and may end it; it changes no number. `root` is where starting models
-    are cached (`lab.checkpoint.cache_root()` by default). One torch thread, here and afterwards, so
+    are cached (`lab.files.cache_root()` by default). One torch thread, here and afterwards, so
     that the numbers do not depend on how many there are. Raises what drawing pairs and training
     raise, and `Interrupted` when `watch` ends the run.
     """

@@ -38,7 +38,7 @@ _TURN = threading.Lock()
 def attempt(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
     """The row of a configuration, in any case: if measuring it fails, the row says why.
 
-    `root` is where starting models are cached (`lab.checkpoint.cache_root()` by default).
+    `root` is where starting models are cached (`lab.files.cache_root()` by default).
     """
     with _TURN:
         try:

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -29,6 +28,7 @@ import transformers
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from dpofield.lab.files import cache_root
 from dpofield.lab.logprobs import encode_texts
 from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2, small_llama
 from dpofield.lab.recipe import Recipe
@@ -116,20 +116,6 @@ def checkpoint_key(recipe: Recipe) -> str:
 def _folder(recipe: Recipe, root: str | os.PathLike[str] | None) -> Path:
     base = Path(root) if root is not None else cache_root()
     return base / f"{recipe.architecture}-{recipe.steps}-{checkpoint_key(recipe)}"
-
-
-def cache_root() -> Path:
-    """`_build/checkpoints` of the checkout, or the user's cache folder outside of one."""
-    checkout = Path(__file__).resolve().parents[3]
-    if (checkout / "pyproject.toml").is_file() and (checkout / "book").is_dir():
-        return checkout / "_build" / "checkpoints"
-    if sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return caches / "dpofield" / "checkpoints"
 
 
 def _make(recipe: Recipe, folder: Path, progress: bool, watch: Watch | None) -> None:
