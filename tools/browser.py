@@ -98,9 +98,9 @@ def pages(root: Path = HTML) -> list[str]:
 
 
 def axe(page: Any) -> list[dict[str, Any]]:
-    """What axe-core finds in an open page: id, impact, selectors, and whether it is in our text.
+    """What axe-core finds in an open page: id, impact, selectors.
 
-    All rules run, best practices too. `ours` tells the article from the theme's frame around it.
+    All rules run, best practices too.
     """
     source = node.node_modules(dev=True) / "axe-core" / "axe.min.js"
     page.evaluate(source.read_text("utf8"))
@@ -109,10 +109,6 @@ def axe(page: Any) -> list[dict[str, Any]]:
           id: rule.id,
           impact: rule.impact,
           nodes: rule.nodes.map((n) => n.target.join(" ")),
-          ours: rule.nodes.some((n) => {
-            const element = document.querySelector(n.target[0]);
-            return !element || element.closest("article") !== null;
-          }),
         }))"""
     )
     return found
