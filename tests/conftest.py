@@ -58,3 +58,8 @@ def chrome() -> Iterator[Any]:
 
     with browser.browser() as found:
         yield found
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores, up to four: browsers and kernels let a core wait now and then."""
+    return min(4, (os.cpu_count() or 1) + 1)
