@@ -60,6 +60,7 @@ def chrome() -> Iterator[Any]:
         yield found
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than cores, up to four: browsers and kernels let a core wait now and then."""
+    """One more than cores, up to four: browsers and kernels let a core wait now and then."""
     return min(4, (os.cpu_count() or 1) + 1)
