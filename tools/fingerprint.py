@@ -45,7 +45,7 @@ def kernel_environment(root: Path = ROOT) -> dict[str, str]:
 
     One thread per kernel, since chapters run side by side and sums must not depend on their number;
     the tree's own ``src`` first, so that the code which runs is the code which was hashed. And the
-    page will have no kernel, so what needs one is told (`dpofield.bench`).
+    page will have no kernel, so what needs one is told (`dpofield.workbench`).
     """
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     source = str(root / "src")

@@ -141,7 +141,7 @@ class Tree:
 def _built_book(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     tree = Tree(tmp_path_factory.mktemp("tiny"))
     (tree.root / "tools" / "ext").mkdir(parents=True)
-    for name in ("build.py", "chapters.py", "fingerprint.py", "serve.py", "ext/freshness.py"):
+    for name in ("build.py", "chapters.py", "fingerprint.py", "ext/freshness.py"):
         shutil.copy(ROOT / "tools" / name, tree.root / "tools" / name)
     tree.write("tools/tiny.py", TINY_EXTENSION)
     tree.write("pyproject.toml", PYPROJECT)

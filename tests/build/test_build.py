@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import psutil
@@ -147,32 +145,3 @@ def test_a_page_that_is_not_there_is_named(tiny: Tree) -> None:
     assert code != 0
     assert "_toc.yml lists book/three" in output
     assert "Traceback" not in output
-
-
-def test_serve_answers_on_loopback_and_knows_an_old_site(tiny: Tree) -> None:
-    """Protects: make serve shows the site, says when it is old, and explains a port in use."""
-    tiny.edit("book/one.md", "Some prose", "Other prose")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    server = tiny.start(sys.executable, "-u", "tools/serve.py", "--port", port)
-    address = f"http://127.0.0.1:{port}/"
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(address + "book/one.html", timeout=5) as page:
-                return b"Some prose" in page.read()
-        except OSError:
-            return False
-
-    try:
-        assert wait_until(answers, 30)
-        code, output = tiny.run(sys.executable, "tools/serve.py", "--port", port)
-        assert code != 0
-        assert f"Port {port} cannot be used" in output
-        server.send_signal(signal.SIGINT)
-        output, _ = server.communicate(timeout=30)
-    finally:
-        server.kill()
-    assert address in output
-    assert "before a change (pages)" in output

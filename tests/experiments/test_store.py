@@ -11,7 +11,7 @@ import pytest
 from dpofield.experiments import store as storing
 from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import failure
+from dpofield.experiments.rows import failure
 from dpofield.experiments.store import Store
 from tests.experiments.conftest import tiny
 
@@ -26,7 +26,7 @@ def test_a_row_survives_its_file(row: dict[str, Any], store: Store) -> None:
     assert table.schema.equals(schema(), check_metadata=False)
     (found,) = table.to_pylist()
     assert Config.from_flat(found) == config
-    assert found["kl"] == row["kl"]
+    assert found["kl_on_grammar"] == row["kl_on_grammar"]
     assert found["pair_u"] == pytest.approx(row["pair_u"], rel=1e-6)
     assert found["pair_preferred"] == row["pair_preferred"]
     assert found["error"] is None

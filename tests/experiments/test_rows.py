@@ -10,18 +10,20 @@ import pandas as pd
 import pytest
 import torch
 
-from dpofield.experiments import measure as measuring
+from dpofield.experiments import one_run
+from dpofield.experiments import rows as measuring
 from dpofield.experiments.check import difference
 from dpofield.experiments.columns import MEANING, PATH, path, per_pair, per_prompt, schema
 from dpofield.experiments.config import Config
 from dpofield.experiments.data import draw
-from dpofield.experiments.measure import attempt, measure
 from dpofield.experiments.provenance import code_hash
+from dpofield.experiments.rows import attempt, measure
 from dpofield.formulas import LOSSES
 from dpofield.lab.checkpoint import starting_model
 from dpofield.lab.kernel import gram, gram_matrix, predicted_change, slopes
 from dpofield.lab.logprobs import encode, reference_logprobs, sequence_logprobs
 from dpofield.lab.motion import PARTS, Motion
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 from tests.experiments.conftest import tiny
@@ -32,7 +34,7 @@ def test_a_row_has_every_column(row: dict[str, Any]) -> None:
     assert set(row) == set(MEANING) == set(schema().names)
     assert all(MEANING.values())
     assert row["key"] == tiny(prompts="evaluated", keep_paths=True).key
-    assert row["code"] == code_hash()
+    assert row["code_hash"] == code_hash()
     assert row["error"] is None
     assert row["wall_s"] > 0
     assert Config.from_flat(row).key == row["key"]
@@ -47,12 +49,12 @@ def test_before_training(row: dict[str, Any], models: Path) -> None:
     assert row["pair_preferred"] == [pair.preferred for pair in pairs]
     rows = (batch.input_ids, batch.attention_mask, batch.response_mask)
     values = sequence_logprobs(model, *rows).detach().numpy()
-    np.testing.assert_allclose(row["pair_lw"] + row["pair_ll"], values, rtol=1e-5)
+    np.testing.assert_allclose(row["pair_ref_logp_w"] + row["pair_ref_logp_l"], values, rtol=1e-5)
     K = gram(model, batch, method="plain", progress=False)
-    for name, expected in zip(("k_ww", "k_wl", "k_ll"), K, strict=True):
+    for name, expected in zip(("kernel_ww", "kernel_wl", "kernel_ll"), K, strict=True):
         np.testing.assert_allclose(row[f"pair_{name}"], expected, rtol=1e-3)
         assert row[name] == pytest.approx(float(np.mean(row[f"pair_{name}"])))
-    np.testing.assert_allclose(row["pair_cosine"], K.cosine, rtol=1e-3)
+    np.testing.assert_allclose(row["pair_gradient_cosine"], K.cosine, rtol=1e-3)
 
 
 def test_after_training(row: dict[str, Any], models: Path) -> None:
@@ -60,16 +62,16 @@ def test_after_training(row: dict[str, Any], models: Path) -> None:
     config = Config.from_flat(row)
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     batch = encode(tokenizer, draw(config, model, tokenizer))
-    reference = torch.tensor(row["pair_lw"] + row["pair_ll"])
-    run = dpo(
-        model, reference.float(), batch, steps=4, batch=3, lr=1e-4, seed=0, record_every=2,
-        progress=False,
-    )  # fmt: skip
+    reference = torch.tensor(row["pair_ref_logp_w"] + row["pair_ref_logp_l"])
+    settings = Training(steps=4, batch=3, lr=1e-4, seed=0, record_every=2)
+    run = dpo(model, reference.float(), batch, settings, progress=False)
     np.testing.assert_allclose(row["pair_u"], run.u[-1], atol=1e-6)
     np.testing.assert_allclose(row["pair_v"], run.v[-1], atol=1e-6)
     series = pd.Series(row)
-    for name in ("step", "u", "v", "loss", "dx1", "dx2"):
+    for name in ("step", "u", "v", "loss"):
         np.testing.assert_allclose(path(series, name), getattr(run, name), atol=1e-6)
+    np.testing.assert_allclose(path(series, "dloss_dx1"), run.dx1, atol=1e-6)
+    np.testing.assert_allclose(path(series, "dloss_dx2"), run.dx2, atol=1e-6)
 
 
 def test_the_parts_of_a_path(row: dict[str, Any], models: Path) -> None:
@@ -78,19 +80,18 @@ def test_the_parts_of_a_path(row: dict[str, Any], models: Path) -> None:
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     batch = encode(tokenizer, draw(config, model, tokenizer))
     motion = Motion(model, batch)
-    run = dpo(
-        model, reference_logprobs(model, batch), batch, steps=4, batch=3, lr=1e-4, seed=0,
-        record_every=2, progress=False, watch=motion.watch,
-    )  # fmt: skip
+    settings = Training(steps=4, batch=3, lr=1e-4, seed=0, record_every=2)
+    reference = reference_logprobs(model, batch)
+    run = dpo(model, reference, batch, settings, watch=motion, progress=False)
     series = pd.Series(row)
-    assert set(PATH) == {"step", "u", "v", "loss", "dx1", "dx2"} | {
+    assert set(PATH) == {"step", "u", "v", "loss", "dloss_dx1", "dloss_dx2"} | {
         f"{part}_{letter}" for part in PARTS for letter in "uv"
     }
     for part, sums in motion.sums.items():
         both = np.hstack([path(series, f"{part}_{letter}") for letter in "uv"])
         np.testing.assert_allclose(both, sums[run.step], atol=1e-6)
     moved = np.hstack([path(series, "u"), path(series, "v")])[-1]
-    first = np.hstack([path(series, "first_u"), path(series, "first_v")])[-1]
+    first = np.hstack([path(series, "first_order_u"), path(series, "first_order_v")])[-1]
     np.testing.assert_allclose(first, moved, atol=0.02 * np.abs(moved).max())
 
 
@@ -109,31 +110,33 @@ def test_the_first_push(models: Path) -> None:
 def test_masses_of_a_run(row: dict[str, Any]) -> None:
     """Five masses a pair add up to one, and two of them are known from elsewhere."""
     for when in ("before", "after"):
-        parts = [row[f"pair_mass_{name}_{when}"] for name in ("w", "l", "better", "worse", "off")]
+        parts = [
+            row[f"pair_mass_{name}_{when}"] for name in ("w", "l", "better", "worse", "off_grammar")
+        ]
         np.testing.assert_allclose(np.sum(parts, axis=0), 1, atol=1e-5)
-    np.testing.assert_allclose(row["pair_mass_w_before"], np.exp(row["pair_lw"]), rtol=1e-4)
-    moved = np.exp(np.add(row["pair_lw"], row["pair_u"]))
+    np.testing.assert_allclose(row["pair_mass_w_before"], np.exp(row["pair_ref_logp_w"]), rtol=1e-4)
+    moved = np.exp(np.add(row["pair_ref_logp_w"], row["pair_u"]))
     np.testing.assert_allclose(row["pair_mass_w_after"], moved, rtol=1e-4)
-    assert row["kl"] + row["kl_off"] > 0
+    assert row["kl_on_grammar"] + row["kl_off_grammar_bound"] > 0
 
 
 def test_nothing_has_moved_without_a_step(models: Path) -> None:
     """A learning rate of almost 0: KL 0, same rewards, no ratio, no margin reached."""
     found = measure(tiny(lr=1e-30), models)
-    assert found["kl"] == found["kl_off"] == found["u"] == found["v"] == 0
-    assert found["reward_before"] == found["reward_after"]
-    assert found["prompt_top_before"] == found["prompt_top_after"]
-    assert np.isnan(found["reached_2"])
-    assert found["u_at_2"] is None
+    assert found["kl_on_grammar"] == found["kl_off_grammar_bound"] == found["u"] == found["v"] == 0
+    assert found["reward_on_grammar_before"] == found["reward_on_grammar_after"]
+    assert found["prompt_top_response_before"] == found["prompt_top_response_after"]
+    assert np.isnan(found["steps_to_margin_2"])
+    assert found["u_at_margin_2"] is None
 
 
 def test_matched_margins(models: Path) -> None:
     """At a matched margin, the mean of u - v is that margin; and a pair's own comes when it is."""
     found = measure(tiny(lr=3e-2, steps=12, record_every=1, keep_paths=True), models)
-    assert found["u_at_2"] - found["v_at_2"] == pytest.approx(2)
+    assert found["u_at_margin_2"] - found["v_at_margin_2"] == pytest.approx(2)
     series = pd.Series(found)
     own = (path(series, "u") - path(series, "v"))[:, 0]
-    assert own[int(np.ceil(found["pair_own_2"][0]))] >= 2 > own[0]
+    assert own[int(np.ceil(found["pair_own_steps_to_margin_2"][0]))] >= 2 > own[0]
 
 
 def test_rows_are_the_same_again(row: dict[str, Any], models: Path) -> None:
@@ -150,21 +153,21 @@ def test_prompts_that_no_pair_is_about(architecture: Any, models: Path, world: W
     found = measure(tiny(architecture=architecture, evaluated=0), models)
     assert np.isnan(found["pair_mass_w_after"]).all()
     assert found["mass_w_after"] is None
-    assert found["prompt_kl"] == []
-    assert found["kl"] is None
+    assert found["prompt_kl_on_grammar"] == []
+    assert found["kl_on_grammar"] is None
 
 
 @pytest.mark.parametrize(
     "loss",
-    [{"loss": "dpop", "params": {"lam": 5.0}}, {"loss": "rpo"}, {"loss": "orpo", "beta": None}],
+    [{"loss": "dpop", "params": {"lam": 5.0}}, {"loss": "rpo"}, {"loss": "orpo"}],
 )
 def test_losses_with_their_own_arguments(models: Path, loss: dict[str, Any]) -> None:
-    """Hyperparameters and data of the pairs reach the training: the loss is the formula's."""
+    """Parameters and data of the pairs reach the training: the loss is the formula's."""
     config = tiny(**loss, keep_paths=True)
     found = measure(config, models)
-    data = {"ref_w": "lw", "ref_l": "ll", "len_w": "len_w", "len_l": "len_l"}
+    data = {"ref_w": "ref_logp_w", "ref_l": "ref_logp_l", "len_w": "len_w", "len_l": "len_l"}
     needed = {p.name: found[f"pair_{data[p.name]}"] for p in LOSSES[config.loss].inputs}
-    expected = LOSSES[config.loss].numpy(0.0, 0.0, **config.hyperparameters, **needed)
+    expected = LOSSES[config.loss].numpy(0.0, 0.0, **config.params, **needed)
     first = path(pd.Series(found), "loss")[0]
     np.testing.assert_allclose(first, np.broadcast_to(expected, first.shape), rtol=1e-5)
 
@@ -175,9 +178,9 @@ def test_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch, models: Path) -> No
     def broken(*_: Any) -> Any:
         raise FloatingPointError("not finite at step 3")
 
-    monkeypatch.setattr(measuring, "draw", broken)
+    monkeypatch.setattr(one_run, "draw", broken)
     found = attempt(tiny(seed=9), models)
-    assert found["error"].startswith("FloatingPointError: not finite at step 3 (test_measure.py:")
+    assert found["error"].startswith("FloatingPointError: not finite at step 3 (test_rows.py:")
     assert Config.from_flat(found) == tiny(seed=9)
     assert "u" not in found
 
@@ -192,7 +195,7 @@ def test_long_tables(row: dict[str, Any], models: Path) -> None:
     assert pairs["u"].tolist() == row["pair_u"]
     assert pairs["preferred"].tolist() == row["pair_preferred"]
     assert set(pairs["seed"]) == {0}
-    assert prompts["evaluated"].tolist() == row["prompt_evaluated"]
+    assert prompts["prompt"].tolist() == row["prompt_prompt"]
     assert not [name for name in pairs if name.startswith(("pair_", "prompt_", "path_"))]
     with pytest.raises(ValueError, match="kept no paths: set keep_paths"):
         path(runs.iloc[1], "u")

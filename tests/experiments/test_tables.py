@@ -8,9 +8,9 @@ import pytest
 
 from dpofield.experiments.check import check
 from dpofield.experiments.plans import PLANS, plan
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.store import Store
 from dpofield.experiments.sweep import sweep
+from dpofield.experiments.tables import recorded
 
 RESULTS = Path(__file__).parents[2] / "results" / "experiments"
 
@@ -20,7 +20,7 @@ def test_a_row_of_every_run(name: str) -> None:
     """No run of a plan failed, and each says by what it was made."""
     table = recorded(name)
     assert len(table) == len(plan(name))
-    assert table["code"].nunique() == table["versions"].nunique() == 1
+    assert table["code_hash"].nunique() == table["versions"].nunique() == 1
 
 
 def test_recorded_rows_come_out_again(tmp_path: Path) -> None:
