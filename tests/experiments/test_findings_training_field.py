@@ -1,4 +1,4 @@
-"""What the chapter on training reads off recorded paths: planted effects are found, no others."""
+"""The field in training, from recorded paths: planted effects are found, and no others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from dpofield.experiments.columns import PATH
-from dpofield.experiments.findings import cross_terms, paths
+from dpofield.experiments.findings import cross_terms
+from dpofield.experiments.findings import training_field as paths
 from dpofield.experiments.measure import measure
 from dpofield.lab.kernel import predicted_change
 from tests.experiments.conftest import tiny
@@ -75,11 +76,13 @@ def test_quarters_hold_the_pairs_that_were_put_there() -> None:
     u, v = (STEPS[:, None] * s / 2 for s in signs)
     moved = paths.speeds(frame(*[run(seed, u, v) for seed in (0, 1)]))
     found = paths.regions(moved)
-    assert list(found) == list(paths.REGIONS)
+    assert list(found) == list(paths.Region)
     assert all(r.share == (0.25, 0.25, 0.25) for r in found.values())
-    assert max(found, key=lambda name: found[name].magnitude.value) == "both down"
+    assert max(found, key=lambda name: found[name].magnitude.value) is paths.Region.DOWN
     assert (moved["region"] == "").sum() == 2 * 4  # the start belongs to none
-    assert moved["logs"].to_numpy() == pytest.approx(np.sqrt(0.5))  # a step of 2 takes 1 nat each
+    assert moved["speed_logs"].to_numpy() == pytest.approx(
+        np.sqrt(0.5)
+    )  # a step of 2 takes 1 nat each
 
 
 def test_way_is_per_step() -> None:
@@ -87,7 +90,7 @@ def test_way_is_per_step() -> None:
     u, v = lines(0.25, -1.0)
     often = paths.speeds(frame(run(0, u, v)))
     seldom = frame(run(0, u[::2], v[::2]) | {"path_step": np.float32(STEPS[::2])})
-    assert paths.speeds(seldom)["logs"].mean() == pytest.approx(often["logs"].mean())
+    assert paths.speeds(seldom)["speed_logs"].mean() == pytest.approx(often["speed_logs"].mean())
 
 
 def circle() -> tuple[np.ndarray, np.ndarray]:
@@ -195,7 +198,7 @@ def test_counts_of_pairs() -> None:
     """One of two pairs falls, and its dispreferred moves less than it."""
     u, v = STEPS[:, None] * np.array([1.0, -2.0]), STEPS[:, None] * np.array([-2.0, -1.0])
     found = paths.parts(frame(run(0, u, v)), 1.0)
-    assert (found["more"][0], found["fell"][0]) == (0.5, 0.5)
+    assert (found["dispreferred_farther"][0], found["fell"][0]) == (0.5, 0.5)
 
 
 def test_differences_are_within_seeds() -> None:
