@@ -7,8 +7,8 @@ import math
 import browser as tools
 import pytest
 
-from dpofield.field.style import PALETTE
 from dpofield.formulas import CHARTS
+from dpofield.palette import PALETTE
 from dpofield.widgets.field_explorer import coordinates
 from dpofield.widgets.field_formulas import SHOWN
 from tests.widgets.conftest import PHONE, Explorer

@@ -9,8 +9,8 @@ import sympy as sp
 from dpofield.formulas import CHARTS
 from dpofield.formulas.caps import conserved, power, reaches_zero
 from dpofield.formulas.divergences import ALPHA, DIVERGENCES, Divergence
+from dpofield.formulas.losses import LOSSES
 from dpofield.formulas.losses.core import BETA
-from dpofield.formulas.losses.divergence import f_dpo
 from dpofield.formulas.symbols import alpha, u, x, x1, x2
 from dpofield.widgets.figure import printed
 
@@ -41,7 +41,7 @@ def divergence_js(divergence: Divergence) -> str:
     f'', f' and I counted from 0, and `reaches(beta, alpha)` is 1 where x2 reaches 0 in finite time,
     else 0.
     """
-    loss = f_dpo(divergence.name, divergence)
+    loss = LOSSES[divergence.loss]
     chart = CHARTS["ratio"]
     second = divergence.second
     field = (chart.pull_back(loss.expr), *chart.gradient(loss))

@@ -15,7 +15,7 @@ from typing import Any
 
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
-from dpofield.field.style import PALETTE
+from dpofield.palette import PALETTE
 from dpofield.widgets import (
     BradleyTerry,
     CapExplorer,

@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from dpofield.field.figures_zoo import GROUPS, PAIR, group
+from dpofield.field.gallery import GROUPS, PAIR, group
 from dpofield.formulas import CHARTS, LOSSES, Loss
 from dpofield.formulas.losses.classify import Push, pushes
 from dpofield.formulas.losses.core import LEN_L, LEN_W, REF_L, REF_W
@@ -52,7 +52,7 @@ def loss_js(loss: Loss) -> str:
         "name": loss.name,
         "title": loss.title,
         "source": loss.source,
-        "group": group(loss),
+        "group": GROUPS[group(loss)],
         "marginOnly": loss.margin_only,
         "preferred": direction(chosen),
         "dispreferred": direction(rejected),
@@ -66,7 +66,8 @@ def loss_js(loss: Loss) -> str:
 def formulas_js() -> str:
     """`LOSSES` and the condition that a pair can have."""
     both = sum(CHARTS["probability"].coordinates_of)
-    losses = ",\n".join(map(loss_js, sorted(LOSSES.values(), key=lambda o: GROUPS.index(group(o)))))
+    in_groups = sorted(LOSSES.values(), key=lambda loss: list(GROUPS).index(group(loss)))
+    losses = ",\n".join(map(loss_js, in_groups))
     return (
         f"const LOSSES = [\n{losses}\n];\n"
         f"const bothProbabilities = {printed((u, v), (both,), (REF_W, REF_L))};\n"
@@ -125,7 +126,7 @@ class LossGallery(Figure):
         "loss_gallery.js",
         INPUTS=[{**facts(p), "label": LABELS[p.name]} for p in INPUTS.values()],
         WINDOW=WINDOW,
-        GROUPS=GROUPS,
+        GROUPS=list(GROUPS.values()),
     )
     _css = css("loss_gallery.css")
 

@@ -55,10 +55,3 @@ def edits_elsewhere() -> str:
     assert set(undecided) <= set(robustness.GAINS)
     same = sum(found["word"] == "same")
     return f"{same} of {len(found)} the same; " + _each("one_edit")
-
-
-CHECKS = {
-    "field elsewhere": field_elsewhere,
-    "sft elsewhere": sft_elsewhere,
-    "edits elsewhere": edits_elsewhere,
-}
