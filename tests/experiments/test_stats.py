@@ -101,6 +101,31 @@ def test_rank_correlation() -> None:
     assert np.isnan(stats.rho([1.0, np.nan, 2.0], [1.0, 2.0, 3.0]))
 
 
+def test_rank_correlation_across_seeds() -> None:
+    """What a setting adds to every seed has no part in it; the ranks are those within a setting."""
+    chance = np.random.default_rng(7)
+    rows = pd.DataFrame(
+        [(s, seed, 100.0 * s, 100.0 * s) for s in range(4) for seed in range(12)],
+        columns=["setting", "seed", "x", "y"],
+    )
+    x, e = chance.normal(size=(2, len(rows)))
+    rows["x"] += x
+    none = stats.rho_across_seeds(rows.assign(y=rows["y"] + e), ["setting"], "x", "y")
+    assert 0 in none
+    planted = rows.assign(y=rows["y"] + x + e)
+    found = stats.rho_across_seeds(planted, ["setting"], "x", "y")
+    each = [scipy_stats.spearmanr(g["x"], g["y"]).statistic for _, g in planted.groupby("setting")]
+    assert found.value == pytest.approx(np.mean(each))
+    assert 0 < found.low < found.value < found.high
+    stretched = planted.assign(y=np.exp(planted["y"] / 100))
+    again = stats.rho_across_seeds(stretched.sample(frac=1, random_state=0), ["setting"], "x", "y")
+    assert again == pytest.approx(found)
+    mixed = planted.assign(
+        seed=chance.permuted(planted["seed"].to_numpy().reshape(4, 12), axis=1).ravel()
+    )
+    assert stats.rho_across_seeds(mixed, ["setting"], "x", "y").value == pytest.approx(found.value)
+
+
 def test_which_of_two_predicts_better() -> None:
     """One is y with noise, the other with more: the interval is above 0, and turned round below."""
     y = noise(0)

@@ -32,6 +32,17 @@ ANY = "any"
 """The name of a distance that was left open."""
 
 
+PREDICTORS = {
+    "levenshtein": "edit distance",
+    "gradient_cosine": "gradient cosine",
+    "kernel_ratio": "$K_{wl}/K_{ww}$",
+    "ches": "CHES",
+    "ches_normalised": "CHES, by length",
+    "push_w": "batch push",
+}
+"""Column that may predict the outcome of a pair or set -> its label."""
+
+
 class Scope(StrEnum):
     """What is compared when a predictor is correlated with an outcome; the value is the label."""
 
@@ -110,10 +121,8 @@ def prediction(
     in sets of pairs that were drawn without regard to their distance.
     """
     if scope is Scope.SETS:
-        ranks = runs.groupby(["matched", "asked"])[[x, y]].rank()
-        if x == "levenshtein":
-            ranks = ranks[runs["asked"] == ANY]
-        return stats.over_seeds(stats.rho, runs.loc[ranks.index, "seed"], ranks[x], ranks[y])
+        varied = runs[runs["asked"] == ANY] if x == "levenshtein" else runs
+        return stats.rho_across_seeds(varied, ["matched", "asked"], x, y)
     found = _within(runs, of_pairs, scope, stats.rho, x, y)
     return stats.of_seeds(found) if found.notna().any() else stats.UNKNOWN
 

@@ -169,8 +169,7 @@ def prediction(
 ) -> Interval:
     """One entry of `predictions`."""
     if scope is Scope.SEEDS:
-        ranks = runs.groupby(SETTING)[[x, y]].rank()
-        return stats.over_seeds(stats.rho, runs["seed"], ranks[x], ranks[y])
+        return stats.rho_across_seeds(runs, SETTING, x, y)
     return stats.of_seeds(_within(runs, of_pairs, scope, x, y))
 
 

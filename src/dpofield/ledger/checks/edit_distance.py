@@ -69,7 +69,7 @@ def similarity_of_sets() -> str:
     assert all(abs(x.value) > 0.8 for x in rho.values()), str(rho)
     for x in ("gradient_cosine", "ches"):
         assert 0 in edits.stronger(runs, pairs, Scope.DISTANCES, x, "levenshtein"), x
-    return f"rank correlation with u at margin 5: {_list(rho)} (10 seeds)"
+    return f"rank correlation with u at margin 5: {_ranks(rho)} (10 seeds)"
 
 
 def push_within_a_set() -> str:
@@ -79,7 +79,7 @@ def push_within_a_set() -> str:
     rho = {x: edits.prediction(runs, pairs, Scope.PAIRS, x) for x in names}
     assert rho["push_w"].low > 0.7, str(rho)
     assert all(abs(rho[x].value) < 0.2 for x in ("gradient_cosine", "ches")), str(rho)
-    return f"rank correlation with u at margin 5: {_list(rho)} (10 seeds)"
+    return f"rank correlation with u at margin 5: {_ranks(rho)} (10 seeds)"
 
 
 def neither_with_open_distance() -> str:
@@ -91,7 +91,12 @@ def neither_with_open_distance() -> str:
     }
     assert 0 in gap, f"CHES ahead by {gap}"
     assert all(abs(x.value) < 0.3 for x in rho.values()), str(rho)
-    return f"rank correlation with u at margin 5: {_list(rho)}; CHES ahead by {gap} (10 seeds)"
+    return f"rank correlation with u at margin 5: {_ranks(rho)}; CHES ahead by {gap} (10 seeds)"
+
+
+def _ranks(rho: dict[str, Interval]) -> str:
+    """Correlations by predictor, with the predictors' labels."""
+    return _list({edits.PREDICTORS[x]: found for x, found in rho.items()})
 
 
 def _list(found: dict[str, Interval]) -> str:
