@@ -109,7 +109,7 @@ def test_a_jump_is_told_from_a_rise(shape, verdict) -> None:
 
 @pytest.mark.parametrize(("lower", "expected"), [(0.0, Way.DELAY), (9.0, Way.EQUAL_STEPS)])
 def test_delay_is_told_from_harm(lower: float, expected: Way) -> None:
-    """All fall 0.1 nats a step; near pairs take twice as long, or are lower as well."""
+    """All fall 0.1 nats per step; near pairs take twice as long, or are lower as well."""
     rows = []
     for seed in range(4):
         for name, pace, extra in (("1", 2.0, lower), ("8", 1.0, 0.0)):

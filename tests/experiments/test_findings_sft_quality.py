@@ -1,4 +1,4 @@
-"""SFT levels: pace and path are told apart, and a predictor is credited within the right scope."""
+"""SFT levels: pace and path are separated, and a predictor is credited in the right scope."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVELS, SEEDS = (25, 100, 400), range(8)
 
 
 def grid(**columns: object) -> pd.DataFrame:
-    """One row a (source, level, seed); a column is a function of level, seed and chance."""
+    """One row per (source, level, seed); a column is a function of level, seed and chance."""
     chance = np.random.default_rng(0)
     rows = []
     for source in sft.SOURCES:
@@ -29,7 +29,7 @@ def grid(**columns: object) -> pd.DataFrame:
 
 
 def test_a_planted_factor_and_a_planted_shift() -> None:
-    """Seeds are paired: what a seed adds to every level takes nothing from the certainty."""
+    """Seeds are paired: an addition to all levels of a seed does not widen the interval."""
     runs = grid(
         steps=lambda level, seed, _: level * (1 + seed),
         u=lambda level, seed, e: np.log(level) + 100 * seed + 0.01 * e,
@@ -83,7 +83,7 @@ def test_a_cause_across_levels_is_none_within_them() -> None:
 
 
 def made(level: int, seed: int, chance: np.random.Generator) -> dict[str, object]:
-    """A run whose pairs move as the push says, whatever they start from."""
+    """A run whose pairs move by their push, wherever they start."""
     lw, ll = chance.normal(-8, 1, size=(2, 12))
     ww, ll2, wl = (chance.uniform(a, b, 12) for a, b in ((90, 110), (90, 110), (0, 20)))
     push_w = chance.normal(1, 0.5, 12)
@@ -132,7 +132,7 @@ def test_pairs_of_a_run(some: pd.DataFrame) -> None:
 
 
 def test_a_pair_that_never_gets_there_is_the_slowest(some: pd.DataFrame) -> None:
-    """It is not left out: what is slow would then look fast."""
+    """It is not left out: the others would make the run look fast."""
     of_pairs = sft.pairs(some)
     slow = of_pairs.groupby("key")["speed"].transform("min") == of_pairs["speed"]
     assert (of_pairs.loc[slow, "preferred"] == "w0").all()
@@ -152,7 +152,7 @@ def test_shares_of_pairs_add_up_to_that_of_the_run(some: pd.DataFrame) -> None:
 
 
 def test_paths_stop_where_a_seed_is_lost(some: pd.DataFrame) -> None:
-    """A margin that one seed did not reach is no point of the mean path."""
+    """A margin that one seed did not reach is not a point of the mean path."""
     runs = sft.prepare(some)
     runs["steps_to_margin_5"] = np.where(runs["seed"] == 1, np.nan, 20.0)
     runs["steps_to_margin_10"], runs["u_at_margin_5"], runs["u_at_margin_10"] = np.nan, -0.5, np.nan
@@ -162,7 +162,7 @@ def test_paths_stop_where_a_seed_is_lost(some: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pace", "by_margin", "says"),
+    ("pace", "by_margin", "expected"),
     [
         (Interval(9, 8, 10), Interval(0.1, 0.04, 0.3), Verdict.PACE),
         (Interval(9, 8, 10), Interval(0.7, 0.6, 0.8), Verdict.BOTH),
@@ -170,6 +170,6 @@ def test_paths_stop_where_a_seed_is_lost(some: pd.DataFrame) -> None:
         (Interval(1, 0.9, 1.1), Interval(0.1, 0.04, 0.3), Verdict.NEITHER),
     ],
 )
-def test_verdicts(pace: Interval, by_margin: Interval, says: Verdict) -> None:
+def test_verdicts(pace: Interval, by_margin: Interval, expected: Verdict) -> None:
     """Each combination of pace and path has its verdict."""
-    assert sft.verdict(pace, Interval(0.8, 0.7, 0.9), by_margin, 0.08) is says
+    assert sft.verdict(pace, Interval(0.8, 0.7, 0.9), by_margin, 0.08) is expected

@@ -56,7 +56,7 @@ def both(**given: Any) -> pd.DataFrame:
 
 
 def test_theorem_1_is_found_to_rounding_and_an_error_beyond_it() -> None:
-    """What float32 loses is no disagreement; one derivative that is 1 % off is."""
+    """float32 rounding is no disagreement; one derivative that is 1 % off is."""
     runs = frame(*[run(seed, *lines(-3.0, -6.0)) for seed in (0, 1)])
     found = paths.theorem_1(runs)
     assert found.values == 2 * 2 * len(STEPS) * 3
@@ -85,7 +85,7 @@ def test_quarters_hold_the_pairs_that_were_put_there() -> None:
     )  # a step of 2 takes 1 nat each
 
 
-def test_way_is_per_step() -> None:
+def test_speed_is_per_step() -> None:
     """The same path recorded half as often has the same speed."""
     u, v = lines(0.25, -1.0)
     often = paths.speeds(frame(run(0, u, v)))
@@ -111,7 +111,7 @@ def test_each_chart_is_right_about_its_own_flow(way: Any, right: str, wrong: str
     found = paths.verdicts(rates)
     assert found[right].near == (1, 1, 1)
     assert found[wrong].near.value < 1
-    assert found["law"].near == (1, 1, 1)  # the law was given the true paths
+    assert found["law"].near == (1, 1, 1)  # the law's paths are the true ones
     explained = paths.explained(rates, BETA)
     assert explained["law"].value == pytest.approx(1, abs=1e-6)
     assert explained[right].value > explained[wrong].value
@@ -126,7 +126,7 @@ def test_falling_together_is_the_wrong_sign_for_both_charts() -> None:
         assert sum(x.value for x in judged) == pytest.approx(1)
 
 
-def test_a_law_that_says_nothing_explains_nothing() -> None:
+def test_a_law_that_predicts_no_change_explains_nothing() -> None:
     """First-order sums of zero leave all of the changes."""
     nothing = np.zeros((len(STEPS), 3))
     rates = paths.rates(both(first_order_u=nothing, first_order_v=nothing))
@@ -182,7 +182,7 @@ def test_parts_add_up_and_drift_is_common() -> None:
 
 
 def test_without_an_effect_there_is_none() -> None:
-    """A run that goes where the kernel of the start says has no other part."""
+    """A run that follows the kernel of the start has no other part."""
     found = paths.parts(frame(*[run(seed, *lines(1.0, -1.0)) for seed in (0, 1)]), 5.0)
     for part in ("cross", "drift", "optimizer", "size"):
         assert np.abs(found[f"{part}_u"]).max() < 1e-5
@@ -253,7 +253,7 @@ def test_terms_know_no_unit_and_no_order() -> None:
         assert other == pytest.approx(cross_terms.terms(K, W))
 
 
-def test_who_pushes_is_told_apart() -> None:
+def test_who_pushes_is_separated() -> None:
     """Pairs that share nothing have own terms only; a common direction of two yl pulls yw along."""
     alone = cross_terms.terms(np.eye(4), np.ones(2))
     assert alone == (0.5, 0, 0, 0.5)

@@ -97,7 +97,7 @@ def test_pairs_on_other_prompts_are_left_out() -> None:
 
 
 def grid(effect: dict[str, float]) -> pd.DataFrame:
-    """A value a run: seeds differ much, and each factor adds what is planted."""
+    """A value per run: seeds differ much, and each factor adds its planted effect."""
     rows = []
     for seed in range(10):
         noise = np.random.default_rng(seed)
@@ -123,7 +123,7 @@ def test_effects_are_found_within_seeds_and_not_elsewhere() -> None:
 
 
 def test_the_mean_of_a_setting() -> None:
-    """One interval a setting, in no setting mixed with another."""
+    """One interval per setting, with no other setting mixed in."""
     found = mass.by_setting(grid({"source": 100.0}), "value").map(lambda x: x.value)
     assert len(found) == 8
     gap = found.xs("model", level="source") - found.xs("grammar", level="source")

@@ -26,7 +26,7 @@ def test_values_are_those_of_all_rows() -> None:
 
 
 def test_the_interval_of_a_mean() -> None:
-    """One value a seed: close to the normal-theory interval, a little narrower; and it is fixed."""
+    """One value per seed: close to the normal-theory interval, a little narrower; it is fixed."""
     values = np.random.default_rng(3).normal(5, 2, size=30)
     found = stats.mean(np.arange(30), values)
     exact = scipy_stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / np.sqrt(30))
@@ -35,7 +35,7 @@ def test_the_interval_of_a_mean() -> None:
     assert stats.mean(np.arange(30), values) == found
 
 
-def test_one_value_a_seed_is_a_short_way_to_the_same_interval() -> None:
+def test_of_seeds_is_a_fast_way_to_the_same_interval() -> None:
     """`of_seeds` draws the same seeds as `mean`, leaves nan out, and refuses a single seed."""
     values = np.random.default_rng(5).normal(2, 1, size=10)
     assert stats.of_seeds(values) == pytest.approx(stats.mean(np.arange(10), values))
@@ -46,7 +46,7 @@ def test_one_value_a_seed_is_a_short_way_to_the_same_interval() -> None:
 
 
 def test_a_seed_is_one_repetition() -> None:
-    """Rows of a seed that say the same are no more evidence than one of them."""
+    """Equal rows of a seed are no more evidence than one of them."""
     values = np.random.default_rng(4).normal(size=10)
     assert stats.mean(SEEDS, np.repeat(values, 20)) == pytest.approx(
         stats.mean(np.arange(10), values)
@@ -102,7 +102,7 @@ def test_rank_correlation() -> None:
 
 
 def test_rank_correlation_across_seeds() -> None:
-    """What a setting adds to every seed has no part in it; the ranks are those within a setting."""
+    """An addition to all seeds of a setting changes nothing; ranks are those within a setting."""
     chance = np.random.default_rng(7)
     rows = pd.DataFrame(
         [(s, seed, 100.0 * s, 100.0 * s) for s in range(4) for seed in range(12)],

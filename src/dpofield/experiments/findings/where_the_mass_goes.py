@@ -23,7 +23,7 @@ ROLES = ("preferred", "both", "dispreferred", "untrained", "off_grammar")
 """Role of a text in the pairs of its prompt; or it is off the grammar."""
 
 TRUTH = ("better", "w", "worse", "l", "off_grammar")
-"""What a text is to a pair: `masses.Split`."""
+"""Role of a text as seen from a pair: the fields of `masses.Split`."""
 
 DEFINITIONS = {"as_good": "as good", "reward": "reward", "reward_on_grammar": "on the grammar"}
 """Three definitions of a harmful fall of a preferred response: key -> label.

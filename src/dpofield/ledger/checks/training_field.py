@@ -124,7 +124,7 @@ def falls() -> str:
 
 
 def sources() -> str:
-    """The parts of that change: the kernel's change is what lowers it, the others are small."""
+    """The parts of that change: the change of the kernel lowers it, the others are small."""
     found = {}
     for name, p in _parts(5.0).items():
         part = {k: of_seeds(p[f"{k}_u"]) for k in paths.PARTS}
