@@ -154,10 +154,7 @@ def rho(x: ArrayLike, y: ArrayLike) -> float:
     >>> rho([1, 2, 3], [1, 10, 100])
     1.0
     """
-    return _pearson(stats.rankdata(x), stats.rankdata(y))
-
-
-def _pearson(a: Floats, b: Floats) -> float:
+    a, b = stats.rankdata(x), stats.rankdata(y)
     varies = np.ptp(a) > 0 and np.ptp(b) > 0
     return float(np.corrcoef(a, b)[0, 1]) if varies else float("nan")
 
@@ -165,16 +162,12 @@ def _pearson(a: Floats, b: Floats) -> float:
 def rho_across_seeds(table: pd.DataFrame, setting: Sequence[str], x: str, y: str) -> Interval:
     """Spearman's correlation across the seeds that share a setting, all settings taken together.
 
-    x and y are ranked within each setting, anew in every resample. `table` has one row per seed and
-    setting; `setting` are the columns that settings differ in.
+    x and y are replaced by their ranks within the setting, and `rho` of these ranks is computed in
+    every resample. `table` has one row per seed and setting; `setting` are the columns that
+    settings differ in.
     """
-    wide = table.pivot(index="seed", columns=list(setting), values=[x, y])
-
-    def statistic(*columns: Floats) -> float:
-        a, b = (stats.rankdata(c, axis=1).ravel() for c in np.split(np.array(columns), 2))
-        return _pearson(a, b)
-
-    return over_seeds(statistic, wide.index, *wide.to_numpy(dtype=float).T)
+    ranks = table.groupby(list(setting))[[x, y]].rank()
+    return over_seeds(rho, table["seed"], ranks[x], ranks[y])
 
 
 def partial_rho(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
