@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,11 +9,8 @@ import pandas as pd
 import pytest
 
 from dpofield.experiments.columns import PATH
-from dpofield.experiments.findings import cross_terms
+from dpofield.experiments.config import Config
 from dpofield.experiments.findings import training_field as paths
-from dpofield.experiments.measure import measure
-from dpofield.lab.kernel import predicted_change
-from tests.experiments.conftest import tiny
 
 BETA = 0.1
 STEPS = np.arange(0, 11, 2)
@@ -35,7 +31,7 @@ def run(seed: int, u: Any, v: Any, **given: Any) -> dict[str, Any]:
     }  # fmt: skip
     assert set(found) == set(PATH)
     start = {"kernel_ww": 3.0, "kernel_wl": 1.0, "kernel_ll": 3.0, "push_w": 1.0, "push_l": -1.0}
-    row: dict[str, Any] = {"seed": seed, "beta": BETA, "key": str(seed)}
+    row: dict[str, Any] = Config(seed=seed, params={"beta": BETA}).flat() | {"key": str(seed)}
     row |= {f"path_{k}": np.float32(given.get(k, x)).ravel() for k, x in found.items()}
     return row | {f"pair_{k}": np.full(u.shape[1], given.get(k, x)) for k, x in start.items()}
 
@@ -226,56 +222,3 @@ def test_settings_are_those_of_the_plan() -> None:
     parts = [paths.setting(table, name) for name in paths.SETTINGS]
     assert sum(map(len, parts)) == len(table)
     assert all(list(part["seed"]) == list(range(10)) for part in parts)
-
-
-def kernel(n: int) -> np.ndarray:
-    g = np.random.default_rng(1).normal(size=(2 * n, 30)) + 0.3
-    return g @ g.T
-
-
-def test_terms_add_up_to_the_law_of_a_batch() -> None:
-    """The share is the one of `predicted_change`, and the own share that of single pairs."""
-    K, W = kernel(4), np.array([0.05, 0.04, 0.03, 0.05])
-    up, down = predicted_change(K, -W, W, 1.0)
-    found = cross_terms.terms(K, W)
-    assert found.share == pytest.approx(up.mean() / (up.mean() - down.mean()))
-    own = K * np.tile(np.eye(4), (2, 2))
-    up, down = predicted_change(own, -W, W, 1.0)
-    assert found.alone == pytest.approx(up.mean() / (up.mean() - down.mean()))
-
-
-def test_terms_know_no_unit_and_no_order() -> None:
-    """Longer gradients, another step size or another numbering change nothing."""
-    K, W = kernel(3), np.array([1.0, 2.0, 3.0])
-    order = np.array([2, 0, 1])
-    rows = np.concatenate([order, order + 3])
-    for other in (cross_terms.terms(7 * K, 5 * W), cross_terms.terms(K[rows][:, rows], W[order])):
-        assert other == pytest.approx(cross_terms.terms(K, W))
-
-
-def test_who_pushes_is_separated() -> None:
-    """Pairs that share nothing have own terms only; a common direction of two yl pulls yw along."""
-    alone = cross_terms.terms(np.eye(4), np.ones(2))
-    assert alone == (0.5, 0, 0, 0.5)
-    K = np.eye(4)
-    K[0, 3] = K[3, 0] = 0.5  # yw of the first pair with yl of the second
-    found = cross_terms.terms(K, np.ones(2))
-    assert found.dispreferred < 0 == found.preferred
-    with pytest.raises(ValueError, match=r"shape \(4, 4\), but 3 weights need \(6, 6\)"):
-        cross_terms.terms(K, np.ones(3))
-
-
-def test_looks_see_the_run_that_is_recorded(models: Path) -> None:
-    """The same configuration ends at the same place; the first kernel is that of the start."""
-    config = tiny(keep_paths=True, steps=4, record_every=4)
-    first, last = cross_terms.looks(config, [0, 4], models)
-    row = measure(config, models)
-    assert (first.step, first.u, first.v) == (0, 0.0, 0.0)
-    assert last.u == pytest.approx(row["u"], rel=1e-3)
-    assert last.v == pytest.approx(row["v"], rel=1e-3)
-    start = paths.start_share(frame(row))
-    assert first.terms.share == pytest.approx(start.start[0], rel=1e-3)
-    assert first.terms.alone == pytest.approx(start.own[0], rel=1e-3)
-    assert first.frozen == first.terms.share
-    with pytest.raises(ValueError, match="'ipo'"):
-        cross_terms.looks(tiny(loss="ipo"), [1], models)

@@ -9,7 +9,7 @@ import pytest
 
 from dpofield.experiments import sweep as sweeping
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import failure
+from dpofield.experiments.rows import failure
 from dpofield.experiments.store import Store
 from dpofield.experiments.sweep import Report, sweep
 from tests.experiments import deaths

@@ -16,6 +16,7 @@ from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logpro
 from dpofield.lab.motion import PARTS, Motion
 from dpofield.lab.one_step import change
 from dpofield.lab.runs import Run
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
@@ -29,11 +30,12 @@ def pairs(tokenizer: Any, world: World) -> Batch:
 
 def watched(model: Any, pairs: Batch, *, look: bool = True, **settings: Any) -> tuple[Run, Motion]:
     motion = Motion(model, pairs)
-    how = {"steps": STEPS, "batch": N, "lr": 1e-3, "seed": 0} | settings
-    watch = motion.watch if look else None
-    return dpo(
-        model, reference_logprobs(model, pairs), pairs, **how, progress=False, watch=watch
-    ), motion
+    how: dict[str, Any] = {"steps": STEPS, "batch": N, "lr": 1e-3, "seed": 0} | settings
+    run = dpo(
+        model, reference_logprobs(model, pairs), pairs, Training(**how), progress=False,
+        watch=motion if look else None,
+    )  # fmt: skip
+    return run, motion
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -108,7 +110,7 @@ def test_a_model_that_only_gets_worse(tiny_gpt2: Any, pairs: Batch) -> None:
     swapped = pairs.rows(torch.arange(2 * N).roll(N))
     motion = Motion(tiny_gpt2, swapped)
     reference = reference_logprobs(tiny_gpt2, pairs)
-    how: dict[str, Any] = {"steps": 1, "batch": N, "lr": 1e-3, "seed": 0, "progress": False}
-    dpo(tiny_gpt2, reference, pairs, **how, watch=motion.watch)
+    how = Training(steps=1, batch=N, lr=1e-3, seed=0)
+    dpo(tiny_gpt2, reference, pairs, how, watch=motion, progress=False)
     assert (motion.sums["plain_gradient"] == 0).all()
     assert not (motion.sums["first_order"][1] == 0).any()

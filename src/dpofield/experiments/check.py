@@ -11,7 +11,7 @@ import numpy as np
 
 from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import attempt
+from dpofield.experiments.rows import attempt
 from dpofield.experiments.store import read_checked
 
 TOLERANCE = 1e-2

@@ -30,22 +30,22 @@ SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 2e-2, "steps": 240, "record_eve
 PATHS: dict[str, Any] = {"keep_paths": True, "pairs": 32}
 """Every step is taken apart, which costs more than the step; so there are fewer pairs."""
 
-REMEDIES: dict[str, dict[str, Any]] = {
+REMEDIES: dict[str, dict[str, float]] = {
     "dpo": {},
     "ipo": {},
     "chi2": {},
     "dpo_shift": {},
-    "dpop": {"params": {"lam": 5.0}},
-    "nca": {"beta": 0.01},
-    "sppo": {"beta": 0.001},
-    "cal_dpo": {"beta": 0.002},
+    "dpop": {"lam": 5.0},
+    "nca": {},
+    "sppo": {},
+    "cal_dpo": {},
     "apo_zero": {},
     "apo_down": {},
     "rpo": {},
-    "simpo": {"beta": 2.0},
-    "orpo": {"beta": None},
+    "simpo": {},
+    "orpo": {},
 }
-"""Losses that differ, each with the strength that its authors or TRL take.
+"""Losses that differ, each with the parameters in which the experiments leave its defaults.
 
 KTO is not among them: with its reference point at 0 it has the gradient of APO-zero.
 """
@@ -105,8 +105,8 @@ def _where_the_mass_goes() -> list[Config]:
 def _remedies() -> list[Config]:
     return _seeded(
         *[
-            {"loss": loss, "lr": lr} | setting
-            for loss, setting in REMEDIES.items()
+            {"loss": loss, "params": params, "lr": lr}
+            for loss, params in REMEDIES.items()
             for lr in LEARNING_RATES
         ]
     )

@@ -15,8 +15,8 @@ from joblib import Parallel, delayed, parallel_config
 from tqdm.auto import tqdm
 
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import Row, attempt, failure
 from dpofield.experiments.provenance import code_hash
+from dpofield.experiments.rows import Row, attempt, failure
 from dpofield.experiments.store import Store
 from dpofield.lab.files import clear_drafts
 

@@ -19,6 +19,7 @@ from dpofield.lab.kernel import projections, trained
 from dpofield.lab.logprobs import Batch
 from dpofield.lab.model import CausalLM
 from dpofield.lab.one_step import concave_part, row_logits
+from dpofield.lab.watch import Watch
 
 Floats = NDArray[np.float64]
 
@@ -26,12 +27,12 @@ PARTS = ("first_order", "concavity", "plain_gradient")
 """What is added up, see `Motion`."""
 
 
-class Motion:
+class Motion(Watch):
     """Adds up, over the steps of an optimizer, the parts of each row's change, in nats.
 
-    `rows`: an encoded batch of R rows whose log-probabilities are followed. Give `watch` to
-    `training.dpo`, which calls it with its optimizer. After T steps, `sums` has for each of `PARTS`
-    an array (T + 1, R), row t being the sum over the first t steps of:
+    `rows`: an encoded batch of R rows whose log-probabilities are followed. Give it to
+    `training.dpo` as its `watch`. After T steps, `sums` has for each of `PARTS` an array (T + 1,
+    R), row t being the sum over the first t steps of:
 
     - `first_order`: <g_a, d theta>, the law of motion along the step that was taken;
     - `concavity`: the share of log-softmax's concavity in that step, never positive;
@@ -43,13 +44,14 @@ class Motion:
 
     >>> from dpofield.lab.logprobs import encode, reference_logprobs
     >>> from dpofield.lab.model import small_gpt2
+    >>> from dpofield.lab.settings import Training
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.training import dpo
     >>> from dpofield.lab.world import World
     >>> model, pairs = small_gpt2(seed=0), encode(word_tokenizer(), World().pairs(4, seed=0))
-    >>> motion, how = Motion(model, pairs), {"steps": 3, "batch": 4, "lr": 1e-3, "seed": 0}
-    >>> run = dpo(model, reference_logprobs(model, pairs), pairs, **how, optimizer="sgd",
-    ...           progress=False, watch=motion.watch)
+    >>> motion = Motion(model, pairs)
+    >>> how = Training(steps=3, batch=4, lr=1e-3, optimizer="sgd", seed=0)
+    >>> run = dpo(model, reference_logprobs(model, pairs), pairs, how, watch=motion, progress=False)
     >>> u_by_law, v_by_law = np.split(motion.sums["first_order"][run.step], 2, axis=1)
     >>> bool(np.abs(u_by_law - run.u).max() < 0.1 * np.abs(run.u).max())
     True
@@ -62,7 +64,7 @@ class Motion:
         self._logits = row_logits(model, rows)
         self._steps: dict[str, list[Floats]] = {name: [np.zeros(len(rows))] for name in PARTS}
 
-    def watch(self, optimizer: torch.optim.Optimizer) -> None:
+    def begin(self, optimizer: torch.optim.Optimizer) -> None:
         """Look at every step of this optimizer, which must hold the model's trained parameters."""
         plain = isinstance(optimizer, torch.optim.SGD) and not optimizer.defaults["momentum"]
         optimizer.register_step_pre_hook(lambda *_: self._before())

@@ -14,6 +14,7 @@ import pandas as pd
 
 from dpofield.experiments import stats
 from dpofield.experiments.columns import per_pair
+from dpofield.experiments.config import Config
 from dpofield.experiments.findings.where_the_mass_goes import with_off_grammar, worst_reward
 from dpofield.experiments.stats import Interval
 from dpofield.formulas import LOSSES
@@ -177,7 +178,7 @@ def tilt_at_start(runs: pd.DataFrame) -> pd.Series:
         given = {"ref_w": pairs["ref_logp_w"], "ref_l": pairs["ref_logp_l"]}
         given |= {"len_w": pairs["len_w"], "len_l": pairs["len_l"]}
         wanted = {p.name for p in loss.inputs}
-        fixed = _hyperparameters(row)
+        fixed = Config.from_flat(row).params
         if not wanted:
             up, down = at_start(loss, **fixed)
         else:
@@ -186,9 +187,3 @@ def tilt_at_start(runs: pd.DataFrame) -> pd.Series:
             up, down = (float(x) for x in np.mean(pushes, axis=0))
         found[name] = up / -down
     return pd.Series(found, name="tilt")
-
-
-def _hyperparameters(row: pd.Series) -> dict[str, float]:
-    from dpofield.experiments.config import Config
-
-    return Config.from_flat(row.to_dict()).hyperparameters

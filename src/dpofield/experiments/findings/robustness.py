@@ -14,8 +14,8 @@ import pandas as pd
 
 from dpofield.experiments import stats
 from dpofield.experiments.findings import training_field
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval
+from dpofield.experiments.tables import recorded
 
 SHAPES: dict[str, tuple[str, int, int]] = {
     "main": ("gpt2", 4, 128),

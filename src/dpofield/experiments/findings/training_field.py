@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from dpofield.experiments import stats
 from dpofield.experiments.columns import path
+from dpofield.experiments.config import Config
 from dpofield.experiments.margins import at, reached
 from dpofield.experiments.stats import Interval, of_seeds
 
@@ -108,7 +109,8 @@ def theorem_1(runs: pd.DataFrame) -> Agreement:
     """
     largest, rounding, values = 0.0, 0.0, 0
     for (_, run), trace in zip(runs.iterrows(), traces(runs), strict=True):
-        b, x1, x2 = float(run["beta"]), np.exp(trace.u), np.exp(trace.v)
+        b = Config.from_flat(run).params["beta"]
+        x1, x2 = np.exp(trace.u), np.exp(trace.v)
         S = x1**b + x2**b
         # A relative change of x by |u| 2^-24 moves a derivative by at most 1 + b times as much.
         allowed = (1 + b) * (np.abs(trace.u) + np.abs(trace.v) + 1) * FLOAT32

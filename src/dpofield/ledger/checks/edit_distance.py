@@ -8,8 +8,8 @@ import pandas as pd
 
 from dpofield.experiments.findings import edit_distance as edits
 from dpofield.experiments.findings.edit_distance import Jump, Scope
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval
+from dpofield.experiments.tables import recorded
 
 
 @lru_cache(maxsize=1)

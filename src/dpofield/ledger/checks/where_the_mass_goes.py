@@ -8,8 +8,8 @@ import pandas as pd
 
 from dpofield.experiments import stats
 from dpofield.experiments.findings import where_the_mass_goes as mass
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval
+from dpofield.experiments.tables import recorded
 
 
 @lru_cache

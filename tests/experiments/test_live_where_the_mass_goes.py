@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from dpofield.experiments.findings.pushed import only_down
+from dpofield.experiments.live.where_the_mass_goes import only_down
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.world import World

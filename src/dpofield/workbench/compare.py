@@ -72,8 +72,8 @@ def said(row: str, value: float) -> str:
 def differ(one: Config, other: Config) -> dict[str, tuple[object, object]]:
     """The fields in which two configurations differ.
 
-    >>> differ(Config(), Config(beta=0.5))
-    {'beta': (0.1, 0.5)}
+    >>> differ(Config(), Config(params={"beta": 0.5}))
+    {'params': ({'beta': 0.1}, {'beta': 0.5})}
     """
     return {
         f.name: (getattr(one, f.name), getattr(other, f.name))

@@ -10,18 +10,20 @@ import pandas as pd
 import pytest
 import torch
 
-from dpofield.experiments import measure as measuring
+from dpofield.experiments import one_run
+from dpofield.experiments import rows as measuring
 from dpofield.experiments.check import difference
 from dpofield.experiments.columns import MEANING, PATH, path, per_pair, per_prompt, schema
 from dpofield.experiments.config import Config
 from dpofield.experiments.data import draw
-from dpofield.experiments.measure import attempt, measure
 from dpofield.experiments.provenance import code_hash
+from dpofield.experiments.rows import attempt, measure
 from dpofield.formulas import LOSSES
 from dpofield.lab.checkpoint import starting_model
 from dpofield.lab.kernel import gram, gram_matrix, predicted_change, slopes
 from dpofield.lab.logprobs import encode, reference_logprobs, sequence_logprobs
 from dpofield.lab.motion import PARTS, Motion
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 from tests.experiments.conftest import tiny
@@ -61,10 +63,8 @@ def test_after_training(row: dict[str, Any], models: Path) -> None:
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     batch = encode(tokenizer, draw(config, model, tokenizer))
     reference = torch.tensor(row["pair_ref_logp_w"] + row["pair_ref_logp_l"])
-    run = dpo(
-        model, reference.float(), batch, steps=4, batch=3, lr=1e-4, seed=0, record_every=2,
-        progress=False,
-    )  # fmt: skip
+    settings = Training(steps=4, batch=3, lr=1e-4, seed=0, record_every=2)
+    run = dpo(model, reference.float(), batch, settings, progress=False)
     np.testing.assert_allclose(row["pair_u"], run.u[-1], atol=1e-6)
     np.testing.assert_allclose(row["pair_v"], run.v[-1], atol=1e-6)
     series = pd.Series(row)
@@ -80,10 +80,9 @@ def test_the_parts_of_a_path(row: dict[str, Any], models: Path) -> None:
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     batch = encode(tokenizer, draw(config, model, tokenizer))
     motion = Motion(model, batch)
-    run = dpo(
-        model, reference_logprobs(model, batch), batch, steps=4, batch=3, lr=1e-4, seed=0,
-        record_every=2, progress=False, watch=motion.watch,
-    )  # fmt: skip
+    settings = Training(steps=4, batch=3, lr=1e-4, seed=0, record_every=2)
+    reference = reference_logprobs(model, batch)
+    run = dpo(model, reference, batch, settings, watch=motion, progress=False)
     series = pd.Series(row)
     assert set(PATH) == {"step", "u", "v", "loss", "dloss_dx1", "dloss_dx2"} | {
         f"{part}_{letter}" for part in PARTS for letter in "uv"
@@ -160,15 +159,15 @@ def test_prompts_that_no_pair_is_about(architecture: Any, models: Path, world: W
 
 @pytest.mark.parametrize(
     "loss",
-    [{"loss": "dpop", "params": {"lam": 5.0}}, {"loss": "rpo"}, {"loss": "orpo", "beta": None}],
+    [{"loss": "dpop", "params": {"lam": 5.0}}, {"loss": "rpo"}, {"loss": "orpo"}],
 )
 def test_losses_with_their_own_arguments(models: Path, loss: dict[str, Any]) -> None:
-    """Hyperparameters and data of the pairs reach the training: the loss is the formula's."""
+    """Parameters and data of the pairs reach the training: the loss is the formula's."""
     config = tiny(**loss, keep_paths=True)
     found = measure(config, models)
     data = {"ref_w": "ref_logp_w", "ref_l": "ref_logp_l", "len_w": "len_w", "len_l": "len_l"}
     needed = {p.name: found[f"pair_{data[p.name]}"] for p in LOSSES[config.loss].inputs}
-    expected = LOSSES[config.loss].numpy(0.0, 0.0, **config.hyperparameters, **needed)
+    expected = LOSSES[config.loss].numpy(0.0, 0.0, **config.params, **needed)
     first = path(pd.Series(found), "loss")[0]
     np.testing.assert_allclose(first, np.broadcast_to(expected, first.shape), rtol=1e-5)
 
@@ -179,9 +178,9 @@ def test_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch, models: Path) -> No
     def broken(*_: Any) -> Any:
         raise FloatingPointError("not finite at step 3")
 
-    monkeypatch.setattr(measuring, "draw", broken)
+    monkeypatch.setattr(one_run, "draw", broken)
     found = attempt(tiny(seed=9), models)
-    assert found["error"].startswith("FloatingPointError: not finite at step 3 (test_measure.py:")
+    assert found["error"].startswith("FloatingPointError: not finite at step 3 (test_rows.py:")
     assert Config.from_flat(found) == tiny(seed=9)
     assert "u" not in found
 

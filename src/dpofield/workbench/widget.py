@@ -1,4 +1,4 @@
-"""The bench as one widget: controls, the run under way, two runs compared, and the code."""
+"""The workbench as one widget: controls, the run under way, two runs compared, and the code."""
 
 from __future__ import annotations
 
@@ -8,23 +8,25 @@ from pathlib import Path
 
 import ipywidgets as widgets  # type: ignore[import-untyped]
 
-from dpofield.bench import choices
-from dpofield.bench.compare import Finished, side_by_side
-from dpofield.bench.controls import Controls
-from dpofield.bench.live import Live
-from dpofield.bench.script import script
 from dpofield.experiments.config import Config
 from dpofield.lab.runs import Run
 from dpofield.widgets.figure import css
 from dpofield.widgets.tokens import tokens_css
+from dpofield.workbench import choices
+from dpofield.workbench.compare import Finished, side_by_side
+from dpofield.workbench.controls import Controls
+from dpofield.workbench.live import Live
+from dpofield.workbench.script import script
 
-STYLE = tokens_css(".dpf-bench") + Path(__file__).with_name("bench.css").read_text(encoding="utf-8")
+STYLE = tokens_css(".dpf-workbench") + Path(__file__).with_name("workbench.css").read_text(
+    encoding="utf-8"
+)
 # A figure looks at the width of its page; here it has what a notebook's sidebar leaves of it.
 STYLE += css("run_player.css").replace("@media (max-width: 599px)", "@container (max-width: 599px)")
 WIDE = {"width": "auto", "margin": "0", "overflow": "visible"}
 
 
-class Bench(widgets.VBox):
+class Workbench(widgets.VBox):
     """Choose a run, train it here, stop it at any time, compare two, take the configuration away.
 
     `config` fills the controls and says all that has no control (the model's shape, for one);
@@ -60,7 +62,7 @@ class Bench(widgets.VBox):
         super().__init__([
             style, self.controls, self.live, compare, self.a, self.b, self.compared, code, self.code
         ])  # fmt: skip
-        self.add_class("dpf-bench")
+        self.add_class("dpf-workbench")
 
     @property
     def script(self) -> str:

@@ -12,20 +12,19 @@ from typing import Any
 import ipywidgets as widgets  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from dpofield.bench import choices
-from dpofield.bench.training import train
 from dpofield.experiments.config import Config
+from dpofield.experiments.one_run import RunWatch, Start, run
 from dpofield.lab.descent import Interrupted
-from dpofield.lab.pairs import Pair
 from dpofield.lab.runs import Run
 from dpofield.widgets import RunPlayer
+from dpofield.workbench import choices
 
 IDLE = "Nothing is trained yet. The picture is that of a recorded run of this book."
 PATIENCE = 20.0  # s that the end of a kernel waits for the step in hand
 ROW = {"display": "flex", "flex_flow": "row wrap", "grid_gap": "8px", "overflow": "visible"}
 
 
-class Live(widgets.VBox):
+class Live(widgets.VBox, RunWatch):
     """Trains what `config()` says, in a thread of its own, so that the kernel hears Stop.
 
     `ended(config, run)` is called, in that thread, with what a run left behind: all of it, or what
@@ -105,18 +104,18 @@ class Live(widgets.VBox):
 
     def _work(self, config: Config) -> None:
         self._now = config
-        run: Run | None = None
+        record: Run | None = None
         try:
-            run = train(config, self, self._root)
+            record = run(config, self, root=self._root).run
             self._say(f"Done: {choices.named(config)}.")
         except Interrupted as stop:
-            run = stop.run
-            kept = " What came until then is kept." if run is not None else ""
+            record = stop.run
+            kept = " What came until then is kept." if record is not None else ""
             self._say(f"{stop}.{kept}")
         except Exception as error:  # whatever it is, the reader is told, and may go on
             self._say(f"The run ended with an error: {_words(error)}.", wrong=True)
-        if run is not None and len(run.step) > 1:
-            self._ended(config, run)
+        if record is not None and len(record.step) > 1:
+            self._ended(config, record)
         self.doing.value = ""
         self.train.disabled, self.halt.disabled = False, True
 
@@ -130,9 +129,13 @@ class Live(widgets.VBox):
         self.bar.value = step
         self.doing.value = f"{what}: {step} of {steps}" if steps > 1 else what
 
-    def begin(self, pairs: list[Pair]) -> None:
+    def loaded(self) -> None:
+        """Show that pairs are drawn."""
+        self.progress("drawing pairs", 0, 1)
+
+    def drawn(self, start: Start) -> None:
         """Take the pairs' texts; their picture begins with their second record."""
-        self._texts = [[pair.prompt, pair.preferred, pair.dispreferred] for pair in pairs]
+        self._texts = [[pair.prompt, pair.preferred, pair.dispreferred] for pair in start.pairs]
         self._first, self._drawn = None, False
 
     def record(self, step: int, u: NDArray[Any], v: NDArray[Any]) -> None:
@@ -148,11 +151,9 @@ class Live(widgets.VBox):
         """Put a new picture in place of the old one, in the same chart, at the newest record."""
         assert self._first is not None
         first, old, config = self._first, self.player, self._now
-        beta = {} if config.beta is None else {"beta": config.beta}
         self.player = RunPlayer(
             [first[0], step], [first[1], u], [first[2], v], self._texts, record=1, follow=True,
-            loss=config.loss, params=dict(config.params), title=choices.brief(config),
-            chart=old.chart, **beta,
+            loss=config.loss, params=config.params, title=choices.brief(config), chart=old.chart,
         )  # fmt: skip
         self.picture.children = (self.player,)
         old.close()
@@ -172,7 +173,7 @@ def _button(name: str, tooltip: str, press: Callable[[], None], style: str = "")
 
 
 def _end(stop: threading.Event, threads: list[threading.Thread]) -> None:
-    """torch does not like to be cut off in the middle of a step."""
+    """Stop threads at a step boundary: killing one inside torch can crash the process."""
     stop.set()
     for thread in threads:
         if thread is not threading.current_thread():

@@ -18,10 +18,10 @@ export default {
     for (const name of names) model.on(name, draw);
     draw();
     el.append(node);
-    // Stock controls do not keep their keys from JupyterLab either: those of the whole bench do now.
-    const bench = () => el.closest(".dpf-bench")?.addEventListener("focusin", keep);
+    // Stock controls do not keep their keys from JupyterLab either: those of the whole workbench do now.
+    const workbench = () => el.closest(".dpf-workbench")?.addEventListener("focusin", keep);
     const keep = ({ target }) => keepKeys(target);
-    const asked = requestAnimationFrame(bench); // once it is in the page
+    const asked = requestAnimationFrame(workbench); // once it is in the page
     keepKeys(input);
     return () => {
       cancelAnimationFrame(asked);

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ipywidgets as widgets  # type: ignore[import-untyped]
 
-from dpofield.bench import choices
-from dpofield.bench.slider import LogSlider
 from dpofield.experiments.config import Config
 from dpofield.formulas import LOSSES
+from dpofield.workbench import choices
+from dpofield.workbench.slider import LogSlider
 
 WIDTH = {"layout": {"width": "auto", "margin": "0"}}
 
@@ -59,9 +59,10 @@ class Controls(widgets.GridBox):
     def config(self) -> Config:
         """The configuration that was chosen; `ValueError` naming the field that cannot be."""
         values = {name: field.value for name, field in self.fields.items()}
-        if choices.strength(values["loss"]) is None:
-            values["beta"] = None
-        return choices.Choice(**values).config(self._start)
+        beta, params = values.pop("beta"), choices.parameters(values["loss"], self._start)
+        if "beta" in params:
+            params["beta"] = beta
+        return choices.Choice(**values, params=params).config(self._start)
 
     def show(self, config: Config) -> None:
         """Fill the controls; `ValueError` for pairs that no control stands for."""
@@ -70,10 +71,9 @@ class Controls(widgets.GridBox):
         levels = choices.LEVELS | {chosen.sft_steps: levels[chosen.sft_steps]}
         self._filling, self._start = True, config
         self.fields["sft_steps"].options = [(words, steps) for steps, words in levels.items()]
+        values = vars(chosen) | dict(chosen.params)
         for name, field in self.fields.items():
-            value = getattr(chosen, name)
-            if value is not None:
-                field.value = value
+            field.value = values.get(name, field.value)
         self._filling = False
         self._after()
 
@@ -83,9 +83,8 @@ class Controls(widgets.GridBox):
             return
         self._filling = True
         if name == "loss":
-            beta = choices.strength(self.fields["loss"].value)
-            if beta is not None:
-                self.fields["beta"].value = beta
+            params = choices.parameters(self.fields["loss"].value, self._start)
+            self.fields["beta"].value = params.get("beta", self.fields["beta"].value)
         if name == "optimizer":
             for usual, value in choices.OPTIMIZERS[self.fields["optimizer"].value].items():
                 self.fields[usual].value = value
@@ -98,12 +97,12 @@ class Controls(widgets.GridBox):
 
     def _after(self) -> None:
         loss, beta = self.fields["loss"].value, self.fields["beta"].value
-        none = choices.strength(loss) is None
+        params = choices.parameters(loss, self._start)
         self._filling = True
-        self.fields["beta"].disabled = self.slider.disabled = none
+        self.fields["beta"].disabled = self.slider.disabled = "beta" not in params
         self.slider.value = beta
         self._filling = False
-        self.note.value = f'<p class="dpf-note">{_about(loss, self._start)}</p>'
+        self.note.value = f'<p class="dpf-note">{_about(loss, params)}</p>'
         self.changed()
 
 
@@ -115,9 +114,8 @@ def _dpo_first(option: tuple[str, str]) -> tuple[bool, str]:
     return option[1] != "dpo", option[0].lower()
 
 
-def _about(loss: str, start: Config) -> str:
-    """What a loss has besides beta, in words."""
-    numbers = LOSSES[loss].defaults | choices.others(loss, start)
-    words = [f"{name} = {value:g}" for name, value in numbers.items() if name != "beta"]
+def _about(loss: str, params: Mapping[str, float]) -> str:
+    """The parameters of a loss that no control sets, in words."""
+    words = [f"{name} = {value:g}" for name, value in params.items() if name != "beta"]
     has = f"{choices.title(loss)} also has {', '.join(words)}." if words else ""
-    return " ".join([*(["This loss has no beta."] if "beta" not in numbers else []), has]).strip()
+    return " ".join([*(["This loss has no beta."] if "beta" not in params else []), has]).strip()

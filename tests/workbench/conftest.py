@@ -1,11 +1,11 @@
-"""Benches whose models are tiny, and one place for those models."""
+"""Workbenches whose models are tiny, and one place for those models."""
 
 from __future__ import annotations
 
 import pytest
 
-from dpofield.bench.workbench import Bench
 from dpofield.experiments.config import Config
+from dpofield.workbench.widget import Workbench
 
 SHAPE = {"layers": 1, "width": 16, "heads": 2, "sft_steps": 2}
 
@@ -23,14 +23,14 @@ def models(tmp_path_factory):
 
 @pytest.fixture
 def made(models):
-    """Make benches; what still trains at the end of a test is ended."""
-    benches = []
+    """Make workbenches; what still trains at the end of a test is ended."""
+    workbenches = []
 
     def make(**changes):
-        benches.append(Bench(tiny(**changes), root=models))
-        return benches[-1]
+        workbenches.append(Workbench(tiny(**changes), root=models))
+        return workbenches[-1]
 
     yield make
-    for bench in benches:
-        bench.close()
-        assert bench.live.wait(60)
+    for workbench in workbenches:
+        workbench.close()
+        assert workbench.live.wait(60)

@@ -1,18 +1,18 @@
-"""The bench in JupyterLab with a live kernel: its buttons are heard while it trains."""
+"""The workbench in JupyterLab with a live kernel: its buttons are heard while it trains."""
 
 from __future__ import annotations
 
 import browser as tools
 import pytest
 
-from tests.bench.conftest import SHAPE
 from tests.jupyterlab import Notebook, jupyterlab
+from tests.workbench.conftest import SHAPE
 
 pytestmark = pytest.mark.browser
 
-AT = "Number(document.querySelector('.dpf-bench [data-field=step]')?.value ?? -1)"
+AT = "Number(document.querySelector('.dpf-workbench [data-field=step]')?.value ?? -1)"
 OURS = """(found) => found.flatMap(({ id, nodes }) => nodes.map((node) => [id, node]))
-  .filter(([, node]) => document.querySelector(node)?.closest(".dpf-bench"))"""
+  .filter(([, node]) => document.querySelector(node)?.closest(".dpf-workbench"))"""
 LOW = """(root) => [...root.querySelectorAll("input, select, button")]
   .map((e) => [e.outerHTML, e.getBoundingClientRect()])
   .filter(([, r]) => r.width > 0 && r.height < 43.9).map(([text]) => text)"""
@@ -20,12 +20,12 @@ LOW = """(root) => [...root.querySelectorAll("input, select, button")]
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Address of a JupyterLab with a bench of tiny models in a notebook."""
+    """Address of a JupyterLab with a workbench of tiny models in a notebook."""
     home = tmp_path_factory.mktemp("lab")
     given = SHAPE | {"layers": 4, "width": 64, "pairs": 32, "steps": 2000}  # 20 s, if left alone
     cells = (
-        "from dpofield.bench import bench\nfrom dpofield.experiments.config import Config\n"
-        f"shown = bench(Config(**{given}), root={str(home / 'models')!r})\nshown",
+        "from dpofield.workbench import workbench\nfrom dpofield.experiments.config import Config\n"
+        f"shown = workbench(Config(**{given}), root={str(home / 'models')!r})\nshown",
         "print('kept', [int(run.step[-1]) for run in shown.finished], shown.live.player.record)",
     )
     with jupyterlab(home, cells) as address:
@@ -40,23 +40,25 @@ def test_train_watch_stop_compare(chrome, lab):
     page = context.new_page()
     notebook = Notebook(page, lab)
     notebook.run(0)
-    bench = page.locator(".dpf-bench")
-    bench.wait_for()
-    train, stop = (bench.get_by_role("button", name=name, exact=True) for name in ("Train", "Stop"))
-    assert "recorded run" in bench.locator("[role=status]").inner_text()
+    workbench = page.locator(".dpf-workbench")
+    workbench.wait_for()
+    train, stop = (
+        workbench.get_by_role("button", name=name, exact=True) for name in ("Train", "Stop")
+    )
+    assert "recorded run" in workbench.locator("[role=status]").inner_text()
     for name in ("SFT level", "Pairs", "Pairs in all", "Optimizer", "Learning rate", "Steps"):
-        assert bench.get_by_label(name, exact=True).count() == 1, name
+        assert workbench.get_by_label(name, exact=True).count() == 1, name
     for name in ("Seed", "Loss", "beta", "beta, to slide", "Run A", "Run B", "The code"):
-        assert bench.get_by_label(name, exact=True).count() == 1, name
-    assert bench.evaluate(LOW) == []
+        assert workbench.get_by_label(name, exact=True).count() == 1, name
+    assert workbench.evaluate(LOW) == []
 
     # keys belong to the control that is focused, not to the notebook
     for name, key in (("SFT level", "ArrowUp"), ("beta, to slide", "PageUp")):
-        bench.get_by_label(name, exact=True).focus()
+        workbench.get_by_label(name, exact=True).focus()
         page.keyboard.press(key)
-    code = bench.get_by_label("The code").filter(has_text="sft_steps=0,")
-    code.filter(has_not_text="beta=0.1,").wait_for()
-    bench.get_by_label("SFT level", exact=True).select_option(label="2 steps")
+    code = workbench.get_by_label("The code").filter(has_text="sft_steps=0,")
+    code.filter(has_not_text="'beta': 0.1}").wait_for()
+    workbench.get_by_label("SFT level", exact=True).select_option(label="2 steps")
 
     train.click()
     page.wait_for_function(f"() => {AT} >= 100")  # a recorded run of the book has 80 steps
@@ -64,27 +66,27 @@ def test_train_watch_stop_compare(chrome, lab):
     seen = page.evaluate(AT)
     page.wait_for_function(f"(seen) => {AT} > seen", arg=seen)
     # a hand that steps back stays there while records come, and may come back to the newest
-    slider = bench.get_by_role("slider", name="step", exact=True)
+    slider = workbench.get_by_role("slider", name="step", exact=True)
     slider.press("Home")
     page.wait_for_timeout(1000)
     assert page.evaluate(AT) == 0
     slider.press("End")
     page.wait_for_function(f"(seen) => {AT} > seen", arg=page.evaluate(AT))
     stop.click()
-    bench.locator("[role=status]", has_text="Stopped after step").wait_for()
+    workbench.locator("[role=status]", has_text="Stopped dpo beta=").wait_for()
     last = page.evaluate(AT)
     assert seen < last < 2000
     assert not train.is_disabled()
 
-    bench.get_by_label("Steps", exact=True).fill("6")
+    workbench.get_by_label("Steps", exact=True).fill("6")
     page.keyboard.press("Tab")  # a number is taken when its field is left
-    bench.get_by_label("Loss", exact=True).select_option(label="IPO")
-    bench.get_by_label("The code").filter(has_text="loss='ipo'").wait_for()
-    assert "steps=6," in bench.get_by_label("The code").inner_text()
+    workbench.get_by_label("Loss", exact=True).select_option(label="IPO")
+    workbench.get_by_label("The code").filter(has_text="loss='ipo'").wait_for()
+    assert "steps=6," in workbench.get_by_label("The code").inner_text()
     train.click()
-    bench.locator("[role=status]", has_text="Done").wait_for()
-    bench.locator("table", has_text="dispreferred moved more").wait_for()
-    assert bench.locator("table td", has_text="6").count()
+    workbench.locator("[role=status]", has_text="Done").wait_for()
+    workbench.locator("table", has_text="dispreferred moved more").wait_for()
+    assert workbench.locator("table td", has_text="6").count()
     page.wait_for_function(f"() => {AT} === 6")
     assert page.evaluate(OURS, tools.axe(page)) == []
     page.wait_for_timeout(600)  # a view tells its kernel once it is quiet
@@ -96,6 +98,6 @@ def test_train_watch_stop_compare(chrome, lab):
     page.keyboard.press("Escape")
     page.keyboard.press("Control+b")  # the sidebar
     page.wait_for_timeout(500)
-    assert bench.evaluate("(root) => root.scrollWidth <= root.clientWidth")
-    assert bench.evaluate(LOW) == []
+    assert workbench.evaluate("(root) => root.scrollWidth <= root.clientWidth")
+    assert workbench.evaluate(LOW) == []
     context.close()

@@ -8,9 +8,9 @@ import pytest
 
 from dpofield.experiments.check import check
 from dpofield.experiments.plans import PLANS, plan
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.store import Store
 from dpofield.experiments.sweep import sweep
+from dpofield.experiments.tables import recorded
 
 RESULTS = Path(__file__).parents[2] / "results" / "experiments"
 

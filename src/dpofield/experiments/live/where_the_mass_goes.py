@@ -1,7 +1,4 @@
-"""The negative gradient alone: push responses down, nothing up, and see what another one does.
-
-This is not recorded by the sweep; it is measured live, on runs short enough for a page.
-"""
+"""The negative gradient alone: push responses down, nothing up, and see what another one does."""
 
 from __future__ import annotations
 

@@ -15,25 +15,19 @@ import torch
 
 from dpofield.experiments import columns, masses
 from dpofield.experiments.config import Config
-from dpofield.experiments.data import (
-    draw,
-    edit_distance,
-    evaluated_prompts,
-    first_difference,
-    world,
-)
+from dpofield.experiments.data import edit_distance, evaluated_prompts, first_difference, world
 from dpofield.experiments.margins import MARGINS, at, reached
+from dpofield.experiments.one_run import RunWatch, Start, run
 from dpofield.experiments.provenance import code_hash, versions
 from dpofield.experiments.similarity import ches
 from dpofield.formulas import LOSSES
-from dpofield.lab.checkpoint import checkpoint_key, starting_model
+from dpofield.lab.checkpoint import checkpoint_key
 from dpofield.lab.kernel import gram, projections, trained
-from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
-from dpofield.lab.model import CausalLM
+from dpofield.lab.logprobs import Batch, pair_logprobs
 from dpofield.lab.motion import Motion
 from dpofield.lab.pairs import Pair
 from dpofield.lab.runs import Run
-from dpofield.lab.training import dpo, loss_arguments
+from dpofield.lab.training import loss_arguments
 
 Row = dict[str, Any]
 
@@ -44,7 +38,7 @@ _TURN = threading.Lock()
 def attempt(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
     """The row of a configuration; if the measurement fails, the row has the error.
 
-    `root` is where starting models are cached (`lab.checkpoint.cache_root()` by default).
+    `root` is where starting models are cached (`lab.files.cache_root()` by default).
     """
     with _TURN:
         try:
@@ -61,31 +55,46 @@ def failure(config: Config, error: str) -> Row:
 
 
 def measure(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
-    """Make the starting model if it is not cached, train on the pairs, measure before and after.
+    """The row of a configuration: what is measured before, during and after its training.
 
-    The columns are those of `columns.MEANING`. One torch thread, so that the row does not depend
-    on how many there are. Raises what drawing pairs and training raise.
+    The columns are those of `columns.MEANING`. `root` and errors as in `run`.
     """
-    torch.set_num_threads(1)
-    model, tokenizer = starting_model(config.recipe, root=root, progress=False)
-    start, work = time.perf_counter(), time.process_time()
-    pairs = draw(config, model, tokenizer)
-    batch = encode(tokenizer, pairs)
-    prompts = evaluated_prompts(config.evaluated)
-    key = checkpoint_key(config.recipe)
-    old = {prompt: masses.before(key, prompt, model) for prompt in prompts}
-    known = _given(pairs, batch) | _start(model, batch) | _pushed(config, model, batch)
-    row = _identity(config) | _each("pair", known)
-
-    motion = Motion(model, batch) if config.keep_paths else None
-    run = _trained(config, model, batch, motion)
-    row |= _moved(run)
-    new = {prompt: masses.responses(prompt).logprobs(model) for prompt in prompts}
+    before = _Before()
+    done = run(config, before, root=root)
+    pairs, motion, old = done.pairs, before.motion, before.old
+    new = {prompt: masses.responses(prompt).logprobs(done.model) for prompt in old}
+    row = _identity(config) | before.row | _moved(done.run)
     row |= _each("pair", _splits(pairs, old, new)) | _each("prompt", _summaries(pairs, old, new))
     if motion is not None:
-        row |= {f"path_{name}": values.ravel().tolist() for name, values in _path(run, motion)}
-    took = {"wall_s": time.perf_counter() - start, "cpu_s": time.process_time() - work}
+        parts = _path(done.run, motion)
+        row |= {f"path_{name}": values.ravel().tolist() for name, values in parts}
+    wall, work = before.clock
+    took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - work}
     return row | took | {"error": None}
+
+
+class _Before(RunWatch):
+    """Measures the starting model, and takes every step apart where paths are kept."""
+
+    clock: tuple[float, float]
+    row: Row
+    old: dict[str, masses.Floats]
+    motion: Motion | None
+
+    def loaded(self) -> None:
+        self.clock = time.perf_counter(), time.process_time()
+
+    def drawn(self, start: Start) -> None:
+        config, model, batch = start.config, start.model, start.batch
+        key = checkpoint_key(config.recipe)
+        prompts = evaluated_prompts(config.evaluated)
+        self.old = {prompt: masses.before(key, prompt, model) for prompt in prompts}
+        self.row = _each("pair", _given(start.pairs, batch) | _start(start) | _pushed(start))
+        self.motion = Motion(model, batch) if config.keep_paths else None
+
+    def begin(self, optimizer: torch.optim.Optimizer) -> None:
+        if self.motion is not None:
+            self.motion.begin(optimizer)
 
 
 def _identity(config: Config) -> Row:
@@ -121,20 +130,22 @@ def _given(pairs: list[Pair], batch: Batch) -> dict[str, Any]:
     }
 
 
-def _start(model: CausalLM, batch: Batch) -> dict[str, Any]:
+def _start(start: Start) -> dict[str, Any]:
     """Log-probabilities, kernel and similarity of the pairs under the starting model."""
-    lw, ll = reference_logprobs(model, batch).double().numpy().reshape(2, -1)
-    K, alike = gram(model, batch, progress=False), ches(model, batch)
+    lw, ll = start.reference.double().numpy().reshape(2, -1)
+    K = gram(start.model, start.batch, progress=False)
+    alike = ches(start.model, start.batch)
     return {
         "ref_logp_w": lw, "ref_logp_l": ll, "kernel_ww": K.ww, "kernel_wl": K.wl, "kernel_ll": K.ll,
         "gradient_cosine": K.cosine, "ches": alike.plain, "ches_normalised": alike.normalised,
     }  # fmt: skip
 
 
-def _pushed(config: Config, model: CausalLM, batch: Batch) -> dict[str, Any]:
+def _pushed(start: Start) -> dict[str, Any]:
     """First-order push on every response by one gradient step on the mean loss of all pairs."""
-    reference, n = reference_logprobs(model, batch), len(batch) // 2
-    of_loss = loss_arguments(config.loss, config.hyperparameters, batch, reference)
+    config, model, batch, reference = start.config, start.model, start.batch, start.reference
+    n = len(start.pairs)
+    of_loss = loss_arguments(config.loss, config.params, batch, reference)
     lw, ll = pair_logprobs(model, batch)
     values = LOSSES[config.loss].torch(
         lw - reference[:n], ll - reference[n:], **of_loss(torch.arange(n))
@@ -142,19 +153,6 @@ def _pushed(config: Config, model: CausalLM, batch: Batch) -> dict[str, Any]:
     uphill = torch.autograd.grad(values.mean(), list(trained(model).values()))
     push = -projections(model, batch, uphill, progress=False)
     return {"push_w": push[:n], "push_l": push[n:]}
-
-
-def _trained(config: Config, model: CausalLM, batch: Batch, motion: Motion | None) -> Run:
-    """Train the model in place, every pair on record."""
-    given: dict[str, Any] = {} if config.beta is None else {"beta": config.beta}
-    if config.params:
-        given["params"] = dict(config.params)
-    return dpo(
-        model, reference_logprobs(model, batch), batch, loss=config.loss, steps=config.steps,
-        batch=config.batch, lr=config.lr, optimizer=config.optimizer, seed=config.seed,
-        record_every=config.record_every, progress=False,
-        watch=None if motion is None else motion.watch, **given,
-    )  # fmt: skip
 
 
 def _moved(run: Run) -> Row:

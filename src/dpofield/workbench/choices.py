@@ -1,13 +1,15 @@
-"""What can be chosen on the bench, and the configuration that it stands for."""
+"""What can be chosen on the workbench, and the configuration that it stands for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dpofield.experiments.config import Config, Optimizer
+from dpofield.experiments.config import Config
 from dpofield.experiments.plans import REMEDIES, SFT_LEVELS, SGD, STRONG, WEAK
 from dpofield.formulas import LOSSES
+from dpofield.lab.settings import Optimizer
 
 LEVELS: dict[int, str] = {
     WEAK: f"weak: {WEAK} steps",
@@ -50,37 +52,29 @@ def title(loss: str) -> str:
     return str(LOSSES[loss].title)
 
 
-def strength(loss: str) -> float | None:
-    """The beta that a loss is usually given; None for one that has none.
+def parameters(loss: str, start: Config) -> dict[str, float]:
+    """The parameters that a loss has when it is chosen.
 
-    >>> strength("dpo"), strength("simpo"), strength("orpo")
-    (0.1, 2.0, None)
-    """
-    return LOSSES[loss].defaults.get("beta")
+    They are those of `start` if that has this loss, else the defaults, with what the book's
+    experiments change in them.
 
-
-def others(loss: str, start: Config) -> dict[str, float]:
-    """Hyperparameters besides beta that are not left at their defaults.
-
-    They are those of `start` if that has this loss, else those of the book's experiments.
-
-    >>> others("dpop", Config()), others("dpo", Config())
-    ({'lam': 5.0}, {})
+    >>> parameters("dpop", Config()), parameters("orpo", Config())
+    ({'beta': 0.1, 'lam': 5.0}, {'lam': 0.1})
     """
     if loss == start.loss:
         return dict(start.params)
-    return dict(REMEDIES.get(loss, {}).get("params", {}))
+    return LOSSES[loss].defaults | REMEDIES.get(loss, {})
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What stands in the controls; beta is None where the loss has none."""
+    """What stands in the controls."""
 
     sft_steps: int
     kind: str
     pairs: int
     loss: str
-    beta: float | None
+    params: Mapping[str, float]
     optimizer: Optimizer
     lr: float
     steps: int
@@ -91,19 +85,21 @@ class Choice:
 
         Raises `ValueError` naming the field that cannot be.
 
-        >>> Choice(100, "one word edited", 4, "dpo", 0.1, "sgd", -1.0, 8, 0).config(Config())
+        >>> Choice(100, "one word edited", 4, "dpo", {}, "sgd", -1.0, 8, 0).config(Config())
         Traceback (most recent call last):
         ...
         ValueError: lr = -1.0: give a positive learning rate
         """
         for name, most in MOST.items():
             if getattr(self, name) > most:
-                raise ValueError(f"{name} = {getattr(self, name)}: the bench takes {most} at most")
+                raise ValueError(
+                    f"{name} = {getattr(self, name)}: the workbench takes {most} at most"
+                )
         if self.seed < 0:
             raise ValueError(f"seed = {self.seed}: give a whole number of at least 0")
         return replace(
             start, **_PLAIN | PAIRS[self.kind], sft_steps=self.sft_steps, pairs=self.pairs,
-            pairs_seed=self.seed, loss=self.loss, beta=self.beta, params=others(self.loss, start),
+            pairs_seed=self.seed, loss=self.loss, params=self.params,
             optimizer=self.optimizer, lr=self.lr, steps=self.steps, seed=self.seed,
             batch=max(1, min(BATCH, self.pairs)), record_every=max(1, self.steps // RECORDS),
         )  # fmt: skip
@@ -119,9 +115,9 @@ def choice(config: Config) -> Choice:
     kinds = [kind for kind, says in PAIRS.items() if _PLAIN | says == wanted]
     if not kinds:
         says = ", ".join(f"{name}={value!r}" for name, value in wanted.items())
-        raise ValueError(f"the bench has no pairs with {says}: it has {', '.join(PAIRS)}")
+        raise ValueError(f"the workbench has no pairs with {says}: it has {', '.join(PAIRS)}")
     return Choice(
-        config.sft_steps, kinds[0], config.pairs, config.loss, config.beta, config.optimizer,
+        config.sft_steps, kinds[0], config.pairs, config.loss, config.params, config.optimizer,
         config.lr, config.steps, config.seed,
     )  # fmt: skip
 
@@ -133,7 +129,7 @@ def named(config: Config) -> str:
     'DPO 0.1, SFT 100, independent responses, adamw 0.0001, 80 steps, seed 0'
     """
     chosen = choice(config)
-    beta = "" if chosen.beta is None else f" {chosen.beta:g}"
+    beta = f" {chosen.params['beta']:g}" if "beta" in chosen.params else ""
     return (
         f"{title(chosen.loss)}{beta}, SFT {chosen.sft_steps}, {chosen.kind}, {chosen.optimizer} "
         f"{chosen.lr:g}, {chosen.steps} steps, seed {chosen.seed}"

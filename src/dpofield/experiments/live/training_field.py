@@ -1,12 +1,10 @@
-"""Who pushes whom: the kernel of a run at several of its steps, own terms apart from cross terms.
-
-This is not recorded by the sweep; it is measured live, on runs short enough for a page.
-"""
+"""Who pushes whom: the kernel at several steps of a run, own terms apart from cross terms."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,11 +12,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from dpofield.experiments.config import Config
-from dpofield.experiments.data import draw
-from dpofield.lab.checkpoint import starting_model
+from dpofield.experiments.one_run import RunWatch, Start, run
 from dpofield.lab.kernel import gram_matrix
-from dpofield.lab.logprobs import encode, reference_logprobs
-from dpofield.lab.training import dpo
+from dpofield.lab.logprobs import reference_logprobs
 
 Floats = NDArray[np.float64]
 
@@ -94,41 +90,42 @@ def looks(
     """Train as `config` says and look at the whole kernel after each of `steps` updates.
 
     `steps` are in rising order; training ends with the last. The kernel is the plain one, whatever
-    the optimizer. `root` is where starting models are cached, as in `measure`. Raises `ValueError`
-    for another loss than DPO, whose weights these are.
+    the optimizer. `root` is where starting models are cached, as in `run`. Raises `ValueError` for
+    another loss than DPO, whose weights these are.
     """
-    if config.loss != "dpo" or config.beta is None:
+    if config.loss != "dpo":
         raise ValueError(f"loss = {config.loss!r}: the weights W used here are those of 'dpo'")
-    torch.set_num_threads(1)
-    model, tokenizer = starting_model(config.recipe, root=root, progress=False)
-    pairs = encode(tokenizer, draw(config, model, tokenizer))
-    reference, beta = reference_logprobs(model, pairs), config.beta
-    found: list[Look] = []
-    kernels: list[Floats] = []
+    found = _Looks(steps)
+    run(replace(config, steps=steps[-1], record_every=steps[-1]), found, root=root)
+    return found.looks
 
-    def look(step: int) -> None:
-        u, v = (reference_logprobs(model, pairs) - reference).double().numpy().reshape(2, -1)
+
+class _Looks(RunWatch):
+    """Looks at a run after some of its updates."""
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        self._steps, self._taken = steps, 0
+        self._kernels: list[Floats] = []
+        self.looks: list[Look] = []
+
+    def drawn(self, start: Start) -> None:
+        self._start = start
+        self._look()
+
+    def begin(self, optimizer: torch.optim.Optimizer) -> None:
+        optimizer.register_step_post_hook(self._after)
+
+    def _after(self, *_: object) -> None:
+        self._taken += 1
+        self._look()
+
+    def _look(self) -> None:
+        if self._taken not in self._steps:
+            return
+        start, beta = self._start, self._start.config.params["beta"]
+        now = reference_logprobs(start.model, start.batch)
+        u, v = (now - start.reference).double().numpy().reshape(2, -1)
         weights = beta / (1 + np.exp(beta * (u - v)))
-        kernels.append(gram_matrix(model, pairs, progress=False))
-        now, frozen = (terms(K, weights) for K in (kernels[-1], kernels[0]))
-        found.append(Look(step, float(u.mean()), float(v.mean()), now, frozen.share))
-
-    taken = 0
-
-    def after(*_: object) -> None:
-        nonlocal taken
-        taken += 1
-        if taken in steps:
-            look(taken)
-
-    def watch(optimizer: torch.optim.Optimizer) -> None:
-        optimizer.register_step_post_hook(after)
-
-    if 0 in steps:
-        look(0)
-    dpo(
-        model, reference, pairs, beta=beta, steps=steps[-1], batch=config.batch, lr=config.lr,
-        optimizer=config.optimizer, seed=config.seed, record_every=steps[-1], progress=False,
-        watch=watch,
-    )  # fmt: skip
-    return found
+        self._kernels.append(gram_matrix(start.model, start.batch, progress=False))
+        here, frozen = (terms(K, weights) for K in (self._kernels[-1], self._kernels[0]))
+        self.looks.append(Look(self._taken, float(u.mean()), float(v.mean()), here, frozen.share))
