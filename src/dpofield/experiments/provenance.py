@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dpofield.sources import Sources
 
-_MEASURE = "dpofield.experiments.measure"
+_MEASURE = "dpofield.experiments.rows"
 _LIBRARIES = ("numpy", "scipy", "sympy", "tokenizers", "torch", "transformers")
 
 
