@@ -20,6 +20,7 @@ from dpofield.figures import style
 def fig() -> Iterator[Figure]:
     """An empty figure in the house style; all figures are closed afterwards."""
     style.use()
+    matplotlib.rcParams["figure.dpi"] = 72  # as in an SVG, so that a layout is made once
     yield plt.figure()
     plt.close("all")
 

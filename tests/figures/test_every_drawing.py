@@ -110,10 +110,9 @@ NEEDS: dict[str, tuple[object, ...] | dict[str, object]] = {
 PARTLY = {
     "edit_distance.draw_distances", "edit_distance.draw_dots", "field.draw_flow",
     "field.draw_start", "intervals.draw_along", "intervals.draw_intervals",
-    "law_of_motion.draw_law", "law_of_motion.draw_pairs_in_plane", "remedies.draw_against",
-    "remedies.draw_frontier",
-    "robustness.draw_shapes", "sft_quality.draw_levels", "sft_quality.draw_pace",
-    "training_field.draw_ways",
+    "law_of_motion.draw_law", "law_of_motion.draw_pairs_in_plane", "loss_zoo.draw_push",
+    "remedies.draw_against", "remedies.draw_frontier", "robustness.draw_shapes",
+    "sft_quality.draw_levels", "sft_quality.draw_pace", "training_field.draw_ways",
 }  # fmt: skip
 """They draw on axes of many quantities: the page names the axis that these leave unnamed."""
 
@@ -122,7 +121,7 @@ NO_AXES = {"laboratory.draw_tree"}
 UNITS = (
     r"\(.*\b(nats?|1/nat|log-odds|units?|tokens?|step|steps)\b.*\)|^nats$"
     r"|probability|ratio|share|error|loss|step|mass|correlation|K_|coordinate|log-probabilities"
-    r"|reward|gradient|way|Delta|pi_|x_\{?[12]|\$[uv]\$|push"
+    r"|reward|gradient|way|Delta|pi_|x_\{?[12]|z_\{?[wl]|\$[uv]\$|push"
 )
 """A unit, or a quantity that has none or is counted."""
 
