@@ -1,4 +1,4 @@
-"""Checks of one softmax and one pair: chapter 11."""
+"""Checks of one softmax and one pair."""
 
 from __future__ import annotations
 

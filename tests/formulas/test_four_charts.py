@@ -1,4 +1,4 @@
-"""Chapter 8's theorems, held against SymPy functions and numbers that share nothing with them."""
+"""The theorems of the four charts, against functions and numbers that share no code with them."""
 
 from __future__ import annotations
 
