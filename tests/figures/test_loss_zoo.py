@@ -8,23 +8,28 @@ from itertools import combinations
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.quiver import Quiver
 
 from dpofield.field.gallery import GROUPS, PUSHES, push, settings
 from dpofield.figures import loss_zoo
 from dpofield.figures.style import colour
-from dpofield.formulas import LOSSES
+from dpofield.formulas import LOSSES, Loss
 
 OF_A_GROUP = {"margin": "dpo", "tilted": "sft", "turning": "sppo"}
 
 
-@pytest.mark.parametrize("number", range(1, 12))
-def test_nothing_lies_on_a_panel(number: int, monkeypatch: pytest.MonkeyPatch, fig) -> None:
-    """Each group with any number of losses: no panel, title, heading or legend meets another."""
-    monkeypatch.setattr(
-        loss_zoo, "draw_push", lambda ax, loss: ax.set_title(loss.title, fontsize=9)
-    )
-    sizes = dict(zip(GROUPS, (number, 12 - number, 1 + number % 6), strict=True))
+def bare(ax: Axes, loss: Loss) -> None:
+    """A panel without arrows, which take long: the layout does not depend on them."""
+    ax.set(aspect="equal", xticks=[], yticks=[])
+    ax.set_title(loss.title, fontsize=9, pad=3, loc="center")
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_nothing_lies_on_a_panel(number: int, monkeypatch: pytest.MonkeyPatch, fig: Figure) -> None:
+    """Groups of 1 to 11 losses: no panel, title, heading or legend meets another."""
+    monkeypatch.setattr(loss_zoo, "draw_push", bare)
+    sizes = dict(zip(GROUPS, (number, 12 - number, 2 * number - 1), strict=True))
     losses = [
         dataclasses.replace(LOSSES[OF_A_GROUP[name]], title=f"{name} {i}")
         for name, size in sizes.items()
@@ -36,10 +41,8 @@ def test_nothing_lies_on_a_panel(number: int, monkeypatch: pytest.MonkeyPatch, f
     assert titles == [loss.title for loss in losses]
     boxes = [ax.get_tightbbox() for ax in shown.axes]
     for one, two in combinations(boxes, 2):
-        width, height = (
-            min(one.x1, two.x1) - max(one.x0, two.x0),
-            min(one.y1, two.y1) - max(one.y0, two.y0),
-        )
+        width = min(one.x1, two.x1) - max(one.x0, two.x0)
+        height = min(one.y1, two.y1) - max(one.y0, two.y0)
         assert width < 1 or height < 1
     for box in boxes:
         assert shown.bbox.padded(1).contains(box.x0, box.y0)
@@ -51,7 +54,7 @@ def test_nothing_lies_on_a_panel(number: int, monkeypatch: pytest.MonkeyPatch, f
     assert [text.get_text() for text in legend.get_texts()] == [*PUSHES.values(), "no push"]
 
 
-def test_a_group_is_under_its_own_heading(fig) -> None:
+def test_a_group_is_under_its_own_heading(fig: Figure) -> None:
     """The sentence of the group, and not its key, stands above its losses."""
     shown = loss_zoo.draw_gallery([LOSSES["sppo"], LOSSES["dpo"]])
     words = [
