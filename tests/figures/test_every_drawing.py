@@ -126,7 +126,7 @@ UNITS = (
 """A unit, or a quantity that has none or is counted."""
 
 
-HEAT = {notes.INK_ON_HEAT, "#f4f5f7"}
+HEAT = {notes.INK_ON_HEAT, notes.PALE_ON_HEAT}
 LIGHT = {light.lower() for light, _ in style.PALETTE.values()}
 BOTH_PAGES = HEAT | {to_hex(style.MAGNITUDE(i)) for i in range(style.MAGNITUDE.N)}
 

@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 
 from dpofield.field.core import find_chart, gradient
 from dpofield.field.flow import Flow
-from dpofield.figures.notes import INK_ON_HEAT, arrow_head, note
+from dpofield.figures.notes import INK_ON_HEAT, PALE_ON_HEAT, arrow_head, note
 from dpofield.figures.style import MAGNITUDE, colour
 from dpofield.formulas import latex
 
@@ -67,7 +67,12 @@ def draw_start(
     """Mark where training starts; `on_heat` keeps the ink dark where the ground stays light."""
     ink = INK_ON_HEAT if on_heat else colour("text")
     ax.plot(
-        *at, "o", color=ink, markersize=7, zorder=5, markeredgecolor="#f4f5f7" if on_heat else ink
+        *at,
+        "o",
+        color=ink,
+        markersize=7,
+        zorder=5,
+        markeredgecolor=PALE_ON_HEAT if on_heat else ink,
     )
     note(ax, label, at, (8, 7), role="text", on_heat=on_heat)
 

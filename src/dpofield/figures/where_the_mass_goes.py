@@ -16,7 +16,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "both": ("model", ""),
     "dispreferred": ("dispreferred", ""),
     "untrained": ("grid", ""),
-    "off": ("reference", "////"),
+    "off_grammar": ("reference", "////"),
     "better": ("model", ""),
     "worse": ("accent", ""),
 }
