@@ -49,8 +49,9 @@ check:
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
+	$(RUN) tools/lint.py
 
-lint: setup-test check  ## ruff, mypy, import layers
+lint: setup-test check  ## ruff, mypy, import layers, JavaScript
 
 audit: setup-test  ## Lighthouse and axe on every page; table and results/audit.json
 	@$(RUN) tools/chromium.py

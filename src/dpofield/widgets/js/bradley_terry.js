@@ -1,5 +1,15 @@
 // Bradley-Terry and beta: the plane of two rewards, the logistic curve, the likelihood. State lives
-// in the traits; everything drawn is worked out from them. Joined behind terry_plane.js.
+// in the traits; everything drawn is worked out from them.
+
+import { button, fieldRow, numberField, outside, readouts } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { BETA, COUNT, FORMULAS, REWARD, WINS } from "./formulas.js";
+import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { box, svg, svgLabel } from "./nodes.js";
+import { disc, pathsOf, placeTexts, plane, polyline, snapped, square, ticks } from "./plot.js";
+import { buildRewards, drawRewards, drawShade, PLANE } from "./terry_plane.js";
+import { brief, short } from "./text.js";
+import { keeper } from "./timing.js";
 
 const CURVE = { left: 46, top: 40, side: 284, rise: 92, size: 340, tall: 172 };
 const LIKELY = { left: 46, top: 8, side: 284, rise: 92, size: 340, tall: 148 };
@@ -17,7 +27,7 @@ const READOUTS = [
   { key: "loss", label: "DPO loss (nats)" },
 ];
 
-function solve({ r_w: rw, r_l: rl, n, wins, beta }) {
+export function solve({ r_w: rw, r_l: rl, n, wins, beta }) {
   const gap = rw - rl;
   const [likelihood, slope] = FORMULAS.likelihood(gap, wins, n - wins);
   const agreed = wins === 0 || wins === n;
@@ -115,18 +125,19 @@ class Preferences extends Figure {
     }, home);
   }
 
-  takeNumber(parameter, value, text) {
+  against(parameter, value) {
     const { name } = parameter;
-    const counted = name === "n" || name === "wins";
-    const now = this.values();
-    const why = outside(value, parameter) ||
-      (counted && !Number.isInteger(value) ? "comparisons are counted" : "") ||
-      (name === "wins" && value > now.n ? `there are ${now.n} comparisons` : "");
-    if (why) return this.refuse(text, why, now[name]);
-    // More or fewer comparisons keep the share of wins.
-    const wins = name === "n" ? { wins: Math.round((now.wins * value) / now.n) } : {};
-    this.change({ [name]: value, ...wins });
-    return "";
+    const { n } = this.values();
+    return super.against(parameter, value) ||
+      (["n", "wins"].includes(name) && !Number.isInteger(value) ? "comparisons are counted" : "") ||
+      (name === "wins" && value > n ? `there are ${n} comparisons` : "");
+  }
+
+  // More or fewer comparisons keep the share of wins.
+  takeValue(name, value) {
+    const { n, wins } = this.values();
+    const kept = name === "n" ? { wins: Math.round((wins * value) / n) } : {};
+    this.change({ [name]: value, ...kept });
   }
 
   wrong({ r_w: rw, r_l: rl, n, wins, beta }) {
@@ -202,7 +213,7 @@ class Preferences extends Figure {
       "dispreferred: reward $r_l$ (log-odds)");
     this.curve.axes(this.gaps, "gap $r_w − r_l$ (log-odds)", "chance");
     this.likely.axes(this.depths, "gap $r_w − r_l$ (log-odds)", "log-lik. (nats)");
-    const curve = this.across((gap) => [gap, FORMULAS.share(gap, 0)[0]], this.gaps);
+    const curve = this.across((d) => [d, FORMULAS.share(d, 0)[0]], this.gaps);
     this.curve.part.logistic.setAttribute("d", curve);
   }
 
@@ -269,5 +280,4 @@ class Preferences extends Figure {
   }
 }
 
-export { solve };
 export default anywidget(Preferences);

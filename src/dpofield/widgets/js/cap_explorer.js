@@ -1,5 +1,18 @@
 // The cap explorer: the plane of ratios and the course of time. State lives in the traits;
-// everything drawn is worked out from them. Joined behind cap_path.js.
+// everything drawn is worked out from them.
+
+import { BY_NAME, clockOf, curveOf, lawOf, linesOf, momentOf } from "./cap_path.js";
+import { button, choices, fieldRow, numberField, outside, readouts } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { ALPHA, BETA, DIVERGENCES, RATIO_MEANING, TIME } from "./formulas.js";
+import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { spoken, svg, svgLabel, write } from "./nodes.js";
+import {
+  arrowNodes, disc, drawArrows, drawStep, pathsOf, plane, polyline, referenceMark, snapped,
+  square, ticks,
+} from "./plot.js";
+import { brief, cut, short } from "./text.js";
+import { keeper } from "./timing.js";
 
 const PLANE = { left: 46, top: 8, side: 284, size: 340 };
 const COURSE = { left: 46, top: 8, side: 284, rise: 192, size: 340, tall: 248 };
@@ -21,7 +34,7 @@ const READOUTS = [
 ];
 
 // Everything worked out from the state.
-function solve({ divergence, alpha, beta, a, b, time }) {
+export function solve({ divergence, alpha, beta, a, b, time }) {
   const law = lawOf(divergence, beta, alpha);
   const curve = curveOf(law, a, b);
   const clock = clockOf(law, curve, a, b);
@@ -125,12 +138,8 @@ class Caps extends Figure {
     listenToKeys(handle, (...step) => this.step(...step), () => this.change({ a: 1, b: 1 }));
   }
 
-  takeNumber(parameter, value, text) {
-    const { name } = parameter;
-    const why = outside(value, parameter);
-    if (why) return this.refuse(text, why, this.shownOf(name));
+  takeValue(name, value) {
     this.change(name === "alpha" ? { divergence: "alpha", alpha: value } : { [name]: value });
-    return "";
   }
 
   wrong({ divergence, alpha, beta, a, b, time }) {
@@ -257,5 +266,4 @@ class Caps extends Figure {
   }
 }
 
-export { solve };
 export default anywidget(Caps);

@@ -1,10 +1,16 @@
 // The picture of the field explorer: its nodes, made once, and what is drawn on them. A redraw only
-// changes attributes and texts. Joined behind plot.js and field_flow.js.
+// changes attributes and texts.
 
-const PLOT = { left: 58, top: 10, side: 352, size: 420 }; // at full width one unit is one CSS pixel
-const GRID = 15; // arrows a side
+import { levelCurve } from "./field_flow.js";
+import { handleNode } from "./handle.js";
+import { svg, svgLabel, write } from "./nodes.js";
+import { arrowNodes, disc, pathsOf, plane, polyline, referenceMark } from "./plot.js";
+import { brief, short } from "./text.js";
 
-function buildPlot(id) {
+export const PLOT = { left: 58, top: 10, side: 352, size: 420 }; // at full width one unit is one CSS pixel
+export const GRID = 15; // arrows a side
+
+export function buildPlot(id) {
   const { left, top, side } = PLOT;
   const part = {};
   const path = pathsOf(part);
@@ -31,13 +37,13 @@ function buildPlot(id) {
 }
 
 // The window of a chart, doubled until the start is in it.
-function windowOf(chart, a, b) {
+export function windowOf(chart, a, b) {
   let [low, high] = chart.range;
   while (Math.max(a, b) > high || Math.min(a, b) < low) [low, high] = [2 * low, 2 * high];
   return [low, high];
 }
 
-function drawAxes({ part, axes }, chart, frame) {
+export function drawAxes({ part, axes }, chart, frame) {
   const words = (who, i) => `${who}: ${chart.axis}${chart.coordinates[i]}${chart.unit}`;
   axes(frame, words("preferred", 0), words("dispreferred", 1));
   const corners = (chart.excluded ?? []).map(([a, b]) => [frame.x(a), frame.y(b)]);
@@ -46,7 +52,7 @@ function drawAxes({ part, axes }, chart, frame) {
 }
 
 // Where the dispreferred is the faster: below the diagonal, with equal references, or nowhere.
-function drawFaster(part, chart, { low, high, x, y }, somewhere) {
+export function drawFaster(part, chart, { low, high, x, y }, somewhere) {
   const top = chart.excluded ? (low + high) / 2 : high;
   const corners = [[low, low], [top, top], [high, low]].map(([a, b]) => [x(a), y(b)]);
   part.faster.setAttribute("d", somewhere ? `${polyline(corners)}Z` : "");
@@ -54,7 +60,7 @@ function drawFaster(part, chart, { low, high, x, y }, somewhere) {
   part.fasterText.setAttribute("x", short(x(low + (chart.excluded ? 0.76 : 0.98) * (high - low))));
 }
 
-function drawFlow(part, chart, a, b, line, frame, time) {
+export function drawFlow(part, chart, a, b, line, frame, time) {
   const inPlot = ([p, q]) => [frame.x(p), frame.y(q)];
   // Points crowd together near an edge; those closer than half a pixel are not worth a stroke.
   const kept = [];

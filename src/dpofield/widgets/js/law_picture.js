@@ -1,10 +1,15 @@
-// The two pictures of the law of motion: the gradients, and the plane of their kernel. Joined
-// behind the printed formulas.
+// The two pictures of the law of motion: the gradients, and the plane of their kernel.
 
-const GRADIENTS = { left: 46, top: 8, side: 284, size: 340 };
-const KERNEL = { left: 46, top: 8, side: 284, size: 340 };
-const REACH = 2; // of the plane of gradients, doubled where needed
-const [LEFT, RIGHT, TOP] = [-1.2, 1.8, 3.4]; // of the plane of the kernel, doubled too
+import { FORMULAS } from "./formulas.js";
+import { handleNode } from "./handle.js";
+import { svg, svgLabel } from "./nodes.js";
+import { arrow, disc, pathsOf, plane, polyline } from "./plot.js";
+import { short } from "./text.js";
+
+export const GRADIENTS = { left: 46, top: 8, side: 284, size: 340 };
+export const KERNEL = { left: 46, top: 8, side: 284, size: 340 };
+export const REACH = 2; // of the plane of gradients, doubled where needed
+export const [LEFT, RIGHT, TOP] = [-1.2, 1.8, 3.4]; // of the plane of the kernel, doubled too
 const NOTES = [ // where the three lines leave room for words
   [-1.12, 3.12, "preferred rises,"], [-1.12, 2.92, "dispreferred falls more"],
   [-1.12, 0.5, "preferred rises more,"], [-1.12, 0.3, "dispreferred falls"],
@@ -21,7 +26,7 @@ function lettered(tone, letter) {
   return { handle, text };
 }
 
-function buildGradients(id) {
+export function buildGradients(id) {
   const part = { w: lettered("preferred", "$g_w$"), l: lettered("dispreferred", "$g_l$") };
   const path = pathsOf(part);
   part.stepText = svg("text", { class: "dpf-note dpf-halo dpf-model" }, "step");
@@ -37,7 +42,7 @@ function buildGradients(id) {
 
 // Where g_l would make the preferred fall, where g_w would make the dispreferred rise, and the
 // circle outside which the dispreferred moves more: all three follow from the two vectors.
-function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
+export function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   const place = ([a, b]) => [frame.x(a), frame.y(b)];
   const across = ([a, b]) => {
     const long = (4 * frame.high) / Math.hypot(a, b);
@@ -47,9 +52,7 @@ function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   part.wallL.setAttribute("d", dashed([across([lx, ly])]));
   const [ox, oy] = place([0, 0]);
   const radius = Math.hypot(wx, wy) * frame.unit;
-  part.circle.setAttribute("d", `M${short(ox - radius)} ${short(oy)}` +
-    `a${short(radius)} ${short(radius)} 0 1 0 ${short(2 * radius)} 0` +
-    `a${short(radius)} ${short(radius)} 0 1 0 ${short(-2 * radius)} 0`);
+  part.circle.setAttribute("d", disc(ox, oy, radius));
   const drawn = (node, [a, b]) => {
     const [dx, dy] = [a * frame.unit, -b * frame.unit];
     const long = Math.hypot(dx, dy);
@@ -74,7 +77,7 @@ function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   }
 }
 
-function buildKernel(id) {
+export function buildKernel(id) {
   const part = { handle: handleNode() };
   const path = pathsOf(part);
   part.notes = NOTES.map(([, , words]) => svg("text", { class: "dpf-note dpf-halo" }, words));
@@ -88,7 +91,7 @@ function buildKernel(id) {
 }
 
 // The boundaries, whose places are printed: they change with the window only.
-function drawRegions({ part }, frame) {
+export function drawRegions({ part }, frame) {
   const place = ([a, b]) => [frame.x(a), frame.y(b)];
   const wide = 1.1 * (frame.high - frame.low); // only the curve's outline is in the frame
   const steps = Array.from({ length: 97 }, (_, i) => frame.high + wide * (i / 80 - 1.1));

@@ -1,22 +1,32 @@
 // The loss gallery: two panels over one pair. State lives in the traits; everything drawn is
-// worked out from them. Joined behind loss_panel.js.
+// worked out from them.
 
-const ROWS = [
-  ["loss", "loss $L$"],
-  ["along", "$∂L/∂u$", "dpf-preferred"],
-  ["across", "$∂L/∂v$", "dpf-dispreferred"],
-  ["factor", "$|∂L/∂u| / |∂L/∂v|$"],
-  ["preferred", "push on preferred", "dpf-preferred"],
-  ["dispreferred", "push on dispreferred", "dpf-dispreferred"],
-  ["margin", "of $u − v$ only"],
-  ["reads", "reads beside $u$, $v$", "dpf-long"],
+import {
+  button, choices, fieldRow, numberField, numberRow, outside, writeValue,
+} from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { INPUTS, WINDOW } from "./formulas.js";
+import { BY_NAME, exists, over, Panel } from "./loss_panel.js";
+import { html, htmlLabel, write } from "./nodes.js";
+import { decade, snapped } from "./plot.js";
+import { brief, cut } from "./text.js";
+
+const READOUTS = [
+  { key: "loss", label: "loss $L$" },
+  { key: "along", label: "$∂L/∂u$", tone: "dpf-preferred" },
+  { key: "across", label: "$∂L/∂v$", tone: "dpf-dispreferred" },
+  { key: "factor", label: "$|∂L/∂u| / |∂L/∂v|$" },
+  { key: "preferred", label: "push on preferred", tone: "dpf-preferred" },
+  { key: "dispreferred", label: "push on dispreferred", tone: "dpf-dispreferred" },
+  { key: "margin", label: "of $u − v$ only" },
+  { key: "reads", label: "reads beside $u$, $v$", tone: "dpf-long" },
 ];
 const BOTH = ["a", "b"];
 
 function buildTable() {
   const cells = {};
   const heads = BOTH.map(() => html("th", { scope: "col" }));
-  const rows = ROWS.map(([key, label, tone = ""]) =>
+  const rows = READOUTS.map(({ key, label, tone = "" }) =>
     html("tr", { class: tone }, html("th", { scope: "row" }, htmlLabel(label)), BOTH.map((which) =>
       (cells[`${which}-${key}`] = html("td", { "data-value": `${which}-${key}` })))));
   const node = html("table", { class: "dpf-table" },
@@ -24,9 +34,7 @@ function buildTable() {
     html("thead", {}, html("tr", {}, html("td", {}), heads)), html("tbody", {}, rows));
   const show = (titles, found) => {
     heads.forEach((head, i) => write(head, titles[i]));
-    for (const [key, cell] of Object.entries(cells)) {
-      write(cell, typeof found[key] === "string" ? found[key] : shown(found[key]));
-    }
+    for (const [key, cell] of Object.entries(cells)) writeValue(cell, found[key]);
   };
   return { node, show };
 }
@@ -46,7 +54,7 @@ function numbers(loss, params, pair, u, v) {
 }
 
 // How the two steps compare.
-function relation(one, two) {
+export function relation(one, two) {
   const [p, q] = [Math.hypot(one.along, one.across), Math.hypot(two.along, two.across)];
   if (!(p > 0 && q > 0)) return p > 0 || q > 0 ? "One of them is at rest." : "Both are at rest.";
   const across = (one.along * two.across - one.across * two.along) / p / q;
@@ -169,7 +177,7 @@ class Gallery extends Figure {
   }
 
   // Drags and steps keep to a raster that fits the window.
-  get snap() { return 10 ** Math.floor(Math.log10(this.window)) / 200; }
+  get snap() { return decade(this.window) / 200; }
 
   moveTo(p, q) {
     const { u, v, pair } = this.state;
@@ -227,5 +235,4 @@ class Gallery extends Figure {
   }
 }
 
-export { BY_NAME, descent, exists, over, relation };
 export default anywidget(Gallery);

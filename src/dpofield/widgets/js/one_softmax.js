@@ -1,5 +1,14 @@
 // One softmax, one pair. State lives in the traits; everything drawn is worked out from them.
-// Joined behind softmax_path.js.
+
+import { button, choices, numberField, outside, playButton, readouts } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { BETA, FORMULAS, MARGIN, ROUNDING, SHARE, SIZES } from "./formulas.js";
+import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { box, element, html, htmlLabel, svg, write } from "./nodes.js";
+import { disc, pathsOf, plane, polyline, snapped, square, ticks } from "./plot.js";
+import { drifts, reachOf, solve, sum, withShares, withSize } from "./softmax_path.js";
+import { brief, short, shown } from "./text.js";
+import { keeper } from "./timing.js";
 
 const TRIANGLE = { left: 46, top: 8, side: 284, size: 340 };
 const SNAP = 0.005; // of a probability that is dragged
@@ -163,13 +172,9 @@ class OneSoftmax extends Figure {
     return "";
   }
 
-  takeNumber(parameter, value, text) {
-    const { name } = parameter;
-    const why = outside(value, parameter);
-    if (why) return this.refuse(text, why, this.values()[name]);
+  takeValue(name, value) {
     if (name === "margin") this.play.pause();
-    this.change({ [name]: value });
-    return "";
+    super.takeValue(name, value);
   }
 
   wrong({ start, w, l, beta, margin }) {
@@ -245,7 +250,7 @@ class OneSoftmax extends Figure {
   drawTriangle({ policy }, { start, w, l }) {
     const { part, frame } = this.triangle;
     this.pathFor(`${start[w]} ${start[l]}`, () => {
-      const far = 12 - Math.log(start[w]) - Math.log(start[l]);
+      const [far] = FORMULAS.far(start[w], start[l]);
       const line = (way) => polyline(Array.from({ length: 161 }, (_, i) => {
         const [a, b] = FORMULAS.moved(start[w], start[l], (way * far * i) / 160);
         return [frame.x(a), frame.y(b)];
@@ -254,7 +259,7 @@ class OneSoftmax extends Figure {
       part.level.setAttribute("d", line(-1));
     });
     const [x, y] = [frame.x(policy[w]), frame.y(policy[l])];
-    part.now.setAttribute("d", `M${short(x - 6)} ${short(y)}a6 6 0 1 0 12 0a6 6 0 1 0 -12 0`);
+    part.now.setAttribute("d", disc(x, y, 6));
     placeHandle(part.handle, [frame.x(start[w]), frame.y(start[l])], frame,
       "Start: preferred and dispreferred", start[w],
       `preferred ${brief(start[w])}, dispreferred ${brief(start[l])}`);
@@ -272,5 +277,4 @@ class OneSoftmax extends Figure {
   }
 }
 
-export { reachOf, solve, withShares, withSize };
 export default anywidget(OneSoftmax);
