@@ -23,9 +23,17 @@ def eslint(*paths: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     Raises `node.NodeError` when Node or the packages are missing and cannot be had.
     """
     modules = node.node_modules(dev=True)
-    command = [node.node(), modules / "eslint" / "bin" / "eslint.js", "--max-warnings=0"]
-    config = ["--config", Path(__file__).with_name("eslint.config.mjs")]
-    return subprocess.run([*command, *config, *paths], cwd=cwd, capture_output=True, text=True)
+    program = modules / "eslint" / "bin" / "eslint.js"
+    config = Path(__file__).with_name("eslint.config.mjs")
+    command: list[str | Path] = [
+        node.node(),
+        program,
+        "--max-warnings=0",
+        "--config",
+        config,
+        *paths,
+    ]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True)
 
 
 def bundles() -> dict[str, str]:

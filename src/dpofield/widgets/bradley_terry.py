@@ -13,7 +13,7 @@ from dpofield.formulas.losses.core import BETA, REAL
 from dpofield.formulas.parameters import Parameter
 from dpofield.formulas.stable import logsigmoid
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.figure import TOOLS, Code, Demo, Figure, Number, checks, facts, printed
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 MOST = 10_000
 REWARD = Parameter("reward", sp.Symbol("r"), 0.0, REAL, "a reward is a finite number")
@@ -93,8 +93,7 @@ class BradleyTerry(Figure):
     n = traitlets.Int(COUNT.default).tag(sync=True)
     wins = traitlets.Int(WINS.default).tag(sync=True)
     beta = Number(BETA)
-    _height = traitlets.Int(710 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1362 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(710, 1362)
 
     def exports(self) -> dict[str, Any]:
         """Formulas and parameters."""

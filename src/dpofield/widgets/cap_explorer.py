@@ -12,7 +12,7 @@ from dpofield.formulas.divergences import ALPHA, DIVERGENCES
 from dpofield.formulas.losses.core import BETA
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.widgets.cap_formulas import formulas
-from dpofield.widgets.figure import TOOLS, Demo, Figure, Number, checks, facts
+from dpofield.widgets.figure import Demo, Figure, Number, checks, facts, room
 
 TIME = Parameter(
     "time",
@@ -55,16 +55,17 @@ and finite
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
     time = Number(TIME)
-    _height = traitlets.Int(786 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1428 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(786, 1428)
 
     def __init__(self, divergence: str = "reverse_kl", **kwargs: Any) -> None:
         super().__init__(divergence=divergence, **kwargs)
 
     def exports(self) -> dict[str, Any]:
-        """Formulas, parameters, and what a ratio can be."""
-        parameters = {"ALPHA": facts(ALPHA), "BETA": facts(BETA), "TIME": facts(TIME)}
-        return {**formulas(), **parameters, "RATIO_MEANING": CHARTS["ratio"].domain_meaning}
+        """Formulas and parameters."""
+        chart = CHARTS["ratio"]
+        ratio = Parameter("ratio", chart.coordinates[0], None, chart.domain, chart.domain_meaning)
+        parameters = {"ALPHA": ALPHA, "BETA": BETA, "TIME": TIME, "RATIO": ratio}
+        return {**formulas(), **{name: facts(p) for name, p in parameters.items()}}
 
     @checks("a", "b")
     def _check_start(self, name: str, value: float) -> None:

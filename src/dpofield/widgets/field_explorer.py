@@ -11,7 +11,7 @@ from dpofield.formulas import CHARTS
 from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import check_interval
 from dpofield.widgets.field_formulas import SHOWN, formulas
-from dpofield.widgets.figure import TOOLS, Demo, Figure, Number, checks
+from dpofield.widgets.figure import Demo, Figure, Number, checks, room
 
 VIEWS: dict[str, dict[str, Any]] = {
     "ratio": {
@@ -105,8 +105,7 @@ penalty is positive
     beta = Number(BETA)
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
-    _height = traitlets.Int(678 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1049 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(678, 1049)
 
     def __init__(
         self,
@@ -117,8 +116,8 @@ penalty is positive
         b: float | None = None,
         **kwargs: Any,
     ) -> None:
-        at_reference = coordinates(chart, 0.0, 0.0) if chart in CHARTS else (1.0, 1.0)
-        start = [float(r) if c is None else c for c, r in zip((a, b), at_reference, strict=True)]
+        reference = map(float, coordinates(chart, 0.0, 0.0) if chart in CHARTS else (1.0, 1.0))
+        start = [r if c is None else c for c, r in zip((a, b), reference, strict=True)]
         super().__init__(chart=chart, beta=beta, a=start[0], b=start[1], **kwargs)
         self.observe(self._keep_logratios, "chart")
 

@@ -136,6 +136,11 @@ def checks(*names: str) -> Callable[[Callable[[Any, str, Any], None]], Any]:
     return decorate
 
 
+def room(wide: int, narrow: int) -> tuple[Any, Any]:
+    """The traits `_height` and `_height_narrow` of a figure that takes so many px without tools."""
+    return tuple(traitlets.Int(height + TOOLS).tag(sync=True) for height in (wide, narrow))
+
+
 class Demo(NamedTuple):
     """The stand-alone page of a figure: title, summary, and what to try."""
 
@@ -154,8 +159,7 @@ class Figure(anywidget.AnyWidget):
 
     demo: ClassVar[Demo]
     _sent: frozenset[str] = frozenset()
-    _height = traitlets.Int(600).tag(sync=True)
-    _height_narrow = traitlets.Int(900).tag(sync=True)
+    _height, _height_narrow = room(544, 844)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         self.reload()

@@ -14,7 +14,7 @@ from dpofield.formulas.losses.core import POSITIVE, REAL
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.theorems.motion import LENGTH2, STEP_L, STEP_W, K_ll, K_wl, K_ww, W, eta
-from dpofield.widgets.figure import TOOLS, Code, Demo, Figure, Number, checks, facts, printed
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 VECTORS = ("wx", "wy", "lx", "ly")
 PACE = Parameter("pace", sp.Symbol("eta W"), 0.1, POSITIVE, "a step of gradient descent has a size")
@@ -107,8 +107,7 @@ class LawOfMotion(Figure):
     pace = Number(PACE)
     preset = traitlets.Int(-1).tag(sync=True)
     presets = traitlets.List(traitlets.Dict(), default_value=[]).tag(sync=True)
-    _height = traitlets.Int(708 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1320 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(708, 1320)
 
     def __init__(self, presets: Sequence[Mapping[str, Any]] = (), **kwargs: Any) -> None:
         if presets:

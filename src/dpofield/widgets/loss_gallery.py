@@ -14,7 +14,7 @@ from dpofield.formulas.losses.core import LEN_L, LEN_W, REF_L, REF_W
 from dpofield.formulas.parameters import check_interval
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.figure import TOOLS, Demo, Figure, checks, facts, printed
+from dpofield.widgets.figure import Demo, Figure, checks, facts, printed, room
 
 EXAMPLE = dict(PAIR)
 """A made-up pair for the losses that read more than u and v: log-probabilities in nats, tokens."""
@@ -126,8 +126,7 @@ class LossGallery(Figure):
     v = traitlets.Float(0.0).tag(sync=True)
     window = traitlets.Float(10.0).tag(sync=True)
     pair = traitlets.Dict(value_trait=traitlets.Float(), default_value=EXAMPLE).tag(sync=True)
-    _height = traitlets.Int(1096 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1282 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(1096, 1282)
 
     def __init__(self, a: str = "dpo", b: str = "rpo", **kwargs: Any) -> None:
         super().__init__(a=a, b=b, **kwargs)

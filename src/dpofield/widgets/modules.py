@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from os.path import normpath
 from pathlib import Path
+from typing import NamedTuple
 
-IMPORT = re.compile(r'^import \{([\w$,\s]+)\} from "(\.[^"]+)";\n', re.MULTILINE)
-OTHER_IMPORT = re.compile(r"^(import\b(?![.(]).*|export \*.*|export \{[^}]*\} from.*)", re.MULTILINE)
+IMPORT = re.compile(
+    r'^import \{\s*([\w$]+(?:,\s*[\w$]+)*),?\s*\} from "(\.[^"]+)";\n', re.MULTILINE
+)
+OTHER_IMPORT = re.compile(r"^(import\b(?![.(])|export (\*|\{[^}]*\} from)).*", re.MULTILINE)
 DECLARATION = re.compile(
     r"^(export )?(?:(default)\b|(?:async )?(?:const|let|class|function)\b\*? ?([\w$]+|[\[{][^=]+))",
     re.MULTILINE,
@@ -28,14 +30,13 @@ class ModuleError(ValueError):
     """Modules do not fit together; the message names the file and what is wrong in it."""
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """A file without its imports: what it imports from where, declares, and exports."""
 
     body: str
-    imports: tuple[tuple[Path, tuple[str, ...]], ...]
-    declared: frozenset[str]
-    exported: frozenset[str]
+    imports: list[tuple[Path, list[str]]]
+    declared: set[str]
+    exported: set[str]
 
 
 def parse(path: Path, text: str) -> Module:
@@ -46,23 +47,21 @@ def parse(path: Path, text: str) -> Module:
         raise ModuleError(
             f'{path.name}: `{other[0]}` is not of the form `import {{ a, b }} from "./file.js";`'
         )
+    code = re.sub(" // .*", "", body)
     imports = []
     for found in IMPORT.finditer(text):
-        names = tuple(NAME.findall(found[1]))
+        names = NAME.findall(found[1])
         for name in names:
-            if not re.search(rf"(?<![\w$])(?<![^.]\.){re.escape(name)}(?![\w$])", body):
+            if not re.search(rf"(?<![\w$])(?<![^.]\.){re.escape(name)}(?![\w$])", code):
                 raise ModuleError(f"{path.name} imports {name} from {found[2]} and never uses it")
         imports.append((Path(normpath(path.parent / found[2])), names))
-    declared, exported = set(), set()
+    declared: set[str] = set()
+    exported = {name for found in EXPORTS.finditer(body) for name in NAME.findall(found[1])}
     for found in DECLARATION.finditer(body):
-        names = tuple(NAME.findall(found[2] or found[3]))
+        names = NAME.findall(found[2] or found[3])
         declared.update(names)
         exported.update(names if found[1] else ())
-    for found in EXPORTS.finditer(body):
-        exported.update(NAME.findall(found[1]))
-    if missing := sorted(exported - declared):
-        raise ModuleError(f"{path.name} exports {', '.join(missing)} without a declaration")
-    return Module(body, tuple(imports), frozenset(declared), frozenset(exported))
+    return Module(body, imports, declared, exported)
 
 
 def bundle(entry: Path, made: Mapping[str, str]) -> str:

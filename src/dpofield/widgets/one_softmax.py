@@ -14,7 +14,7 @@ from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.formulas.symbols import pi_l, pi_w, u, v
 from dpofield.formulas.theorems import softmax as theorem
-from dpofield.widgets.figure import TOOLS, Code, Demo, Figure, Number, checks, facts, printed
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 FEWEST, MOST = 3, 8
 SHARE = Parameter(
@@ -108,8 +108,7 @@ class OneSoftmax(Figure):
     l = traitlets.Int(1).tag(sync=True)
     beta = Number(BETA)
     margin = Number(MARGIN)
-    _height = traitlets.Int(776 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1370 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(776, 1370)
 
     def exports(self) -> dict[str, Any]:
         """Formulas, parameters, how many responses there can be, and how exactly they sum to 1."""

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from dpofield.formulas import CHARTS, LOSSES
 from dpofield.formulas.losses import BETA
 from dpofield.widgets.field_formulas import chart_functions, loss_functions, of_beta
-from dpofield.widgets.figure import TOOLS, Code, Demo, Figure, Number, checks
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, room
 
 CHARTS_SHOWN = ("log-ratio", "ratio")
 DIGITS = 3  # of a log-ratio in nats: a pixel of the ratio chart near the start
@@ -103,8 +103,7 @@ class RunPlayer(Figure):
     texts = traitlets.List().tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
     beta = Number(BETA)
-    _height = traitlets.Int(700 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1262 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(700, 1262)
 
     def __init__(
         self,

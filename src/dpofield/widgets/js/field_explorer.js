@@ -1,6 +1,6 @@
 // The field explorer. State lives in the model's traits; everything drawn is worked out from them.
 
-import { button, choices, fieldRow, numberField, numberRow, readouts, select } from "./controls.js";
+import { button, choices, fieldRow, numberField, readouts, select } from "./controls.js";
 import { CHARTS, flow, numbers } from "./field_flow.js";
 import {
   buildPlot, drawAxes, drawFaster, drawFlow, GRID, PLOT, windowOf,
@@ -91,10 +91,8 @@ class Explorer extends Figure {
         { value: "chart", label: "this chart says" }, { value: "paper", label: "the paper says" },
       ],
     });
-    this.beta = numberRow({
-      id, role: "beta", label: "$beta$", name: "beta", low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3],
-      take: (value, text) => this.takeBeta(value, text),
-    });
+    this.beta = this.row({ name: "beta", label: "$beta$" },
+      { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
     const coordinate = (role) => numberField({
       id, role, take: (value, text) => this.takeCoordinate(role, value, text),
     });
@@ -118,14 +116,6 @@ class Explorer extends Figure {
     listenToKeys(handle, (...step) => this.step(...step), () => this.toReference());
   }
 
-  takeBeta(beta, text) {
-    if (!(beta > 0 && Number.isFinite(beta))) {
-      return this.refuse(text, "beta is a positive number", this.state.beta);
-    }
-    this.change({ beta });
-    return "";
-  }
-
   takeCoordinate(which, value, text) {
     const { chart, a, b } = this.state;
     const point = which === "a" ? [value, b] : [a, value];
@@ -141,7 +131,7 @@ class Explorer extends Figure {
     if (!Object.hasOwn(CHARTS, chart)) return `there is no chart “${cut(chart)}”`;
     if (!Object.hasOwn(LOSSES, loss)) return `there is no loss “${cut(loss)}” here`;
     if (!["chart", "paper"].includes(says)) return `unknown narrator “${cut(says)}”; use chart or paper`;
-    if (!(beta > 0)) return "beta is a positive number";
+    if (!(beta > 0 && Number.isFinite(beta))) return "beta is a positive number";
     return CHARTS[chart].exists(a, b) ? "" : `no policy is at ${brief(a)}, ${brief(b)} of that chart`;
   }
 
@@ -199,7 +189,9 @@ class Explorer extends Figure {
     drawStep([part.stepAlong, part.stepAcross], x, y, [-n.along, -n.across]);
     const [ra, rb] = chart.fromLogratios(0, 0);
     part.reference.show(frame.x(ra), frame.y(rb), x, y);
-    this.drawHandle(chart, a, b, x, y);
+    const [first, second] = chart.coordinates.map(spoken);
+    placeHandle(part.handle, [x, y], frame, `Start: ${first} and ${second}`, a,
+      `${first} ${brief(a)}, ${second} ${brief(b)}`);
     this.losses.show(loss);
     this.voices.show(says);
     this.beta.show(beta);
@@ -225,12 +217,6 @@ class Explorer extends Figure {
       // The decimal keypad of some phones has no minus.
       field.input.setAttribute("inputmode", chart.bounded ? "decimal" : "text");
     });
-  }
-
-  drawHandle(chart, a, b, x, y) {
-    const [first, second] = chart.coordinates.map(spoken);
-    placeHandle(this.plot.part.handle, [x, y], this.frame, `Start: ${first} and ${second}`, a,
-      `${first} ${brief(a)}, ${second} ${brief(b)}`);
   }
 }
 

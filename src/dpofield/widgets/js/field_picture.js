@@ -4,7 +4,7 @@
 import { levelCurve } from "./field_flow.js";
 import { handleNode } from "./handle.js";
 import { svg, svgLabel, write } from "./nodes.js";
-import { arrowNodes, disc, pathsOf, plane, polyline, referenceMark } from "./plot.js";
+import { arrowNodes, disc, pathsOf, placeText, plane, polyline, referenceMark } from "./plot.js";
 import { brief, short } from "./text.js";
 
 export const PLOT = { left: 58, top: 10, side: 352, size: 420 }; // at full width one unit is one CSS pixel
@@ -24,8 +24,8 @@ export function buildPlot(id) {
   part.reference = referenceMark();
   part.handle = handleNode();
   part.arrows = arrowNodes();
-  const { node, axes } = plane({
-    id, ...PLOT,
+  return plane({
+    part, id, ...PLOT,
     label: "Field of small steps against the gradient, with a start that can be moved",
     inside: [path("faster"), path("excluded"), ...part.arrows, path("level"), path("flow")],
     above: [
@@ -33,7 +33,6 @@ export function buildPlot(id) {
       path("stepAlong"), part.handle,
     ],
   });
-  return { node, part, axes };
 }
 
 // The window of a chart, doubled until the start is in it.
@@ -77,7 +76,5 @@ export function drawFlow(part, chart, a, b, line, frame, time) {
   const when = rests ? "comes to rest" : time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time";
   write(part.endText, shownEnd ? when : "");
   const right = x > frame.left + frame.side * 0.6;
-  part.endText.setAttribute("text-anchor", right ? "end" : "start");
-  part.endText.setAttribute("x", short(x + (right ? -10 : 10)));
-  part.endText.setAttribute("y", short(y - 10));
+  placeText(part.endText, x + (right ? -10 : 10), y - 10, right ? "end" : "start");
 }

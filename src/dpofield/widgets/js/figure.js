@@ -1,7 +1,7 @@
 // What every figure is: the class `Figure`.
 
 import { addressOf, readAddress, writeAddress } from "./address.js";
-import { button, keepKeys, numberRow, outside } from "./controls.js";
+import { button, keepKeys, numberField, numberRow } from "./controls.js";
 import { box, element, html, htmlLabel } from "./nodes.js";
 import { handOver, pngOf, viewOf } from "./save.js";
 import { brief, cut } from "./text.js";
@@ -95,28 +95,28 @@ export class Figure {
     if (words) this.live.textContent = words;
   }
 
-  // A row for a parameter, as Python printed its facts, that hands what is given to `takeNumber`.
-  row(parameter, more) {
-    const { name, label } = parameter;
-    return numberRow({
-      id: this.id, role: name, label, name, ...more,
-      take: (value, text) => this.takeNumber(parameter, value, text),
-    });
+  // A row for a trait that is a number, and fields by labels: what is given goes to `takeNumber`.
+  row({ name, label }, more) {
+    const take = (value, text) => this.takeNumber(name, value, text);
+    return numberRow({ id: this.id, role: name, label, name, take, ...more });
   }
 
-  // Take what was given, or refuse it with the reason; returns that, or "".
-  takeNumber(parameter, value, text) {
-    const { name } = parameter;
-    const why = this.against(parameter, value);
-    if (why) return this.refuse(text, why, this.shownOf(name));
-    this.takeValue(name, value);
+  fieldsFor(labels, more) {
+    return Object.fromEntries(Object.entries(labels).map(([role, label]) => {
+      const take = (value, text) => this.takeNumber(role, value, text);
+      return [role, numberField({ id: this.id, role, label, take, ...more })];
+    }));
+  }
+
+  takeNumber(name, value, text) { return this.give({ [name]: value }, text, this.model.get(name)); }
+
+  // Take a change, or refuse what was typed for the reason that `wrong` has; returns that, or "".
+  give(values, text, kept) {
+    const why = this.wrong({ ...this.values(), ...values });
+    if (why) return this.refuse(text, why, kept);
+    this.change(values);
     return "";
   }
-
-  // Where a figure differs: why not, what is shown now, and what changes.
-  against(parameter, value) { return outside(value, parameter); }
-  shownOf(name) { return this.model.get(name); }
-  takeValue(name, value) { this.change({ [name]: value }); }
 
   // -- the view as an address and as a file --
 
@@ -136,7 +136,7 @@ export class Figure {
       return node;
     };
     const all = [...(link ? [link] : []), save("SVG"), save("PNG")];
-    return element(box("dpf-tools", all), { role: "group", "aria-label": "This view" }, []);
+    return element(box("dpf-tools", all), { role: "group", "aria-label": "This view" });
   }
 
   async copyLink(node) {

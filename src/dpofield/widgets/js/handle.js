@@ -16,7 +16,7 @@ export function placeHandle(handle, [x, y], { low, high }, name, value, text) {
     transform: `translate(${short(x)} ${short(y)})`, "aria-label": name, "aria-valuenow": value,
     "aria-valuemin": low, "aria-valuemax": high, "aria-valuetext": text,
   };
-  element(handle, attributes, []);
+  element(handle, attributes);
 }
 
 // Where the mouse or a finger is, in the units of a plot.

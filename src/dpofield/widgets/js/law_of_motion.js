@@ -1,6 +1,6 @@
 // The law of motion. State lives in the traits; everything drawn is worked out from them.
 
-import { button, fieldRow, numberField, outside, readouts, select } from "./controls.js";
+import { button, fieldRow, outside, readouts, select } from "./controls.js";
 import { anywidget, Figure } from "./figure.js";
 import { FORMULAS, PACE } from "./formulas.js";
 import { listenToKeys, listenToPointer, placeHandle } from "./handle.js";
@@ -9,7 +9,7 @@ import {
   TOP,
 } from "./law_picture.js";
 import { box, spoken } from "./nodes.js";
-import { decade, snapped, square, within } from "./plot.js";
+import { decade, doubled, snapped, square, within } from "./plot.js";
 import { brief } from "./text.js";
 
 const READOUTS = [
@@ -58,11 +58,9 @@ class Law extends Figure {
     this.pace = this.row(PACE, {
       label: "$eta W$", name: "eta W", low: 1e-7, high: 1, marks: [1e-6, 1e-3, 1],
     });
-    this.fields = Object.fromEntries(VECTORS.map((role) => {
-      const label = `$g_${role[0]}$, ${role[1] === "x" ? "right" : "up"}`;
-      const take = (value, text) => this.takePart(role, value, text);
-      return [role, numberField({ id, role, label, signed: true, take })];
-    }));
+    this.fields = this.fieldsFor({
+      wx: "$g_w$, right", wy: "$g_w$, up", lx: "$g_l$, right", ly: "$g_l$, up",
+    }, { signed: true });
     const presets = this.model.get("presets");
     this.pairs = presets.length > 0 && select({
       id, role: "preset", label: "Pair", take: (index) => this.takePreset(Number(index)),
@@ -141,17 +139,13 @@ class Law extends Figure {
     return this.change({ preset: index, wx, wy: 0, lx, ly });
   }
 
-  takePart(role, value, text) {
-    const values = { ...this.values(), [role]: value };
-    const why = !Number.isFinite(value) ? "it is not a number"
-      : !(Math.hypot(values[`${role[0]}x`], values[`${role[0]}y`]) > 0)
-        ? "a gradient of length 0 has no direction" : "";
-    if (why) return this.refuse(text, why, this.model.get(role));
-    this.place({ [role]: value });
-    return "";
+  takeNumber(name, value, text) {
+    const byHand = VECTORS.includes(name) ? { preset: -1 } : {};
+    return this.give({ [name]: value, ...byHand }, text, this.model.get(name));
   }
 
   wrong({ wx, wy, lx, ly, pace, preset, presets }) {
+    if (![wx, wy, lx, ly].every(Number.isFinite)) return "it is not a number";
     if (!(Math.hypot(wx, wy) > 0 && Math.hypot(lx, ly) > 0)) {
       return "a gradient of length 0 has no direction";
     }
@@ -189,8 +183,7 @@ class Law extends Figure {
   }
 
   frameAll(vectors, [x, y]) {
-    let high = REACH;
-    while (Math.max(...vectors.map(Math.abs)) > high) high *= 2;
+    const high = doubled(REACH, Math.max(...vectors.map(Math.abs)));
     if (this.frame?.high !== high) {
       this.frame = square(GRADIENTS, [-high, high]);
       this.gradients.axes(this.frame, "parameters, in the plane of both", "");

@@ -3,8 +3,7 @@
 import { FORMULAS } from "./formulas.js";
 import { handleNode } from "./handle.js";
 import { svg, svgLabel } from "./nodes.js";
-import { arrow, disc, pathsOf, plane, polyline } from "./plot.js";
-import { short } from "./text.js";
+import { arrow, disc, pathsOf, placeText, plane, polyline } from "./plot.js";
 
 export const GRADIENTS = { left: 46, top: 8, side: 284, size: 340 };
 export const KERNEL = { left: 46, top: 8, side: 284, size: 340 };
@@ -30,14 +29,13 @@ export function buildGradients(id) {
   const part = { w: lettered("preferred", "$g_w$"), l: lettered("dispreferred", "$g_l$") };
   const path = pathsOf(part);
   part.stepText = svg("text", { class: "dpf-note dpf-halo dpf-model" }, "step");
-  const { node, axes } = plane({
-    id: `${id}-gradients`, ...GRADIENTS, tones: ["plain", "plain"],
+  return plane({
+    part, id: `${id}-gradients`, ...GRADIENTS, tones: ["plain", "plain"],
     label: "The gradients of both log-probabilities, which can be moved",
     inside: [path("circle"), path("wallW"), path("wallL"), path("flow"), part.stepText],
     above: [path("stepAlong"), path("stepAcross"), part.w.text, part.l.text,
       part.l.handle, part.w.handle],
   });
-  return { node, axes, part };
 }
 
 // Where g_l would make the preferred fall, where g_w would make the dispreferred rise, and the
@@ -64,16 +62,12 @@ export function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   drawn(part.flow, [wx - lx, wy - ly]);
   const [sx, sy] = place([wx - lx, wy - ly]);
   const left = sx < ox;
-  part.stepText.setAttribute("text-anchor", left ? "end" : "start");
-  part.stepText.setAttribute("x", short(sx + (left ? -8 : 8)));
-  part.stepText.setAttribute("y", short(sy + 4));
+  placeText(part.stepText, sx + (left ? -8 : 8), sy + 4, left ? "end" : "start");
   part.stepText.toggleAttribute("hidden", Math.hypot(sx - ox, sy - oy) < 12);
   for (const [name, point] of [["w", [wx, wy]], ["l", [lx, ly]]]) {
     const [x, y] = place(point);
     const right = x > frame.left + frame.side - 40;
-    part[name].text.setAttribute("text-anchor", right ? "end" : "start");
-    part[name].text.setAttribute("x", short(x + (right ? -14 : 14)));
-    part[name].text.setAttribute("y", short(Math.max(20, y - 10)));
+    placeText(part[name].text, x + (right ? -14 : 14), Math.max(20, y - 10), right ? "end" : "start");
   }
 }
 
@@ -81,13 +75,12 @@ export function buildKernel(id) {
   const part = { handle: handleNode() };
   const path = pathsOf(part);
   part.notes = NOTES.map(([, , words]) => svg("text", { class: "dpf-note dpf-halo" }, words));
-  const { node, axes } = plane({
-    id: `${id}-kernel`, ...KERNEL, tones: ["plain", "plain"],
+  return plane({
+    part, id: `${id}-kernel`, ...KERNEL, tones: ["plain", "plain"],
     label: "The plane of the kernel with its regions, and the pair, which can be moved",
     inside: [path("excluded"), path("fallLine"), path("riseLine"), path("moreLine")],
     above: [...part.notes, part.handle],
   });
-  return { node, axes, part };
 }
 
 // The boundaries, whose places are printed: they change with the window only.
@@ -108,9 +101,7 @@ export function drawRegions({ part }, frame) {
   part.moreLine.setAttribute("d",
     polyline([[Math.max(frame.low, -fall), more], [fall, more]].map(place)));
   part.notes.forEach((note, i) => {
-    const [x, y] = place(NOTES[i]);
-    note.setAttribute("x", short(x));
-    note.setAttribute("y", short(y));
+    placeText(note, ...place(NOTES[i]));
     note.toggleAttribute("hidden", frame.high !== RIGHT);
   });
 }

@@ -1,14 +1,12 @@
 // The loss gallery: two panels over one pair. State lives in the traits; everything drawn is
 // worked out from them.
 
-import {
-  button, choices, fieldRow, numberField, numberRow, outside, writeValue,
-} from "./controls.js";
+import { button, choices, fieldRow, outside, writeValue } from "./controls.js";
 import { anywidget, Figure } from "./figure.js";
 import { INPUTS, WINDOW } from "./formulas.js";
 import { BY_NAME, exists, over, Panel } from "./loss_panel.js";
 import { html, htmlLabel, write } from "./nodes.js";
-import { decade, snapped } from "./plot.js";
+import { decade, doubled, snapped } from "./plot.js";
 import { brief, cut } from "./text.js";
 
 const READOUTS = [
@@ -54,7 +52,7 @@ function numbers(loss, params, pair, u, v) {
 }
 
 // How the two steps compare.
-export function relation(one, two) {
+function relation(one, two) {
   const [p, q] = [Math.hypot(one.along, one.across), Math.hypot(two.along, two.across)];
   if (!(p > 0 && q > 0)) return p > 0 || q > 0 ? "One of them is at rest." : "Both are at rest.";
   const across = (one.along * two.across - one.across * two.along) / p / q;
@@ -86,17 +84,9 @@ class Gallery extends Figure {
       take: (which) => this.turnTo(which),
     });
     this.table = buildTable();
-    this.zoom = numberRow({
-      id, role: "window", label: "window ±", name: "window", ...WINDOW, marks: [1, 10, 100],
-      take: (value, text) => this.takeWindow(value, text),
-    });
-    const signed = (role, label, take) => [role, numberField({ id, role, label, signed: true, take })];
-    this.fields = Object.fromEntries([
-      ...["u", "v"].map((role) => signed(role, `$${role}$ (nats)`,
-        (value, text) => this.takePair(role, value, text))),
-      ...INPUTS.map((input) => signed(input.name, input.label,
-        (value, text) => this.takeInput(input, value, text))),
-    ]);
+    this.zoom = this.row({ name: "window", label: "window ±" }, { ...WINDOW, marks: [1, 10, 100] });
+    const inputs = Object.fromEntries(INPUTS.map(({ name, label }) => [name, label]));
+    this.fields = this.fieldsFor({ u: "$u$ (nats)", v: "$v$ (nats)", ...inputs }, { signed: true });
     return [
       this.tabs.node, this.panels.a.node, this.panels.b.node, this.words, this.table.node,
       this.zoom.node,
@@ -120,42 +110,15 @@ class Gallery extends Figure {
     this.change({ [which]: name, [`params_${which}`]: {} });
   }
 
-  takeParam(which, parameter, value, text) {
-    const { params } = this.state;
-    const { name } = parameter;
-    const why = outside(value, parameter);
-    if (why) return this.refuse(text, why, params[which][name] ?? parameter.default);
-    this.change({ [`params_${which}`]: { ...params[which], [name]: value } });
-    return "";
+  takeParam(which, { name, default: usual }, value, text) {
+    const params = this.state.params[which];
+    return this.give({ [`params_${which}`]: { ...params, [name]: value } }, text, params[name] ?? usual);
   }
 
-  takePair(role, value, text) {
-    const { u, v, pair } = this.state;
-    const point = { u, v, [role]: value };
-    const why = !Number.isFinite(value) ? "it is not a number"
-      : !exists(point.u, point.v, pair) ? "the two probabilities together would exceed 1" : "";
-    if (why) return this.refuse(text, why, role === "u" ? u : v);
-    this.change({ [role]: value });
-    return "";
-  }
-
-  takeInput(parameter, value, text) {
-    const { u, v, pair } = this.state;
-    const { name } = parameter;
-    const changed = { ...pair, [name]: value };
-    const why = outside(value, parameter) ||
-      (exists(u, v, changed) ? "" : "the two probabilities together would exceed 1");
-    if (why) return this.refuse(text, why, pair[name]);
-    this.change({ pair: changed });
-    return "";
-  }
-
-  takeWindow(value, text) {
-    if (!(value > 0 && Number.isFinite(value))) {
-      return this.refuse(text, "a window reaches a positive number of nats", this.state.window);
-    }
-    this.change({ window: value });
-    return "";
+  takeNumber(name, value, text) {
+    const { pair } = this.state;
+    if (!(name in pair)) return super.takeNumber(name, value, text);
+    return this.give({ pair: { ...pair, [name]: value } }, text, pair[name]);
   }
 
   wrong({ a, b, params_a: paramsA, params_b: paramsB, u, v, window, pair }) {
@@ -172,7 +135,8 @@ class Gallery extends Figure {
     if (!whole) return "the pair’s data are not whole";
     const [bad] = INPUTS.map((input) => outside(pair[input.name], input)).filter(Boolean);
     if (bad) return bad;
-    if (!(window > 0)) return "a window reaches a positive number of nats";
+    if (!(window > 0 && Number.isFinite(window))) return "a window reaches a positive number of nats";
+    if (![u, v].every(Number.isFinite)) return "it is not a number";
     return exists(u, v, pair) ? "" : "the two probabilities together would exceed 1";
   }
 
@@ -201,8 +165,7 @@ class Gallery extends Figure {
     if (!this.root.dataset.shown) this.turnTo("a");
     // The window stays under a held pointer, or the pair would jump away from it.
     if (!BOTH.some((which) => this.panels[which].held?.())) {
-      this.window = window;
-      while (Math.max(Math.abs(u), Math.abs(v)) > this.window) this.window *= 2;
+      this.window = doubled(window, Math.max(Math.abs(u), Math.abs(v)));
     }
     const [one, two] = [a, b].map((loss, i) => {
       const own = params[BOTH[i]];

@@ -76,13 +76,12 @@ export class Panel {
     part.note = svg("text", {
       class: "dpf-note dpf-halo", "text-anchor": "end", x: PLANE.left + PLANE.side - 6, y: 26,
     });
-    const { node, axes } = plane({
-      id: this.id, ...PLANE, label: `Field of small steps of loss ${this.which.toUpperCase()}`,
+    return plane({
+      part, id: this.id, ...PLANE, label: `Field of small steps of loss ${this.which.toUpperCase()}`,
       inside: [path("excluded"), ...part.arrows, path("flow")],
       above: [...part.reference.nodes, part.note, path("end"), path("stepAcross"),
         path("stepAlong"), part.handle],
     });
-    return { node, axes, part };
   }
 
   listen() {

@@ -5,7 +5,7 @@ const GREEK = {
   mu: "μ", pi: "π", tau: "τ",
 };
 
-export function element(node, attributes, children) {
+export function element(node, attributes, children = []) {
   for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
   node.append(...children.flat());
   return node;

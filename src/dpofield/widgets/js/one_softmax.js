@@ -107,9 +107,9 @@ class OneSoftmax extends Figure {
       ...lines.map((line, i) => svg("text", { x: 202, y: y + 15 * i, class: "dpf-note" }, line)),
     ];
     const corner = (a, b) => `${short(frame.x(a))} ${short(frame.y(b))}`;
-    const shape = (name, ...at) => element(path(name), { d: `M${at.join("L")}z` }, []);
+    const shape = (name, ...at) => element(path(name), { d: `M${at.join("L")}z` });
     const { node, axes } = plane({
-      id: `${this.id}-triangle`, ...TRIANGLE,
+      part, id: `${this.id}-triangle`, ...TRIANGLE,
       label: "Triangle of policies: the two regions, the path, and a start that can be moved",
       inside: [
         shape("gains", corner(0, 0), corner(0, 1), corner(0.5, 0.5)),
@@ -172,9 +172,10 @@ class OneSoftmax extends Figure {
     return "";
   }
 
-  takeValue(name, value) {
-    if (name === "margin") this.play.pause();
-    super.takeValue(name, value);
+  takeNumber(name, value, text) {
+    const why = super.takeNumber(name, value, text);
+    if (name === "margin" && !why) this.play.pause();
+    return why;
   }
 
   wrong({ start, w, l, beta, margin }) {

@@ -1,6 +1,6 @@
 // Planes, axes and arrows.
 
-import { box, html, htmlLabel, svg, svgLabel, write } from "./nodes.js";
+import { box, element, html, htmlLabel, svg, svgLabel, write } from "./nodes.js";
 import { brief, short } from "./text.js";
 import { keeper } from "./timing.js";
 
@@ -59,6 +59,12 @@ export function arrow(x, y, dx, dy, head) {
   return `M${short(x)} ${short(y)}L${tip}M${left}L${tip}L${right}`;
 }
 
+export const placeText = (node, x, y, anchor = "") =>
+  element(node, { ...(anchor && { "text-anchor": anchor }), x: short(x), y: short(y) });
+
+// The window that a picture starts with, doubled until it reaches far enough.
+export const doubled = (size, needed) => (needed > size ? doubled(2 * size, needed) : size);
+
 // Texts along an axis, [x, y, words] each: nodes stay, and where words stay they are only moved.
 export function placeTexts(group, places) {
   while (group.childNodes.length > places.length) group.lastChild.remove();
@@ -70,14 +76,14 @@ export function placeTexts(group, places) {
 }
 
 // A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is drawn within the
-// frame, `above` over all of it. `rise` and `tall` are the heights of the plot area and of the
+// frame, `above` over all of it; `part` keeps nodes by name for whoever draws. `rise` and `tall` are the heights of the plot area and of the
 // picture where these are no squares; `tones` colour the two axis labels.
 export function plane({
-  id, left, top, side, rise = side, size, tall = size, label, inside, above,
+  part, id, left, top, side, rise = side, size, tall = size, label, inside, above,
   tones = ["preferred", "dispreferred"],
 }) {
   const [tone, yTone] = tones.map((name) => `dpf-axis dpf-${name}`);
-  const part = {
+  const own = {
     gridlines: svg("path", { class: "dpf-gridlines" }),
     frame: svg("path", { class: "dpf-frame" }),
     xTicks: svg("g", { class: "dpf-ticks", "text-anchor": "middle" }),
@@ -93,8 +99,8 @@ export function plane({
     viewBox: `0 0 ${size} ${tall}`, class: "dpf-plot", role: "group", "aria-label": label,
     style: `aspect-ratio: ${size} / ${tall}`,
   },
-  svg("defs", {}, clip), part.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, inside),
-  part.frame, part.xTicks, part.yTicks, part.xLabel, part.yLabel, above);
+  svg("defs", {}, clip), own.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, inside),
+  own.frame, own.xTicks, own.yTicks, own.xLabel, own.yLabel, above);
 
   const labelsFor = keeper();
   const axes = (frame, xWords, yWords) => {
@@ -103,16 +109,16 @@ export function plane({
       ...marks.map((m) => `M${short(frame.x(m))} ${top}v${rise}`),
       ...yMarks.map((m) => `M${left} ${short(frame.y(m))}h${side}`),
     ];
-    part.gridlines.setAttribute("d", lines.join(""));
-    part.frame.setAttribute("d", `M${left} ${top}v${rise}h${side}`);
-    placeTexts(part.xTicks, marks.map((m) => [frame.x(m), top + rise + 18, brief(m)]));
-    placeTexts(part.yTicks, yMarks.map((m) => [left - 8, frame.y(m) + 4, brief(m)]));
+    own.gridlines.setAttribute("d", lines.join(""));
+    own.frame.setAttribute("d", `M${left} ${top}v${rise}h${side}`);
+    placeTexts(own.xTicks, marks.map((m) => [frame.x(m), top + rise + 18, brief(m)]));
+    placeTexts(own.yTicks, yMarks.map((m) => [left - 8, frame.y(m) + 4, brief(m)]));
     labelsFor(`${xWords} ${yWords}`, () => {
-      part.xLabel.replaceChildren(...svgLabel(xWords));
-      part.yLabel.replaceChildren(...svgLabel(yWords));
+      own.xLabel.replaceChildren(...svgLabel(xWords));
+      own.yLabel.replaceChildren(...svgLabel(yWords));
     });
   };
-  return { node, axes };
+  return { node, axes, part };
 }
 
 export const MAGNITUDES = 6; // colour steps, as in the style sheet
@@ -182,8 +188,7 @@ export function referenceMark() {
   const text = svg("text", { class: "dpf-note dpf-halo" }, "reference");
   const show = (rx, ry, x, y) => {
     mark.setAttribute("d", `M${short(rx - 7)} ${short(ry)}l7 -7l7 7l-7 7z`);
-    text.setAttribute("x", short(rx + 12));
-    text.setAttribute("y", short(ry - 8));
+    placeText(text, rx + 12, ry - 8);
     text.toggleAttribute("hidden", Math.hypot(rx - x, ry - y) < 60);
   };
   return { nodes: [mark, text], show };

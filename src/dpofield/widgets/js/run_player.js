@@ -30,7 +30,7 @@ const READOUTS = [
 const mean = (numbers) => numbers.reduce((total, one) => total + one, 0) / numbers.length;
 
 // Changes a step since the record before; none at the first.
-export function ratesOf(paths, step, record) {
+function ratesOf(paths, step, record) {
   if (record === 0) return [];
   const time = step[record] - step[record - 1];
   return paths[record].map((now, i) => (now - paths[record - 1][i]) / time);
@@ -119,13 +119,12 @@ class Player extends Figure {
     part.beyond = svg("text", {
       class: "dpf-note dpf-halo", "text-anchor": "end", x: PLANE.left + PLANE.side - 6, y: 26,
     });
-    const { node, axes } = plane({
-      id: `${this.id}-plane`, ...PLANE,
+    return plane({
+      part, id: `${this.id}-plane`, ...PLANE,
       label: "All pairs of the run over the field, one of which can be chosen",
       inside: [...part.arrows, path("trails"), path("cloud"), path("trail")],
       above: [...part.reference.nodes, part.beyond, part.handle],
     });
-    return { node, axes, part };
   }
 
   buildRates() {
@@ -134,12 +133,11 @@ class Player extends Figure {
     part.none = svg("text", {
       class: "dpf-note", "text-anchor": "middle", x: RATES.left + RATES.side / 2, y: RATES.top + 58,
     }, "nothing has moved yet");
-    const { node, axes } = plane({
-      id: `${this.id}-rates`, ...RATES, tones: ["plain", "plain"],
+    return plane({
+      part, id: `${this.id}-rates`, ...RATES, tones: ["plain", "plain"],
       label: "How many pairs moved how fast since the record before",
       inside: [path("barsW"), path("barsL"), path("zero")], above: [part.none],
     });
-    return { node, axes, part };
   }
 
   get last() { return this.model.get("step").length - 1; }

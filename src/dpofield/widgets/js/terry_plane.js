@@ -3,8 +3,8 @@
 import { FORMULAS } from "./formulas.js";
 import { handleNode, placeHandle } from "./handle.js";
 import { element, svg } from "./nodes.js";
-import { pathsOf, plane, polyline, within } from "./plot.js";
-import { brief, short } from "./text.js";
+import { pathsOf, placeText, plane, polyline, within } from "./plot.js";
+import { brief } from "./text.js";
 
 export const PLANE = { left: 46, top: 8, side: 284, size: 340 };
 const STOPS = 48; // of the shade that shows the likelihood
@@ -18,15 +18,14 @@ export function buildRewards(id) {
     part.stops);
   const { left, top, side } = PLANE;
   part.ridgeText = svg("text", { class: "dpf-note dpf-halo dpf-model" });
-  const { node, axes } = plane({
-    id: `${id}-plane`, ...PLANE,
+  return plane({
+    part, id: `${id}-plane`, ...PLANE,
     label: "Both rewards over the likelihood of the data, with a pair that can be moved",
     inside: [svg("defs", {}, part.shade), svg("rect", {
       x: left, y: top, width: side, height: side, fill: `url(#${id}-shade)`,
     }), path("ridge"), path("same")],
     above: [part.ridgeText, part.handle],
   });
-  return { node, axes, part };
 }
 
 // All pairs with one gap, as a line from edge to edge of the window.
@@ -40,7 +39,7 @@ export function drawShade({ part }, frame, { n, wins }, { best, error, top, agre
   part.ridge.setAttribute("d", agreed ? "" : diagonal(frame, best));
   const far = 2 * frame.high;
   const ends = { x1: frame.x(-frame.high), y1: frame.y(frame.high) };
-  element(part.shade, { ...ends, x2: frame.x(frame.high), y2: frame.y(-frame.high) }, []);
+  element(part.shade, { ...ends, x2: frame.x(frame.high), y2: frame.y(-frame.high) });
   const spread = agreed ? far : Math.min(far, 4 * error);
   const middle = agreed ? 0 : best;
   part.stops.forEach((stop, i) => {
@@ -51,8 +50,7 @@ export function drawShade({ part }, frame, { n, wins }, { best, error, top, agre
   });
   part.ridgeText.textContent = agreed ? "" : "equally likely";
   const at = [middle - 0.75 * frame.high, -0.75 * frame.high]; // below the ridge, near its lower end
-  part.ridgeText.setAttribute("x", short(frame.x(at[0]) + 14));
-  part.ridgeText.setAttribute("y", short(frame.y(at[1]) + 8));
+  placeText(part.ridgeText, frame.x(at[0]) + 14, frame.y(at[1]) + 8);
   part.ridgeText.toggleAttribute("hidden", !frame.holds(...at) || at[0] > 0.3 * frame.high);
 }
 
