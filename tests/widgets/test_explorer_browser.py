@@ -7,9 +7,9 @@ import math
 import browser as tools
 import pytest
 
+from dpofield.field import coordinates
 from dpofield.field.style import PALETTE
 from dpofield.formulas import CHARTS
-from dpofield.widgets.field_explorer import coordinates
 from dpofield.widgets.field_formulas import SHOWN
 from tests.widgets.conftest import PHONE, Explorer
 from tests.widgets.every import moving, room, targets

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from os.path import normpath
 from pathlib import Path
 from typing import NamedTuple
@@ -39,6 +40,7 @@ class Module(NamedTuple):
     exported: set[str]
 
 
+@cache
 def parse(path: Path, text: str) -> Module:
     """The module of a file; `ModuleError` for an import of another form and one without a use."""
     text = COMMENT_LINE.sub("", text)
