@@ -8,7 +8,7 @@ import pytest
 
 from dpofield.experiments.findings import remedies
 from dpofield.experiments.plans import REMEDIES
-from dpofield.field.figures_remedies import MARKED
+from dpofield.figures.remedies import MARKED
 
 SEEDS = range(8)
 

@@ -17,7 +17,7 @@ from dpofield.field.softmax import path, peak, rates, split, time_of
 from dpofield.formulas import LOSSES, THEOREMS
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import pi_l, pi_w
-from dpofield.formulas.theorems.softmax import W
+from dpofield.formulas.theorems.one_softmax import W
 
 LOGITS = arrays(float, st.integers(2, 8), elements=st.floats(-12, 12))
 BETAS = (0.02, 0.1, 1.0, 3.0)

@@ -12,14 +12,14 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpofield.figures.loss_zoo import classes, definitions, elsewhere, in_trl
 from dpofield.formulas import LOSSES
 from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import UndecidedError, points, sign, vanishes
 from dpofield.formulas.losses.classify import at_start, pushes, reading, tilt
-from dpofield.formulas.losses.conventions import ELSEWHERE
 from dpofield.formulas.losses.core import BELOW_HALF, EPSILON, Sign
-from dpofield.formulas.losses.tables import classes, definitions, elsewhere, in_trl
 from dpofield.formulas.printers import numpy_function
+from dpofield.lab.conventions import ELSEWHERE
 
 MARGIN_ONLY = {"dpo", "cdpo", "robust", "ipo", "hinge", "exo", "discopop", "aot"}
 TILTED = {"dpo_shift", "ipo_norm", "sigmoid_norm", "simpo"}

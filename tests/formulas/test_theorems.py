@@ -15,7 +15,7 @@ from dpofield.formulas import CHARTS, LOSSES, THEOREMS
 from dpofield.formulas.derivation import Chain, Step, difference
 from dpofield.formulas.losses import margin
 from dpofield.formulas.symbols import beta, x1, x2
-from dpofield.formulas.theorems import common
+from dpofield.formulas.theorems import _common as common
 
 
 @pytest.mark.parametrize("name", THEOREMS)

@@ -18,7 +18,7 @@ import torch
 import trl
 
 from dpofield.formulas import LOSSES
-from dpofield.formulas.losses.conventions import TRL, VERSION, Row
+from dpofield.lab.conventions import TRL, VERSION, Row
 from tests.lab.trl_stubs import LENGTHS, QUIET, REFERENCE, LogProbs, masks, table_of, trainer
 
 pytestmark = pytest.mark.filterwarnings(*QUIET)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 import yaml
 
 from dpofield.formulas import THEOREMS
-from dpofield.ledger import Claim, load, run, table
-from dpofield.ledger.checks import CHECKS
+from dpofield.ledger import Claim, checks, load, run, table
+from dpofield.ledger.claims import reading_order
 
 BOOK = Path(__file__).parents[2] / "book"
 BLOCK = re.compile(r"\{prf:(?:theorem|proposition|lemma|corollary)\}[^\n]*\n:label: (\S+)")
@@ -50,8 +51,16 @@ def test_every_theorem_block_has_a_label():
 
 def test_every_derivation_is_claimed_and_every_check_used():
     """Nothing proved in the library is missing from the book, and no check lies idle."""
-    assert {c.check for c in CLAIMS.values()} == set(CHECKS)
-    assert all(f"derivation {name}" in CHECKS for name in THEOREMS)
+    used = {claim.check for claim in CLAIMS.values()} - {checks.DERIVATION}
+    there = {
+        f"{chapter}.{name}"
+        for chapter in checks.chapters()
+        for name in checks.checks_of(import_module(f"dpofield.ledger.checks.{chapter}"))
+    }
+    assert used == there
+    assert {claim.id for claim in CLAIMS.values() if claim.check == checks.DERIVATION} == set(
+        THEOREMS
+    )
 
 
 def test_theorems_carry_the_source_of_their_derivation():
@@ -60,6 +69,19 @@ def test_theorems_carry_the_source_of_their_derivation():
         number = re.search(r"(Theorem|Corollary) \d", theorem.source)
         if number:
             assert number.group() in CLAIMS[name].source
+
+
+def test_claims_come_in_reading_order():
+    """The ledger lists the pages in the order in which the book has them."""
+    pages = [claim.page for claim in CLAIMS.values()]
+    assert list(dict.fromkeys(pages)) == [p for p in reading_order() if p in set(pages)]
+
+
+def test_a_page_outside_the_book_is_refused(tmp_path):
+    """A misspelt file name would otherwise lose its claims in silence."""
+    (tmp_path / "corolary-1.yml").write_text("[]")
+    with pytest.raises(ValueError, match=r"no page of _toc.yml is called corolary-1"):
+        load(tmp_path)
 
 
 def test_pages_exist():
@@ -74,7 +96,7 @@ def test_a_false_claim_is_named(monkeypatch):
     def fails() -> str:
         raise AssertionError("the moon is not cheese")
 
-    monkeypatch.setitem(CHECKS, "derivation circles", fails)
+    monkeypatch.setattr(checks, "find", lambda *_: fails)
     with pytest.raises(AssertionError, match=r"'circles' does not hold: the moon"):
         list(run([CLAIMS["circles"]]))
 
@@ -83,7 +105,12 @@ def test_a_false_claim_is_named(monkeypatch):
     ("change", "says"),
     [
         ({"status": "certain"}, "status 'certain'"),
-        ({"check": "hope"}, "check 'hope'"),
+        ({"check": "hope"}, "check 'hope': no chapter 'hope'"),
+        (
+            {"check": "corollary_1.hope"},
+            "check 'corollary_1.hope': corollary_1 has no check 'hope'",
+        ),
+        ({"id": "squares"}, "check 'derivation': no derivation is called 'squares'"),
         ({"kind": "rumour"}, "kind 'rumour'"),
         ({"extra": 1}, "fields must be"),
     ],
@@ -93,9 +120,9 @@ def test_bad_entries_are_refused_by_place(tmp_path, change, says):
     good = dataclasses.asdict(CLAIMS["circles"])
     page = good.pop("page")
     entry = good | change
-    path = tmp_path / f"06-{page}.yml"
+    path = tmp_path / f"{page}.yml"
     path.write_text(yaml.safe_dump([entry]))
-    with pytest.raises(ValueError, match=rf"entry 1 \(circles\): {says}"):
+    with pytest.raises(ValueError, match=rf"entry 1 \(\w+\): {says}"):
         load(tmp_path)
     path.write_text(yaml.safe_dump([good, good]))
     with pytest.raises(ValueError, match="used twice"):

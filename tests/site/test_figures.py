@@ -11,7 +11,7 @@ from ext import figures
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dpofield.field import style
+from dpofield.figures import style
 
 LIGHT = {light.lower() for light, _ in style.PALETTE.values()}
 DARK = {dark.lower() for _, dark in style.PALETTE.values()}

@@ -7,8 +7,8 @@ import math
 import pytest
 
 from dpofield.field import extinction_time, flow, gradient, potential
+from dpofield.formulas import LOSSES
 from dpofield.formulas.divergences import DIVERGENCES
-from dpofield.formulas.losses.divergence import f_dpo
 from tests.widgets.conftest import PHONE, Shown
 from tests.widgets.every import room
 
@@ -28,7 +28,7 @@ class Caps(Shown):
 
     def agrees(self, name, a, b, *, beta=0.1, alpha=0.5):
         """Assert that the numbers shown are `dpofield.field`'s, to 1e-6."""
-        loss = f_dpo(name, DIVERGENCES[name])
+        loss = LOSSES[DIVERGENCES[name].loss]
         given = {p.name: {"beta": beta, "alpha": alpha}[p.name] for p in loss.params}
         along, across = (float(g) for g in gradient(loss, "ratio", a, b, **given))
         expected = {

@@ -10,10 +10,10 @@ import pytest
 import sympy as sp
 
 from dpofield.field import extinction_time, flow, gradient, potential
+from dpofield.formulas import LOSSES
 from dpofield.formulas.caps import conserved, reaches_zero
 from dpofield.formulas.divergences import DIVERGENCES
 from dpofield.formulas.losses import BETA
-from dpofield.formulas.losses.divergence import f_dpo
 from dpofield.formulas.symbols import alpha, x
 from dpofield.widgets import CapExplorer
 from dpofield.widgets.cap_formulas import as_alpha
@@ -56,7 +56,7 @@ def test_numbers_are_those_of_field(solve):
         for (name, al), (a, b), beta in product(CASES, STARTS, (0.1, 1.3))
     ]
     for job, found in zip(states, solve(states), strict=True):
-        loss = f_dpo(job["divergence"], DIVERGENCES[job["divergence"]])
+        loss = LOSSES[DIVERGENCES[job["divergence"]].loss]
         given = {p.name: job[p.name] for p in loss.params}
         at = (loss, "ratio", job["a"], job["b"])
         along, across = gradient(*at, **given)
@@ -88,7 +88,7 @@ def test_caps_from_the_reference(solve, divergence, al, cap):
 @pytest.mark.parametrize(("name", "al"), CASES)
 def test_moments_of_the_flow(solve, name, al):
     """Where the flow is at a time, and what it conserves, against SciPy's integrator."""
-    loss = f_dpo(name, DIVERGENCES[name])
+    loss = LOSSES[DIVERGENCES[name].loss]
     jobs, lines = [], []
     for (a, b), beta, time in product(STARTS, (0.1, 1.3), (0.3, 2.0)):
         given = {p.name: {"beta": beta, "alpha": al}[p.name] for p in loss.params}

@@ -8,8 +8,8 @@ import browser as tools
 import pytest
 
 from dpofield.field import coordinates
-from dpofield.field.style import PALETTE
 from dpofield.formulas import CHARTS
+from dpofield.palette import PALETTE
 from dpofield.widgets.field_formulas import SHOWN
 from tests.widgets.conftest import PHONE, Explorer
 from tests.widgets.every import moving, room, targets
@@ -125,7 +125,7 @@ def test_losses(explorer, loss):
     for u, v in ((0.4, -0.3), (-0.5, 0.2)):
         for chart in CHARTS:
             explorer.radio(chart).check()
-            a, b = (float(f"{c:.2g}") for c in coordinates(chart, u, v))
+            a, b = (float(f"{c:.2g}") for c in map(float, coordinates(chart, u, v)))
             explorer.type("a", str(a))
             explorer.type("b", str(b))
             explorer.type("beta", "1.5")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, log_expit
 
-from dpofield.field.figures_setting import win_log_likelihood
+from dpofield.field.likelihood import win_log_likelihood
 from tests.widgets.conftest import PHONE, Shown
 from tests.widgets.every import room
 

@@ -13,7 +13,7 @@ from ipywidgets.embed import dependency_state, embed_data
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from dpofield.field.style import PALETTE
+from dpofield.palette import PALETTE
 from dpofield.widgets import FieldExplorer
 from dpofield.widgets.demo import DEMOS, demo_page
 from tests.widgets.conftest import Shown

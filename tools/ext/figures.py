@@ -63,7 +63,7 @@ def pair(tag: str, svg: str) -> str:
 
 
 def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) -> None:
-    from dpofield.field.style import PALETTE
+    from dpofield.palette import PALETTE
 
     sources = {name: Path(app.srcdir, source) for source, name in app.builder.images.items()}
     lights = {light.lower() for light, _ in PALETTE.values()}

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from dpofield.experiments.config import Config
-from dpofield.field.style import PALETTE
+from dpofield.palette import PALETTE
 
 Floats = NDArray[np.float64]
 NAMES = ("A", "B")

@@ -32,13 +32,15 @@ class Divergence:
     """A divergence `sum_y pi_ref(y) f(pi(y)/pi_ref(y))` by its generator `f`, a function of `x`.
 
     `score` is f' at `x = exp(u)`, up to a constant that cancels in the margin, in the spelling
-    that does not overflow where f' does not; a test holds it against `first`.
+    that does not overflow where f' does not; a test holds it against `first`. `loss` is the name
+    in `LOSSES` of the loss that the divergence makes.
     """
 
     name: str
     title: str
     f: sp.Expr
     score: sp.Expr
+    loss: str
     source: str = WANG
     params: tuple[Parameter, ...] = ()
 
@@ -62,16 +64,17 @@ class Divergence:
 
 
 _ALL = (
-    Divergence("reverse_kl", "reverse KL", x * sp.log(x), u),
-    Divergence("forward_kl", "forward KL", -sp.log(x), -sp.exp(-u)),
+    Divergence("reverse_kl", "reverse KL", x * sp.log(x), u, "dpo"),
+    Divergence("forward_kl", "forward KL", -sp.log(x), -sp.exp(-u), "forward_kl"),
     Divergence(
-        "js", "Jensen-Shannon", x * sp.log(x) - (x + 1) * sp.log((x + 1) / 2), logsigmoid(u)
+        "js", "Jensen-Shannon", x * sp.log(x) - (x + 1) * sp.log((x + 1) / 2), logsigmoid(u), "js"
     ),
     Divergence(
         "alpha",
         "alpha",
         (x**alpha - alpha * x - (1 - alpha)) / (alpha * (alpha - 1)),
         boxcox(u, alpha - 1),
+        "alpha_div",
         params=(ALPHA,),
     ),
     Divergence(
@@ -79,6 +82,7 @@ _ALL = (
         "chi-squared",
         (x - 1) ** 2 / 2,
         sp.exp(u),
+        "chi2",
         source="Pearson's chi-squared by its generator; as a DPO loss, this book's own",
     ),
 )

@@ -1,7 +1,8 @@
 """Reading the claims, running the checks they name, and the table for the page.
 
-`pages/NN-PAGE.yml` lists the claims of one page of the book, in the order of NN. Each entry has
-an id, a kind, a status, a statement, its source, and the check that backs it.
+`pages/SLUG.yml` lists the claims of one page of the book; the pages come in the order of the table
+of contents, `_toc.yml`. Each entry has an id, a kind, a status, a statement, its source, and the
+check that backs it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from typing import Any
 
 import yaml
 
-from dpofield.ledger.checks import CHECKS
+from dpofield.ledger import checks
 
 PAGES = Path(__file__).with_name("pages")
+CONTENTS = Path(__file__).resolve().parents[3] / "_toc.yml"
 KINDS = ("theorem", "computation", "paper", "observation")
 STATUSES = ("proved", "verified numerically", "observed", "qualified", "refuted")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: `check` is a name in `checks.CHECKS`, `page` a file of the book without `.md`."""
+    """One claim: `check` is a name for `checks.find`, `page` a file of the book without `.md`."""
 
     page: str
     id: str
@@ -47,7 +49,14 @@ def load(folder: Path = PAGES) -> tuple[Claim, ...]:
     >>> load()[0].id
     'bradley-terry'
     """
-    claims = tuple(claim for path in sorted(folder.glob("*.yml")) for claim in _page(path))
+    order = reading_order()
+    pages = {path.stem: path for path in sorted(folder.glob("*.yml"))}
+    stray = sorted(set(pages) - set(order)) if order else []
+    if stray:
+        raise ValueError(f"{folder}: no page of _toc.yml is called {', '.join(stray)}")
+    claims = tuple(
+        claim for name in order or pages if name in pages for claim in _page(pages[name])
+    )
     ids = [claim.id for claim in claims]
     twice = {i for i in ids if ids.count(i) > 1}
     if twice:
@@ -55,19 +64,36 @@ def load(folder: Path = PAGES) -> tuple[Claim, ...]:
     return claims
 
 
+def reading_order(contents: Path = CONTENTS) -> list[str]:
+    """The slugs of the book's pages in the order of its table of contents.
+
+    Empty where there is no table of contents: the package is installed outside of a checkout.
+
+    >>> reading_order()[:2]
+    ['preferences', 'rlhf-to-dpo']
+    """
+    if not contents.is_file():
+        return []
+    parts = yaml.safe_load(contents.read_text(encoding="utf-8"))["parts"]
+    return [Path(chapter["file"]).name for part in parts for chapter in part["chapters"]]
+
+
 def _page(path: Path) -> Iterator[Claim]:
-    page = path.stem.split("-", 1)[1]
     for number, entry in enumerate(yaml.safe_load(path.read_text(encoding="utf-8")), 1):
-        yield _claim(f"{path}, entry {number} ({entry.get('id', 'no id')})", page, entry)
+        yield _claim(f"{path}, entry {number} ({entry.get('id', 'no id')})", path.stem, entry)
 
 
 def _claim(where: str, page: str, entry: dict[str, Any]) -> Claim:
     names = {f.name for f in fields(Claim)} - {"page"}
     if set(entry) != names:
         raise ValueError(f"{where}: fields must be {sorted(names)}, not {sorted(entry)}")
-    for name, allowed in (("kind", KINDS), ("status", STATUSES), ("check", tuple(CHECKS))):
+    for name, allowed in (("kind", KINDS), ("status", STATUSES)):
         if entry[name] not in allowed:
             raise ValueError(f"{where}: {name} {entry[name]!r} is none of {', '.join(allowed)}")
+    try:
+        checks.find(entry["check"], entry["id"])
+    except LookupError as error:
+        raise ValueError(f"{where}: check {entry['check']!r}: {error}") from None
     return Claim(page=page, **entry)
 
 
@@ -79,7 +105,7 @@ def run(claims: Iterable[Claim] | None = None) -> Iterator[Entry]:
     """
     for claim in load() if claims is None else claims:
         try:
-            yield Entry(claim, CHECKS[claim.check]())
+            yield Entry(claim, checks.find(claim.check, claim.id)())
         except AssertionError as failure:
             raise AssertionError(f"claim {claim.id!r} does not hold: {failure}") from failure
 

@@ -11,8 +11,8 @@ import sympy as sp
 from dpofield.formulas import CHARTS
 from dpofield.formulas.caps import conserved, power, reaches_zero
 from dpofield.formulas.divergences import ALPHA, DIVERGENCES, Divergence
+from dpofield.formulas.losses import LOSSES
 from dpofield.formulas.losses.core import BETA
-from dpofield.formulas.losses.divergence import f_dpo
 from dpofield.formulas.symbols import alpha, u, x, x1, x2
 from dpofield.widgets.figure import printed
 
@@ -36,14 +36,14 @@ def from_zero(divergence: Divergence) -> sp.Expr:
     return sp.Piecewise((x**over / over, over > sp.Rational(1, 10)), (total, True))
 
 
-def divergence_js(divergence: Divergence) -> dict[str, Any]:
+def divergence_facts(divergence: Divergence) -> dict[str, Any]:
     """Facts of a divergence and its functions.
 
     `field(x1, x2, beta, alpha)` is the loss with both partial derivatives, `one(x, alpha)` is I,
     f'', f' and I counted from 0, and `reaches(beta, alpha)` is 1 where x2 reaches 0 in finite time,
     else 0.
     """
-    loss = f_dpo(divergence.name, divergence)
+    loss = LOSSES[divergence.loss]
     chart = CHARTS["ratio"]
     second = divergence.second
     field = (chart.pull_back(loss.expr), *chart.gradient(loss))
@@ -71,7 +71,7 @@ def formulas() -> dict[str, Any]:
     h = sp.Symbol("h", positive=True)
     nodes, weights = np.polynomial.legendre.leggauss(3)
     return {
-        "DIVERGENCES": [divergence_js(divergence) for divergence in DIVERGENCES.values()],
+        "DIVERGENCES": [divergence_facts(divergence) for divergence in DIVERGENCES.values()],
         "fallen": printed((x, h), (x * sp.exp(-h),)),
         "GAUSS": np.stack([1 + nodes, weights / 2], axis=1).tolist(),
     }

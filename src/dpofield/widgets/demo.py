@@ -16,7 +16,7 @@ from typing import Any
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
 from dpofield import widgets
-from dpofield.field.style import PALETTE
+from dpofield.palette import PALETTE
 from dpofield.widgets.figure import Figure
 
 PAGE = Path(__file__).with_name("js") / "demo.html"

@@ -13,7 +13,16 @@ import traitlets
 from dpofield.formulas.losses.core import POSITIVE, REAL
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.formulas.printers import numpy_function
-from dpofield.formulas.theorems.motion import LENGTH2, STEP_L, STEP_W, K_ll, K_wl, K_ww, W, eta
+from dpofield.formulas.theorems.law_of_motion import (
+    LENGTH2,
+    STEP_L,
+    STEP_W,
+    K_ll,
+    K_wl,
+    K_ww,
+    W,
+    eta,
+)
 from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 VECTORS = ("wx", "wy", "lx", "ly")

@@ -7,7 +7,7 @@ from typing import Any
 
 import traitlets
 
-from dpofield.field.figures_zoo import GROUPS, PAIR, group
+from dpofield.field.gallery import GROUPS, PAIR, group
 from dpofield.formulas import CHARTS, LOSSES, Loss
 from dpofield.formulas.losses.classify import Push, pushes
 from dpofield.formulas.losses.core import LEN_L, LEN_W, REF_L, REF_W
@@ -44,7 +44,7 @@ def direction(push: Push) -> str:
     }[push.kind]
 
 
-def loss_js(loss: Loss) -> dict[str, Any]:
+def loss_facts(loss: Loss) -> dict[str, Any]:
     """What JavaScript must know of a loss: its facts, and a function of u, v, its parameters and
     its inputs that returns the loss and both partial derivatives."""
     chosen, rejected = pushes(loss)
@@ -52,7 +52,7 @@ def loss_js(loss: Loss) -> dict[str, Any]:
         "name": loss.name,
         "title": loss.title,
         "source": loss.source,
-        "group": group(loss),
+        "group": GROUPS[group(loss)],
         "marginOnly": loss.margin_only,
         "preferred": direction(chosen),
         "dispreferred": direction(rejected),
@@ -69,9 +69,9 @@ BOTH = sum(CHARTS["probability"].coordinates_of)
 @cache
 def formulas() -> dict[str, Any]:
     """`LOSSES` and the condition that a pair can have."""
-    losses = sorted(LOSSES.values(), key=lambda loss: GROUPS.index(group(loss)))
+    losses = sorted(LOSSES.values(), key=lambda loss: list(GROUPS).index(group(loss)))
     both = printed((u, v), (BOTH,), (REF_W, REF_L))
-    return {"LOSSES": list(map(loss_js, losses)), "bothProbabilities": both}
+    return {"LOSSES": list(map(loss_facts, losses)), "bothProbabilities": both}
 
 
 def check_pair(u_: float, v_: float, pair: dict[str, float]) -> None:
@@ -135,7 +135,7 @@ class LossGallery(Figure):
     def exports(self) -> dict[str, Any]:
         """Formulas, the data of a pair, the groups of losses, and how far the planes can reach."""
         inputs = [{**facts(p), "label": LABELS[p.name]} for p in INPUTS.values()]
-        return {**formulas(), "INPUTS": inputs, "WINDOW": WINDOW, "GROUPS": GROUPS}
+        return {**formulas(), "INPUTS": inputs, "WINDOW": WINDOW, "GROUPS": list(GROUPS.values())}
 
     @checks("params_a", "params_b")
     def _check_params(self, name: str, given: dict[str, float]) -> None:

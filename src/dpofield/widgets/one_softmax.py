@@ -13,7 +13,7 @@ import traitlets
 from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.formulas.symbols import pi_l, pi_w, u, v
-from dpofield.formulas.theorems import softmax as theorem
+from dpofield.formulas.theorems import one_softmax as theorem
 from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 FEWEST, MOST = 3, 8

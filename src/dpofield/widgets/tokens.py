@@ -1,13 +1,13 @@
-"""The palette of `dpofield.field.style` as custom properties of CSS, light and dark."""
+"""The palette as custom properties of CSS, light and dark."""
 
 from __future__ import annotations
 
 from functools import cache
 
 import numpy as np
-from matplotlib.colors import to_hex, to_rgb
+from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
-from dpofield.field.style import MAGNITUDE, PALETTE
+from dpofield.palette import MAGNITUDE, PALETTE
 
 MAGNITUDE_STEPS = 6  # colours of the arrows, weakest to strongest
 
@@ -20,10 +20,12 @@ def tokens_css(scope: str) -> str:
     there the system decides. Later rules win, so the order below is the order of precedence.
     """
 
+    magnitude = LinearSegmentedColormap.from_list("magnitude", MAGNITUDE)
+
     def rules(dark: bool) -> str:
         colours = {role: pair[dark] for role, pair in PALETTE.items()}
         for step in range(MAGNITUDE_STEPS):
-            tone = to_hex(MAGNITUDE(step / (MAGNITUDE_STEPS - 1)))
+            tone = to_hex(magnitude(step / (MAGNITUDE_STEPS - 1)))
             colours[f"magnitude-{step}"] = legible(tone, colours["surface"], colours["text"])
         return " ".join(f"--{role}: {colour};" for role, colour in colours.items())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import sympy as sp
 
@@ -13,6 +13,8 @@ from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import vanishes
 from dpofield.formulas.parameters import Parameter, resolve
 from dpofield.formulas.printers import js_function, latex, numpy_function, torch_function
+
+Scale = Literal["sum", "token"]
 
 POSITIVE = sp.Interval.open(0, sp.oo)
 NONNEGATIVE = sp.Interval(0, sp.oo)
@@ -68,6 +70,8 @@ class Loss:
     printed from it. Nothing here reduces over pairs: a batch of B pairs gives B values.
     `params` are hyperparameters, with defaults. `inputs` are data of the pair that the loss needs
     beside u and v (`ref_w`, `ref_l` in nats, `len_w`, `len_l` in tokens); they have no default.
+    `scale` says what the loss compares: log-probabilities summed over tokens ("sum"), or their
+    means per token ("token"), where beta is larger for the same strength.
     `signs` helps `classify` where the sign of a partial derivative is not plain to see.
     """
 
@@ -77,6 +81,7 @@ class Loss:
     params: tuple[Parameter, ...]
     source: str
     inputs: tuple[Parameter, ...] = ()
+    scale: Scale = "sum"
     signs: tuple[Sign | None, Sign | None] = (None, None)
 
     @property

@@ -7,18 +7,16 @@ from dpofield.formulas.losses.core import BETA, Loss
 from dpofield.formulas.stable import logsigmoid
 from dpofield.formulas.symbols import beta, u, v
 
-_NAMES = {"forward_kl": "forward_kl", "js": "js", "alpha": "alpha_div", "chi2": "chi2"}
 
+def f_dpo(divergence: Divergence) -> Loss:
+    """The DPO loss of a divergence.
 
-def f_dpo(name: str, divergence: Divergence) -> Loss:
-    """The DPO loss of a divergence, as a loss of that name.
-
-    >>> f_dpo("kl", DIVERGENCES["reverse_kl"]).expr
+    >>> f_dpo(DIVERGENCES["reverse_kl"]).expr
     -logsigmoid(beta*(u - v))
     """
     margin = divergence.score - divergence.score.subs(u, v)
     return Loss(
-        name=name,
+        name=divergence.loss,
         title=f"f-DPO, {divergence.title}",
         expr=-logsigmoid(beta * margin),
         params=(BETA, *divergence.params),
@@ -26,4 +24,4 @@ def f_dpo(name: str, divergence: Divergence) -> Loss:
     )
 
 
-DIVERGENCE = tuple(f_dpo(name, DIVERGENCES[key]) for key, name in _NAMES.items())
+DIVERGENCE = tuple(f_dpo(d) for d in DIVERGENCES.values() if d.name != "reverse_kl")

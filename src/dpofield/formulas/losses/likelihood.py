@@ -37,6 +37,7 @@ LIKELIHOOD = (
         params=(),
         source="token mean of the preferred response, as in TRL 1.16.0 (sft)",
         inputs=(REF_W, LEN_W),
+        scale="token",
     ),
     Loss(
         name="rpo",
@@ -72,6 +73,7 @@ LIKELIHOOD = (
         params=(default(LAMBDA, 0.1),),
         source="Hong et al. 2024, arXiv 2403.07691, Eqs. 4 and 7 (lam is TRL's beta)",
         inputs=_ALL,
+        scale="token",
     ),
     Loss(
         name="ipo_norm",
@@ -80,6 +82,7 @@ LIKELIHOOD = (
         params=(BETA,),
         source="Azar et al. 2023, Eq. 17, on means per token as in TRL 1.16.0 (ipo)",
         inputs=(LEN_W, LEN_L),
+        scale="token",
     ),
     Loss(
         name="sigmoid_norm",
@@ -88,6 +91,7 @@ LIKELIHOOD = (
         params=(BETA,),
         source="Lambert et al. 2024 (Tulu 3), arXiv 2411.15124, as in TRL 1.16.0 (sigmoid_norm)",
         inputs=(LEN_W, LEN_L),
+        scale="token",
     ),
     Loss(
         name="simpo",
@@ -96,6 +100,7 @@ LIKELIHOOD = (
         params=(default(BETA, 2.0), GAMMA),
         source="Meng et al. 2024, arXiv 2405.14734, as in TRL 1.16.0 (simpo, cpo_alpha = 0)",
         inputs=_ALL,
+        scale="token",
     ),
     Loss(
         name="alphapo",
@@ -108,5 +113,6 @@ LIKELIHOOD = (
         ),
         source="arXiv 2501.03884, as in TRL 1.16.0 (alphapo)",
         inputs=_ALL,
+        scale="token",
     ),
 )

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 
 from dpofield.field import extinction_time, flow
 from dpofield.field.caps import cap, conserved_by
-from dpofield.field.figures_divergences import LOSS_OF
+from dpofield.formulas import DIVERGENCES
 
 FIRST: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "reverse_kl": torch.log,
@@ -51,7 +51,7 @@ def ratios_by_autograd() -> str:
 def flows_of_five() -> str:
     """Each flow from (1, 1) keeps I(x1) + I(x2) and stays below its cap, for two beta."""
     drift, gap = 0.0, 0.0
-    for name, loss in LOSS_OF.items():
+    for name, loss in ((d.name, d.loss) for d in DIVERGENCES.values()):
         for beta in (0.1, 1.0):
             line = flow(loss, "ratio", beta=beta, time=300.0)
             kept = conserved_by(name, line.a) + conserved_by(name, line.b)
@@ -118,11 +118,3 @@ def closed_form_needs_a_slope() -> str:
     return "largest error of a reward difference: " + ", ".join(
         f"{name} {miss:.1g}" for name, miss in misses.items()
     )
-
-
-CHECKS = {
-    "ratios of five divergences": ratios_by_autograd,
-    "flows of five divergences": flows_of_five,
-    "clocks of five divergences": clocks_of_five,
-    "closed form of f-DPO": closed_form_needs_a_slope,
-}

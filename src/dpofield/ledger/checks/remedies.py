@@ -70,11 +70,3 @@ def tilt() -> str:
         f"rank correlation {found}; among the {len(equal)} losses of tilt 1 the share that fell "
         f"is {equal.min():.2f} to {equal.max():.2f}"
     )
-
-
-CHECKS = {
-    "remedies, ahead of DPO": ahead,
-    "remedies, preferred kept": preferred,
-    "remedies, price of other text": price,
-    "remedies, tilt at the start": tilt,
-}

@@ -58,10 +58,3 @@ def edits_elsewhere() -> str:
     assert undecided.str.contains("over edit distance, gain").all()
     same = sum(found["word"] == "same")
     return f"{same} of {len(found)} the same; " + _each("preferred at 2 nats, one edit")
-
-
-CHECKS = {
-    "field elsewhere": field_elsewhere,
-    "sft elsewhere": sft_elsewhere,
-    "edits elsewhere": edits_elsewhere,
-}

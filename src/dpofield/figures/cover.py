@@ -1,0 +1,50 @@
+"""The book's cover picture: one loss in two charts. Drawn for the README and the landing page.
+
+python -m dpofield.figures.cover book/assets/cover.svg
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from dpofield.field.flow import flow
+from dpofield.figures.field import draw_field, draw_flow, draw_start
+from dpofield.figures.style import figure, use
+
+BETA = 0.5
+
+
+def draw_cover(left: Axes, right: Axes) -> None:
+    """The field and the flow line from the start, in ratios (left) and log-ratios (right).
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_cover(*plt.subplots(1, 2)[1]); plt.close("all")
+    """
+    draw_field(left, beta=BETA, n=12)
+    draw_flow(left, flow("dpo", "ratio", beta=BETA))
+    draw_start(left)
+    left.set_title("ratios: a circle, and a cap")
+    draw_field(right, chart="log-ratio", low=-2.2, high=2.2, beta=BETA, n=12)
+    draw_flow(right, flow("dpo", "log-ratio", (0.0, 0.0), beta=BETA, length=2.6))
+    draw_start(right, (0.0, 0.0))
+    right.set_title("log-ratios: a straight line, and no cap")
+
+
+def cover() -> Figure:
+    """The cover as a figure of its own."""
+    use()
+    fig, (left, right) = figure(2, width=8.4, height=4.0)
+    draw_cover(left, right)
+    return fig
+
+
+if __name__ == "__main__":
+    target = Path(sys.argv[1])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # On a white ground, because a README does not know the reader's theme.
+    cover().savefig(target, facecolor="#fefefe", metadata={"Date": None})
+    print(target)

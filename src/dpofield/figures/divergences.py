@@ -1,0 +1,106 @@
+"""Figures of the chapter on divergences: conserved curves with their caps, clocks, components."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from dpofield.field.caps import cap, conserved_by
+from dpofield.field.core import gradient
+from dpofield.field.flow import Flow
+from dpofield.figures.field import axis_labels
+from dpofield.figures.style import colour
+from dpofield.formulas.divergences import DIVERGENCES
+
+LOOKS = {
+    "reverse_kl": ("text", "-"),
+    "forward_kl": ("model", "-"),
+    "js": ("reference", "-"),
+    "alpha": ("muted", "--"),
+    "chi2": ("accent", "-"),
+}
+"""Role and dash of each divergence; the colours of the two responses are kept for them."""
+
+
+def title_of(name: str) -> str:
+    """How a figure and a table call a divergence.
+
+    >>> title_of("alpha")
+    'alpha, 0.5'
+    """
+    d = DIVERGENCES[name]
+    return ", ".join([d.title, *(f"{p.default:g}" for p in d.params)])
+
+
+def conserved_curve(name: str, points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """x1 and x2 on the curve `I(x1) + I(x2) = 2 I(1)` from (1, 1) to the cap, shape (points,).
+
+    >>> x1, x2 = conserved_curve("reverse_kl")
+    >>> bool(np.allclose(x1**2 + x2**2, 2))
+    True
+    """
+    x2 = np.linspace(1.0, 0.0, points)
+    # What is left for x1 once x2 has come down is the cap from (1, x2 given up so far): invert I.
+    table = np.linspace(1.0, cap(name), 20_000)
+    kept = 2 * conserved_by(name, 1.0) - conserved_by(name, x2)
+    return np.interp(kept, conserved_by(name, table), table), x2
+
+
+def draw_caps(ax: Axes) -> None:
+    """The five conserved curves from (1, 1), each with its cap on the axis.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_caps(plt.figure().gca()); plt.close("all")
+    """
+    for name, (role, dash) in LOOKS.items():
+        x1, x2 = conserved_curve(name)
+        top = cap(name)
+        label = f"{title_of(name)}: {top:.3f}"
+        ax.plot(x1, x2, dash, color=colour(role), label=label)
+        ax.plot(top, 0, "o", color=colour(role), markersize=6, clip_on=False, zorder=5)
+    ax.plot(1, 1, "o", color=colour("text"), markersize=7, zorder=6)
+    ax.annotate("start", (1, 1), xytext=(8, 2), textcoords="offset points")
+    axis_labels(ax, "ratio")
+    ax.set_xlim(0.95, 2.05)
+    ax.set_ylim(0, 1.1)
+    ax.legend(title="divergence: cap", loc="upper right", fontsize=9, title_fontsize=9)
+
+
+def draw_clocks(ax: Axes, lines: dict[str, Flow], *, late: float = 1e6, low: float = 1e-6) -> None:
+    """x2 against time on a logarithmic axis, of flows from (1, 1) by name of the divergence.
+
+    Both axes are logarithmic: a flow that comes to 0 in finite time leaves through the bottom.
+
+    >>> import matplotlib.pyplot as plt
+    >>> from dpofield.field import flow
+    >>> draw_clocks(plt.figure().gca(), {"chi2": flow("chi2", "ratio")}); plt.close("all")
+    """
+    for name, line in lines.items():
+        role, dash = LOOKS[name]
+        ax.plot(line.t[1:], line.b[1:], dash, color=colour(role))
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlim(0.1, late)
+    ax.set_ylim(low, 2)
+    ax.set_xlabel("time (unit step size)")
+    ax.set_ylabel("ratio $x_2$, dispreferred")
+
+
+def draw_balance(ax: Axes, chart: str, *, beta: float) -> None:
+    """The ratio of components, preferred over dispreferred, on each curve as x2 falls.
+
+    `chart` is "ratio" or "log-ratio"; at 1 the two components are equal.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_balance(plt.figure().gca(), "log-ratio", beta=0.1); plt.close("all")
+    """
+    for name, (role, dash) in LOOKS.items():
+        x1, x2 = (values[:-10] for values in conserved_curve(name))  # near 0 the weight underflows
+        at = (x1, x2) if chart == "ratio" else (np.log(x1), np.log(x2))
+        first, second = gradient(DIVERGENCES[name].loss, chart, *at, beta=beta)
+        ax.plot(x2, -first / second, dash, color=colour(role), label=title_of(name))
+    ax.set_yscale("log")
+    ax.set_xlim(1, 0)
+    ax.set_ylim(5e-3, 30)
+    ax.set_xlabel("ratio $x_2$, dispreferred (falling)")
+    ax.set_ylabel("ratio of components")

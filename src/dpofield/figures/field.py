@@ -1,0 +1,111 @@
+"""The field of a loss in a chart: arrows, the start, flow lines. Shared by several chapters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+
+from dpofield.field.core import find_chart, gradient
+from dpofield.field.flow import Flow
+from dpofield.figures.notes import HALO, HALO_ON_HEAT, INK_ON_HEAT
+from dpofield.figures.style import MAGNITUDE, colour
+from dpofield.formulas import latex
+
+ROLES = ("model", "reference", "accent", "muted")
+"""For lines told apart by beta: the colours of the two responses are kept for the responses."""
+
+
+def axis_labels(ax: Axes, chart: str) -> None:
+    """Name both axes with the chart's coordinates, said in words.
+
+    >>> import matplotlib.pyplot as plt
+    >>> axis_labels(plt.figure().gca(), "ratio"); plt.close("all")
+    """
+    a, b = (latex(symbol) for symbol in find_chart(chart).coordinates)
+    ax.set_xlabel(f"preferred, ${a}$")
+    ax.set_ylabel(f"dispreferred, ${b}$")
+
+
+def draw_field(
+    ax: Axes,
+    *,
+    loss: str = "dpo",
+    chart: str = "ratio",
+    low: float = 0.1,
+    high: float = 2.2,
+    n: int = 14,
+    norm: LogNorm | None = None,
+    **params: Any,
+) -> ScalarMappable:
+    """Arrows along `-gradient` on an n x n grid of [low, high]^2, coloured by magnitude.
+
+    All arrows have one length; the colour carries the size (log scale, nats per unit). Returns
+    the mappable for a colour bar.
+
+    >>> import matplotlib.pyplot as plt
+    >>> mappable = draw_field(plt.figure().gca(), beta=0.5); plt.close("all")
+    """
+    grid = np.linspace(low, high, n)
+    a, b = np.meshgrid(grid, grid)
+    along_a, along_b = gradient(loss, chart, a, b, **params)
+    size = np.hypot(along_a, along_b)
+    arrows = ax.quiver(
+        a,
+        b,
+        -along_a / size,
+        -along_b / size,
+        size,
+        cmap=MAGNITUDE,
+        norm=norm or LogNorm(size.min(), size.max()),
+        pivot="mid",
+        scale=1.45 * n,
+        width=0.006,
+        headwidth=4,
+    )
+    axis_labels(ax, chart)
+    ax.set_aspect("equal")
+    return arrows
+
+
+def draw_start(
+    ax: Axes, at: tuple[float, float] = (1.0, 1.0), label: str = "start", *, on_heat: bool = False
+) -> None:
+    """Mark where training starts; `on_heat` keeps the ink dark where the ground stays light.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_start(plt.figure().gca()); plt.close("all")
+    """
+    ink = INK_ON_HEAT if on_heat else colour("text")
+    ax.plot(
+        *at, "o", color=ink, markersize=7, zorder=5, markeredgecolor="#f4f5f7" if on_heat else ink
+    )
+    ax.annotate(
+        label,
+        at,
+        xytext=(8, 7),
+        textcoords="offset points",
+        color=ink,
+        zorder=6,
+        path_effects=[HALO_ON_HEAT if on_heat else HALO],
+    )
+
+
+def draw_flow(ax: Axes, line: Flow, *, role: str = "dispreferred", label: str = "") -> None:
+    """A flow line with an arrow head at its end.
+
+    >>> import matplotlib.pyplot as plt
+    >>> from dpofield.field.flow import flow
+    >>> draw_flow(plt.figure().gca(), flow("dpo", "ratio", beta=1.0)); plt.close("all")
+    """
+    ax.plot(line.a, line.b, color=colour(role), zorder=4, label=label or None)
+    ax.annotate(
+        "",
+        (line.a[-1], line.b[-1]),
+        xytext=(line.a[-6], line.b[-6]),
+        arrowprops={"arrowstyle": "-|>", "color": colour(role), "lw": 2},
+        zorder=4,
+    )

@@ -1,0 +1,92 @@
+"""Figures of the laboratory: SFT losses, a run, the tree that the rows of a batch share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from dpofield.figures.style import colour
+
+GROUP_ROLES = ("model", "reference", "accent")
+
+
+def draw_sft(ax: Axes, curves: Mapping[str, ArrayLike], floor: float, *, smooth: int = 40) -> None:
+    """SFT loss (nats a response) against step, one running mean a level, above the entropy.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_sft(plt.figure().gca(), {"weak": [9.0, 8.0]}, 7.5, smooth=1); plt.close("all")
+    """
+    for (name, losses), role in zip(curves.items(), GROUP_ROLES, strict=False):
+        kernel = np.ones(smooth) / smooth
+        mean = np.convolve(np.asarray(losses, dtype=float), kernel, mode="valid")
+        ax.plot(np.arange(len(mean)) + smooth, mean, color=colour(role), label=f"{name} SFT")
+    ax.axhline(floor, color=colour("muted"), linestyle="--", linewidth=1.4)
+    ax.annotate(
+        "entropy of the grammar",
+        (1, floor),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, -5),
+        textcoords="offset points",
+        ha="right",
+        va="top",
+        color=colour("muted"),
+    )
+    ax.set_xlabel("SFT step")
+    ax.set_ylabel("loss (nats a response)")
+    ax.set_ylim(floor - 1, floor + 6)  # the first steps stand far above and say nothing
+    ax.legend()
+
+
+def draw_changes(ax: Axes, step: ArrayLike, u: ArrayLike, v: ArrayLike) -> None:
+    """Change of both log-probs since the start, (T, N), in nats: thin a pair, thick the mean.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_changes(plt.figure().gca(), [0, 1], np.zeros((2, 3)), np.zeros((2, 3)))
+    >>> plt.close("all")
+    """
+    for values, role in ((u, "preferred"), (v, "dispreferred")):
+        change = np.asarray(values, dtype=float)
+        ax.plot(step, change, color=colour(role), linewidth=0.7, alpha=0.35)
+        ax.plot(step, change.mean(axis=1), color=colour(role), linewidth=2.8, label=role)
+    ax.axhline(0, color=colour("muted"), linewidth=1)
+    ax.set_xlabel("training step")
+    ax.set_ylabel("change of log-probability (nats)")
+    ax.legend()
+
+
+def draw_tree(
+    ax: Axes, prompt: Sequence[str], preferred: Sequence[str], dispreferred: Sequence[str]
+) -> None:
+    """The words of a prompt and of two responses, from left to right, each computed once.
+
+    Prompt and common beginning on one line, then a branch for each response. The last word of a
+    branch is predicted and never read: it stands in brackets.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_tree(plt.figure().gca(), ["a", ":"], ["b", "c"], ["b", "d", "c"]); plt.close("all")
+    """
+    alike = takewhile(lambda ab: ab[0] == ab[1], zip(preferred, dispreferred, strict=False))
+    common = len(list(alike))
+    stem = [(word, "muted") for word in prompt]
+    stem += [(word, "text") for word in preferred[:common]]
+    _words(ax, stem, 0, 0.0)
+    for words, role, height in (
+        (preferred[common:], "preferred", 1.0),
+        (dispreferred[common:], "dispreferred", -1.0),
+    ):
+        branch = [(word, role) for word in words[:-1]] + [(f"({words[-1]})", role)]
+        _words(ax, branch, len(stem), height)
+        ends = [len(stem) - 0.5, len(stem) - 0.5 + 0.12]
+        ax.plot(ends, [0.3 * height, 0.72 * height], color=colour(role), linewidth=1.6)
+    longest = len(stem) + max(len(preferred), len(dispreferred)) - common
+    ax.set(xlim=(-0.6, longest - 0.4), ylim=(-1.6, 1.6))
+    ax.axis("off")
+
+
+def _words(ax: Axes, words: Sequence[tuple[str, str]], start: int, height: float) -> None:
+    for place, (word, role) in enumerate(words, start):
+        ax.text(place, height, word, color=colour(role), ha="center", va="center", fontsize=10)

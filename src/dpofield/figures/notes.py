@@ -1,0 +1,41 @@
+"""Words beside a place in a figure, legible over whatever lies under them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
+
+from dpofield.figures.style import colour
+
+HALO = withStroke(linewidth=3, foreground=colour("surface"))
+INK_ON_HEAT, HALO_ON_HEAT = "#10131a", withStroke(linewidth=3, foreground="#f4f5f7")
+"""Not in the palette on purpose: heat maps look the same in dark mode, so these do too."""
+
+
+def note(
+    ax: Axes,
+    text: str,
+    at: tuple[float, float],
+    shift: tuple[float, float] = (4, 4),
+    *,
+    role: str = "muted",
+    on_heat: bool = False,
+    **text_options: Any,
+) -> None:
+    """A short remark with a halo, `shift` points away from the place `at` (data coordinates).
+
+    `role` is the colour's; `on_heat` takes ink and halo that suit a heat map instead.
+    `text_options` are those of `Axes.annotate`.
+    """
+    ax.annotate(
+        text,
+        at,
+        xytext=shift,
+        textcoords="offset points",
+        color=INK_ON_HEAT if on_heat else colour(role),
+        path_effects=[HALO_ON_HEAT if on_heat else HALO],
+        zorder=6,
+        **text_options,
+    )

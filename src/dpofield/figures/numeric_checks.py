@@ -1,0 +1,58 @@
+"""Figures about floating point: step sizes, and where a naive formula stops being one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from dpofield.figures.style import colour
+
+Floats = NDArray[np.floating]
+FLOOR = 1e-17
+"""Where an error of exactly 0 is drawn on a logarithmic axis."""
+
+
+def draw_step_size(ax: Axes, steps: Floats, errors: Mapping[str, Floats]) -> None:
+    """Relative error of numerical derivatives against the step; all arrays of shape (n,).
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_step_size(plt.figure().gca(), np.array([1e-3, 1e-2]), {"forward": np.ones(2)})
+    >>> plt.close("all")
+    """
+    roles = ("dispreferred", "reference", "preferred")
+    for (name, error), role in zip(errors.items(), roles, strict=False):
+        ax.loglog(steps, np.maximum(error, FLOOR), color=colour(role), label=name)
+    ax.set_xlabel("step $h$ (units of $x_1$)")
+    ax.set_ylabel("relative error")
+    ax.legend()
+
+
+def draw_precision(
+    ax: Axes, margin: Floats, textbook: Floats, stable: Floats, truth: Floats
+) -> None:
+    """Relative error of two spellings of the loss against the margin (nats), shape (n,) each.
+
+    >>> import matplotlib.pyplot as plt
+    >>> m = np.linspace(-1, 1, 5); one = np.ones(5)
+    >>> draw_precision(plt.figure().gca(), m, one, one, one); plt.close("all")
+    """
+    with np.errstate(invalid="ignore"):
+        for values, role, name in (
+            (textbook, "dispreferred", "textbook form"),
+            (stable, "preferred", "stable form"),
+        ):
+            error = np.abs(values.astype(float) / truth - 1)
+            error[~np.isfinite(error)] = np.nan
+            ax.semilogy(margin, np.maximum(error, FLOOR), color=colour(role), label=name)
+    for lost in (~np.isfinite(textbook), textbook == 0):
+        if lost.any():
+            ax.axvspan(
+                margin[lost].min(), margin[lost].max(), color=colour("dispreferred"), alpha=0.13
+            )
+    ax.set_ylim(1e-9, 10)
+    ax.set_xlabel(r"margin $u - v$ (nats)")
+    ax.set_ylabel("relative error")
+    ax.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)

@@ -1,0 +1,89 @@
+"""Figures of the two ratios: loss curves, paths, and the region that can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import cycle
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from dpofield.figures.field import axis_labels
+from dpofield.figures.notes import HALO
+from dpofield.figures.style import colour
+
+LINES = ("model", "reference", "accent", "muted", "text")
+"""Colours of lines that are neither the preferred nor the dispreferred response."""
+
+
+def draw_loss_curves(ax: Axes, curves: Mapping[str, ArrayLike]) -> None:
+    """Loss (nats) against step, one line a run, thinner and thinner so that equal ones show.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_loss_curves(plt.figure().gca(), {"A": [0.7, 0.6], "B": [0.7, 0.6]}); plt.close("all")
+    """
+    for i, ((name, loss), role) in enumerate(zip(curves.items(), cycle(LINES), strict=False)):
+        ax.plot(
+            np.asarray(loss),
+            color=colour(role),
+            linewidth=7 / (1 + 2 * i),
+            alpha=1 if i else 0.45,
+            label=name,
+        )
+    ax.set_xlabel("training step")
+    ax.set_ylabel("loss (nats)")
+    ax.legend()
+
+
+def draw_paths(ax: Axes, paths: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
+    """Paths in the ratio plane, each a pair (x1, x2) of arrays over steps, with an arrow head.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_paths(plt.figure().gca(), {"A": ([1, 1.1, 1.2], [1, 0.9, 0.8])}); plt.close("all")
+    """
+    for (name, (first, second)), role in zip(paths.items(), cycle(LINES), strict=False):
+        x1, x2 = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+        ax.plot(x1, x2, color=colour(role), zorder=4)
+        ax.annotate(
+            "",
+            (x1[-1], x2[-1]),
+            xytext=(x1[-2], x2[-2]),
+            arrowprops={"arrowstyle": "-|>", "color": colour(role), "lw": 2},
+            zorder=4,
+        )
+        middle = len(x1) // 2
+        ax.annotate(
+            name,
+            (x1[middle], x2[middle]),
+            xytext=(0, 9),
+            textcoords="offset points",
+            ha="center",
+            color=colour(role),
+            path_effects=[HALO],
+            zorder=6,
+        )
+    axis_labels(ax, "ratio")
+
+
+def draw_reachable(ax: Axes, ref_w: float, ref_l: float, x1: ArrayLike, x2: ArrayLike) -> None:
+    """Which ratios a policy can have: sampled ones, the two bounds, and the line beyond which none.
+
+    `ref_w` and `ref_l` are reference probabilities; `x1`, `x2` ratios of sampled policies.
+
+    >>> import matplotlib.pyplot as plt
+    >>> draw_reachable(plt.figure().gca(), 0.4, 0.5, [1.0], [1.0]); plt.close("all")
+    """
+    ax.plot(x1, x2, ".", color=colour("model"), markersize=3, alpha=0.6, label="sampled policies")
+    ax.plot(
+        [1 / ref_w, 0],
+        [0, 1 / ref_l],
+        color=colour("dispreferred"),
+        label=r"$\pi(y_w) + \pi(y_l) = 1$",
+    )
+    for line, bound in ((ax.axvline, 1 / ref_w), (ax.axhline, 1 / ref_l)):
+        line(bound, color=colour("muted"), linestyle="--", linewidth=1.2)
+    ax.set_xlim(0, 1.08 / ref_w)
+    ax.set_ylim(0, 1.08 / ref_l)
+    ax.legend(loc="upper right", bbox_to_anchor=(0.92, 0.92))
+    axis_labels(ax, "ratio")

@@ -1,0 +1,96 @@
+"""The house style of every figure: one palette, one type size, one way to start a figure.
+
+Each colour is a pair (light page, dark page). Figures are drawn with the first; the site writes a
+second copy of each SVG with the second, so a figure needs no code for dark mode.
+"""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+from cycler import cycler
+from IPython.core.getipython import get_ipython
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+
+from dpofield import palette
+from dpofield.palette import PALETTE
+
+MAGNITUDE = LinearSegmentedColormap.from_list("magnitude", palette.MAGNITUDE)
+"""Sequential map for magnitudes."""
+
+
+def colour(role: str) -> str:
+    """The light-page colour of a role; the dark twin is put in by the site.
+
+    >>> colour("preferred") == PALETTE["preferred"][0]
+    True
+    """
+    return PALETTE[role][0]
+
+
+def use() -> None:
+    """Apply the house style to Matplotlib for this process; call it once per chapter.
+
+    >>> use()
+    >>> mpl.rcParams["svg.fonttype"]
+    'path'
+    """
+    text, muted, grid = colour("text"), colour("muted"), colour("grid")
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (6.4, 4.0),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "savefig.bbox": "tight",
+            "svg.fonttype": "path",
+            "svg.hashsalt": "dpofield",
+            "font.size": 11,
+            "axes.titlesize": 11,
+            "axes.titlelocation": "left",
+            "axes.edgecolor": muted,
+            "axes.labelcolor": text,
+            "axes.titlecolor": text,
+            "text.color": text,
+            "xtick.color": muted,
+            "ytick.color": muted,
+            "xtick.labelcolor": text,
+            "ytick.labelcolor": text,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.grid": True,
+            "grid.color": grid,
+            "grid.linewidth": 0.7,
+            "axes.axisbelow": True,
+            "legend.frameon": False,
+            "lines.linewidth": 2.0,
+            "mathtext.fontset": "stix",
+            "axes.prop_cycle": cycler(
+                color=[
+                    colour(r)
+                    for r in ("preferred", "dispreferred", "model", "reference", "accent", "muted")
+                ]
+            ),
+        }
+    )
+    shell = get_ipython()
+    if shell is not None:  # a plain script has no notebook to configure
+        shell.run_line_magic("config", "InlineBackend.figure_formats = ['svg']")
+
+
+def figure(
+    columns: int = 1, rows: int = 1, *, width: float = 6.4, height: float = 4.0
+) -> tuple[Figure, list[Axes]]:
+    """A figure in the house style and its axes as a flat list, row by row (inches).
+
+    >>> fig, axes = figure(2)
+    >>> len(axes)
+    2
+    """
+    import matplotlib.pyplot as plt
+
+    fig, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False)
+    return fig, list(axes.flat)

@@ -1,0 +1,119 @@
+"""Checks of the loss zoo: what depends on the margin alone, what is pushed where, where it ends."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from dpofield.field import flow
+from dpofield.field.gallery import push, settings
+from dpofield.formulas import LOSSES
+from dpofield.formulas.derivation import difference
+from dpofield.formulas.losses.classify import at_start, pushes, tilt
+from dpofield.formulas.symbols import delta, lam, lam_l, lam_w, len_l, len_w, shift, z0
+
+OF_THE_MARGIN = {"dpo", "cdpo", "robust", "ipo", "hinge", "exo", "discopop", "aot"}
+STRAIGHT = {"dpo_shift", "sigmoid_norm", "ipo_norm", "simpo", "sft"}
+TURNING = {
+    "cdpo", "ipo", "exo", "discopop", "aot", "ipo_norm", "nca", "sppo", "apo_down", "cal_dpo",
+}  # fmt: skip
+BETA, EPSILON = 0.1, 0.1
+
+
+def margin_only() -> str:
+    """SymPy's answers for every loss against the claim's list, and the list of straight fields."""
+    of_margin = {name for name, loss in LOSSES.items() if loss.margin_only}
+    assert of_margin == OF_THE_MARGIN, f"depend on u - v alone: {sorted(of_margin)}"
+    straight = {name for name, loss in LOSSES.items() if tilt(loss) not in (None, 1)}
+    assert straight == STRAIGHT, f"straight, but tilted: {sorted(straight)}"
+    rest = len(LOSSES) - len(of_margin) - len(straight)
+    return (
+        f"of {len(LOSSES)} losses {len(of_margin)} depend on the margin alone, {len(straight)} are "
+        f"straight but tilted, {rest} turn from place to place"
+    )
+
+
+def directions() -> str:
+    """Every verdict against the sign of the printed gradient at random points, all losses."""
+    rng = np.random.default_rng(10)
+    u, v = rng.uniform(-25, 25, size=(2, 2000))
+    compared, turning = 0, set()
+    for name, loss in LOSSES.items():
+        params = settings(loss)
+        for verdict, along in zip(pushes(loss), push(loss, u, v, **params), strict=True):
+            intended = along if verdict.response == "preferred" else -along
+            clear = np.abs(intended) > 1e-12
+            right = verdict.holds(loss, u, v, **params)
+            assert ((intended > 0) == right)[clear].all(), f"{name}, {verdict.response}"
+            compared += int(clear.sum())
+            if verdict.kind == "turns":
+                turning.add(name)
+    assert turning == TURNING, f"some push is the wrong way in {sorted(turning)}"
+    return f"{compared} signs agree; {len(turning)} of {len(LOSSES)} losses push the wrong way"
+
+
+def discopop_wrong_way() -> str:
+    """The interval of wrong pushes at the defaults, its edges on the loss, and where flow rests."""
+    loss = LOSSES["discopop"]
+    low, high = pushes(loss)[0].wrong or (0.0, 0.0)
+    assert low < 0 < high
+    values = loss.numpy(np.linspace(low, high, 101), 0.0)
+    assert (np.diff(values) > 0).all(), "the loss does not rise with the margin all the way"
+    line = flow("discopop", "log-ratio", (0.0, 0.0), beta=0.1, length=20.0)
+    assert line.stopped == "rest"
+    assert abs(line.a[-1] - line.b[-1] - low) < 1e-6
+    here = f"wrong for margins from {low:.2f} to {high:.2f} nats"
+    return f"{here}; flow from the start rests at {low:.2f}"
+
+
+def where_flow_rests() -> str:
+    """An integrator that knows no threshold stops at each of them, from the start."""
+    deserved = math.log((1 - EPSILON) / EPSILON) / BETA
+    ends = {"ipo": 1 / (2 * BETA), "hinge": 1 / BETA, "cdpo": deserved, "exo": deserved,
+            "sppo": 1 / BETA}  # fmt: skip
+    for name, margin in ends.items():
+        more: dict[str, Any] = {"epsilon": EPSILON} if name in ("cdpo", "exo") else {}
+        line = flow(name, "log-ratio", (0.0, 0.0), beta=BETA, length=50.0, **more)
+        assert line.stopped == "rest", name
+        assert abs(line.a[-1] - line.b[-1] - margin) < 1e-6, name
+    down = flow("apo_down", "log-ratio", (0.0, 0.0), beta=BETA, length=20.0)
+    assert (np.diff(down.a) < 0).all(), "APO-down raises the preferred somewhere"
+    listed = ", ".join(f"{name} {margin:.1f}" for name, margin in ends.items())
+    return f"margins at rest: {listed} nats; under APO-down the preferred falls to {down.a[-1]:.1f}"
+
+
+def pushes_at_the_start() -> str:
+    """Which losses do not push both responses as intended where training starts."""
+    wrong = {name for name in LOSSES if not _as_intended(name)}
+    assert wrong == {"discopop", "apo_down", "sft", "slic"}, sorted(wrong)
+    up, down = at_start(LOSSES["discopop"], **settings("discopop"))
+    return f"DiscoPOP: {up:+.3f} on the preferred, {down:+.3f} on the dispreferred (beta = 0.1)"
+
+
+def _as_intended(name: str) -> bool:
+    up, down = at_start(LOSSES[name], **settings(name))
+    return up > 0 > down
+
+
+def two_names() -> str:
+    """Losses of two names that become one, by SymPy."""
+    short = {
+        "KTO at its reference point 0 is APO-zero": (
+            "kto",
+            {z0: 0, lam_w: 1, lam_l: 1},
+            "apo_zero",
+        ),
+        "AOT without matching is cDPO": ("aot", {shift: 0}, "cdpo"),
+        "RPO without NLL is DPO": ("rpo", {lam: 0}, "dpo"),
+        "DPOP without penalty is DPO": ("dpop", {lam: 0}, "dpo"),
+        "DPO-Shift at 1 is DPO": ("dpo_shift", {lam: 1}, "dpo"),
+        "IPO of one-token responses is IPO per token": ("ipo_norm", {len_w: 1, len_l: 1}, "ipo"),
+    }
+    for sentence, (name, values, other) in short.items():
+        gap = LOSSES[name].expr.subs(values) - LOSSES[other].expr
+        assert difference(gap, sp.S.Zero) == 0, sentence
+    assert difference(LOSSES["bco"].expr.subs(delta, 0), LOSSES["nca"].expr) != 0
+    return f"{len(short)} identities, residual 0; BCO at delta = 0 is not NCA"

@@ -1,0 +1,24 @@
+"""The colours of the book, each typed here and nowhere else.
+
+Static figures and their dark twins, moving figures, style sheets, the favicon and the cover take
+them from here. The data colours are from Okabe and Ito's palette, distinct under the common forms
+of colour blindness.
+"""
+
+from __future__ import annotations
+
+PALETTE: dict[str, tuple[str, str]] = {
+    "text": ("#1f2430", "#e8eaef"),
+    "muted": ("#5b6472", "#a3acba"),
+    "grid": ("#d9dde4", "#3a4150"),
+    "surface": ("#fefefe", "#171b22"),
+    "preferred": ("#0072b2", "#56b4e9"),
+    "dispreferred": ("#c44e00", "#ff9248"),
+    "model": ("#00795a", "#2fc79a"),
+    "reference": ("#8a4f7d", "#d69ac9"),
+    "accent": ("#946800", "#f0c244"),
+}
+"""Colour by role: (on a light page, on a dark page)."""
+
+MAGNITUDE = ("#3b4a8c", "#2f7f9e", "#3fae8a", "#c3c34a", "#f0a030")
+"""Stops of the sequential map for magnitudes, mid-toned at both ends: one for light and dark."""

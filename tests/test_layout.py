@@ -1,0 +1,32 @@
+"""The house has one name per chapter: its slug, in every room."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "dpofield"
+CONTENTS = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+SLUGS = {Path(c["file"]).name for part in CONTENTS["parts"] for c in part["chapters"]}
+
+ROOMS = {
+    "formulas/theorems": set(),
+    "figures": {"style", "field", "notes", "cover"},
+    "experiments/findings": set(),
+    "ledger/pages": set(),
+    "ledger/checks": set(),
+}
+"""Folder -> the modules in it that several chapters share."""
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_file_is_named_by_its_chapter(room):
+    """The slug of a chapter, with hyphens as underscores in Python, leads to all its parts."""
+    files = [p for p in (PACKAGE / room).iterdir() if p.suffix in {".py", ".yml"}]
+    names = {p.stem.replace("_", "-") for p in files if not p.stem.startswith("_")}
+    shared = ROOMS[room]
+    assert names - shared <= SLUGS
+    assert shared <= names, "a shared module that is gone must leave this list"
