@@ -7,7 +7,7 @@ import { BETA, COUNT, FORMULAS, REWARD, WINS } from "./formulas.js";
 import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
 import { box, svg, svgLabel } from "./nodes.js";
 import {
-  disc, doubled, pathsOf, placeText, placeTexts, plane, polyline, snapped, square, ticks,
+  disc, doubled, placeText, placeTexts, plane, polyline, snapped, square, ticks,
 } from "./plot.js";
 import { buildRewards, drawRewards, drawShade, PLANE } from "./terry_plane.js";
 import { brief, short } from "./text.js";
@@ -76,7 +76,6 @@ class Preferences extends Figure {
 
   buildCurve() {
     const part = { handle: handleNode() };
-    const path = pathsOf(part);
     part.top = svg("g", { class: "dpf-ticks", "text-anchor": "middle" });
     part.topLabel = svg("text", { x: CURVE.left + CURVE.side / 2, y: 12, class: "dpf-axis" },
       svgLabel("log-ratio margin $u − v$ (nats)"));
@@ -84,18 +83,16 @@ class Preferences extends Figure {
     return plane({
       part, id: `${this.id}-curve`, ...CURVE, tones: ["plain", "plain"],
       label: "The chance of the preferred over the gap, with a point that can be moved",
-      inside: [path("seen"), path("logistic")],
+      inside: ["seen", "logistic"],
       above: [part.top, part.topLabel, part.seenText, part.handle],
     });
   }
 
   buildLikely() {
-    const part = {};
-    const path = pathsOf(part);
     return plane({
-      part, id: `${this.id}-likely`, ...LIKELY, tones: ["plain", "plain"],
+      part: {}, id: `${this.id}-likely`, ...LIKELY, tones: ["plain", "plain"],
       label: "The log-likelihood of the data over the gap, below its best",
-      inside: [path("ridge"), path("likelihood")], above: [path("best"), path("here")],
+      inside: ["ridge", "likelihood"], above: ["best", "here"],
     });
   }
 
@@ -128,9 +125,9 @@ class Preferences extends Figure {
   }
 
   wrong({ r_w: rw, r_l: rl, n, wins, beta }) {
+    if (wins > n) return `there are ${n} comparisons`;
     return outside(rw, REWARD) || outside(rl, REWARD) || outside(n, COUNT) || outside(wins, WINS) ||
-      outside(beta, BETA) || (wins > n ? `there are ${n} comparisons` : "") ||
-      ([n, wins].every(Number.isInteger) ? "" : "comparisons are counted");
+      outside(beta, BETA) || ([n, wins].every(Number.isInteger) ? "" : "comparisons are counted");
   }
 
   moveTo(a, b) {

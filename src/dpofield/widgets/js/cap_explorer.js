@@ -8,7 +8,7 @@ import { ALPHA, BETA, DIVERGENCES, RATIO, TIME } from "./formulas.js";
 import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
 import { spoken, svg, svgLabel, write } from "./nodes.js";
 import {
-  arrowNodes, disc, doubled, drawArrows, drawStep, pathsOf, placeText, plane, polyline,
+  arrowNodes, disc, doubled, drawArrows, drawStep, placeText, plane, polyline,
   referenceMark, snapped, square, ticks,
 } from "./plot.js";
 import { brief, cut, short } from "./text.js";
@@ -93,27 +93,24 @@ class Caps extends Figure {
 
   buildPlane() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = pathsOf(part);
     part.capText = svg("text", { class: "dpf-note dpf-halo", "text-anchor": "end" });
     return plane({
       part, id: `${this.id}-plane`, ...PLANE,
       label: "Ratios: the field, the conserved curve and the cap, with a start that can be moved",
-      inside: [...part.arrows, path("cap"), path("level"), path("flow")],
-      above: [...part.reference.nodes, part.capText, path("now"), path("stepAcross"),
-        path("stepAlong"), part.handle],
+      inside: [...part.arrows, "cap", "level", "flow"],
+      above: [...part.reference.nodes, part.capText, "now", "stepAcross", "stepAlong", part.handle],
     });
   }
 
   buildCourse() {
     const part = {};
-    const path = pathsOf(part);
     part.texts = ["preferred", "dispreferred"].map((tone, i) =>
       svg("text", { class: `dpf-note dpf-halo dpf-${tone}`, "text-anchor": "end" },
         svgLabel(`$x_${i + 1}$`)));
     return plane({
       part, id: `${this.id}-course`, ...COURSE, tones: ["plain", "plain"],
       label: "Both ratios over time",
-      inside: [path("cap"), path("moment"), path("rising"), path("falling")],
+      inside: ["cap", "moment", "rising", "falling"],
       above: part.texts,
     });
   }

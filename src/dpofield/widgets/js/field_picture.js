@@ -4,7 +4,7 @@
 import { levelCurve } from "./field_flow.js";
 import { handleNode } from "./handle.js";
 import { svg, svgLabel, write } from "./nodes.js";
-import { arrowNodes, disc, pathsOf, placeText, plane, polyline, referenceMark } from "./plot.js";
+import { arrowNodes, disc, placeText, plane, polyline, referenceMark } from "./plot.js";
 import { brief, short } from "./text.js";
 
 export const PLOT = { left: 58, top: 10, side: 352, size: 420 }; // at full width one unit is one CSS pixel
@@ -13,7 +13,6 @@ export const GRID = 15; // arrows a side
 export function buildPlot(id) {
   const { left, top, side } = PLOT;
   const part = {};
-  const path = pathsOf(part);
   part.excludedText = svg("text", {
     class: "dpf-note", "text-anchor": "end", x: left + side - 10, y: top + 20,
   });
@@ -27,10 +26,10 @@ export function buildPlot(id) {
   return plane({
     part, id, ...PLOT,
     label: "Field of small steps against the gradient, with a start that can be moved",
-    inside: [path("faster"), path("excluded"), ...part.arrows, path("level"), path("flow")],
+    inside: ["faster", "excluded", ...part.arrows, "level", "flow"],
     above: [
-      part.excludedText, part.fasterText, ...part.reference.nodes, part.endText, path("end"), path("stepAcross"),
-      path("stepAlong"), part.handle,
+      part.excludedText, part.fasterText, ...part.reference.nodes, part.endText,
+      "end", "stepAcross", "stepAlong", part.handle,
     ],
   });
 }

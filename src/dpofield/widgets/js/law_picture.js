@@ -3,7 +3,7 @@
 import { FORMULAS } from "./formulas.js";
 import { handleNode } from "./handle.js";
 import { svg, svgLabel } from "./nodes.js";
-import { arrow, disc, pathsOf, placeText, plane, polyline } from "./plot.js";
+import { arrow, disc, placeText, plane, polyline } from "./plot.js";
 
 export const GRADIENTS = { left: 46, top: 8, side: 284, size: 340 };
 export const KERNEL = { left: 46, top: 8, side: 284, size: 340 };
@@ -27,13 +27,12 @@ function lettered(tone, letter) {
 
 export function buildGradients(id) {
   const part = { w: lettered("preferred", "$g_w$"), l: lettered("dispreferred", "$g_l$") };
-  const path = pathsOf(part);
   part.stepText = svg("text", { class: "dpf-note dpf-halo dpf-model" }, "step");
   return plane({
     part, id: `${id}-gradients`, ...GRADIENTS, tones: ["plain", "plain"],
     label: "The gradients of both log-probabilities, which can be moved",
-    inside: [path("circle"), path("wallW"), path("wallL"), path("flow"), part.stepText],
-    above: [path("stepAlong"), path("stepAcross"), part.w.text, part.l.text,
+    inside: ["circle", "wallW", "wallL", "flow", part.stepText],
+    above: ["stepAlong", "stepAcross", part.w.text, part.l.text,
       part.l.handle, part.w.handle],
   });
 }
@@ -73,12 +72,11 @@ export function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
 
 export function buildKernel(id) {
   const part = { handle: handleNode() };
-  const path = pathsOf(part);
   part.notes = NOTES.map(([, , words]) => svg("text", { class: "dpf-note dpf-halo" }, words));
   return plane({
     part, id: `${id}-kernel`, ...KERNEL, tones: ["plain", "plain"],
     label: "The plane of the kernel with its regions, and the pair, which can be moved",
-    inside: [path("excluded"), path("fallLine"), path("riseLine"), path("moreLine")],
+    inside: ["excluded", "fallLine", "riseLine", "moreLine"],
     above: [...part.notes, part.handle],
   });
 }

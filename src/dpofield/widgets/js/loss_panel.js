@@ -6,7 +6,7 @@ import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle
 import { rungeKutta } from "./integrate.js";
 import { box, html, svg } from "./nodes.js";
 import {
-  arrowNodes, disc, drawArrows, drawStep, magnitudeLegend, pathsOf, plane, polyline,
+  arrowNodes, disc, drawArrows, drawStep, magnitudeLegend, plane, polyline,
   referenceMark, square,
 } from "./plot.js";
 import { brief } from "./text.js";
@@ -72,15 +72,13 @@ export class Panel {
 
   buildPlot() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = pathsOf(part);
     part.note = svg("text", {
       class: "dpf-note dpf-halo", "text-anchor": "end", x: PLANE.left + PLANE.side - 6, y: 26,
     });
     return plane({
       part, id: this.id, ...PLANE, label: `Field of small steps of loss ${this.which.toUpperCase()}`,
-      inside: [path("excluded"), ...part.arrows, path("flow")],
-      above: [...part.reference.nodes, part.note, path("end"), path("stepAcross"),
-        path("stepAlong"), part.handle],
+      inside: ["excluded", ...part.arrows, "flow"],
+      above: [...part.reference.nodes, part.note, "end", "stepAcross", "stepAlong", part.handle],
     });
   }
 

@@ -4,8 +4,8 @@ import { button, choices, numberField, outside, playButton, readouts } from "./c
 import { anywidget, Figure } from "./figure.js";
 import { BETA, FORMULAS, MARGIN, ROUNDING, SHARE, SIZES } from "./formulas.js";
 import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
-import { box, element, html, htmlLabel, svg, write } from "./nodes.js";
-import { disc, pathsOf, plane, polyline, snapped, square, ticks } from "./plot.js";
+import { box, html, htmlLabel, svg, write } from "./nodes.js";
+import { disc, plane, polyline, snapped, square, ticks } from "./plot.js";
 import { drifts, reachOf, solve, sum, withShares, withSize } from "./softmax_path.js";
 import { brief, short, shown } from "./text.js";
 import { keeper } from "./timing.js";
@@ -99,7 +99,6 @@ class OneSoftmax extends Figure {
 
   buildTriangle() {
     const part = { handle: handleNode() };
-    const path = pathsOf(part);
     const frame = square(TRIANGLE, [0, 1]);
     // In the half of the square that holds no policy: what the two colours mean.
     const key = (tone, y, ...lines) => [
@@ -107,20 +106,20 @@ class OneSoftmax extends Figure {
       ...lines.map((line, i) => svg("text", { x: 202, y: y + 15 * i, class: "dpf-note" }, line)),
     ];
     const corner = (a, b) => `${short(frame.x(a))} ${short(frame.y(b))}`;
-    const shape = (name, ...at) => element(path(name), { d: `M${at.join("L")}z` });
+    const shape = (name, ...at) => svg("path", { class: `dpf-${name}`, d: `M${at.join("L")}` });
     const { node, axes } = plane({
       part, id: `${this.id}-triangle`, ...TRIANGLE,
       label: "Triangle of policies: the two regions, the path, and a start that can be moved",
       inside: [
-        shape("gains", corner(0, 0), corner(0, 1), corner(0.5, 0.5)),
-        shape("loses", corner(0, 0), corner(1, 0), corner(0.5, 0.5)),
-        element(path("diagonal"), { d: `M${corner(0, 0)}L${corner(0.5, 0.5)}` }, []),
-        path("level"), path("flow"),
+        shape("gains", corner(0, 0), corner(0, 1), `${corner(0.5, 0.5)}z`),
+        shape("loses", corner(0, 0), corner(1, 0), `${corner(0.5, 0.5)}z`),
+        shape("diagonal", corner(0, 0), corner(0.5, 0.5)),
+        "level", "flow",
       ],
       above: [
         ...key("gains", 30, "preferred faster,", "the rest gains"),
         ...key("loses", 72, "dispreferred faster,", "the rest loses"),
-        path("now"), part.handle,
+        "now", part.handle,
       ],
     });
     axes(frame, "preferred, $π_w$", "dispreferred, $π_l$");

@@ -41,9 +41,6 @@ export const within = (value, low, high) => Math.min(high, Math.max(low, value))
 export const snapped = (value, step, low, high) =>
   Number((Math.round(within(value, low, high) / step) * step).toPrecision(12));
 
-// Makes paths for a picture and keeps each in `part` by its name, which is its class too.
-export const pathsOf = (part) => (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
-
 export const disc = (x, y, r = 5) =>
   `M${short(x - r)} ${short(y)}a${short(r)} ${short(r)} 0 1 0 ${short(2 * r)} 0` +
   `a${short(r)} ${short(r)} 0 1 0 ${short(-2 * r)} 0`;
@@ -76,12 +73,14 @@ export function placeTexts(group, places) {
 }
 
 // A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is drawn within the
-// frame, `above` over all of it; `part` keeps nodes by name for whoever draws. `rise` and `tall` are the heights of the plot area and of the
+// frame, `above` over all of it, where a name stands for a path of that class, kept in `part`. `rise` and `tall` are the heights of the plot area and of the
 // picture where these are no squares; `tones` colour the two axis labels.
 export function plane({
   part, id, left, top, side, rise = side, size, tall = size, label, inside, above,
   tones = ["preferred", "dispreferred"],
 }) {
+  const nodes = (all) => all.map((one) =>
+    typeof one === "string" ? (part[one] = svg("path", { class: `dpf-${one}` })) : one);
   const [tone, yTone] = tones.map((name) => `dpf-axis dpf-${name}`);
   const own = {
     gridlines: svg("path", { class: "dpf-gridlines" }),
@@ -99,8 +98,8 @@ export function plane({
     viewBox: `0 0 ${size} ${tall}`, class: "dpf-plot", role: "group", "aria-label": label,
     style: `aspect-ratio: ${size} / ${tall}`,
   },
-  svg("defs", {}, clip), own.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, inside),
-  own.frame, own.xTicks, own.yTicks, own.xLabel, own.yLabel, above);
+  svg("defs", {}, clip), own.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, nodes(inside)),
+  own.frame, own.xTicks, own.yTicks, own.xLabel, own.yLabel, nodes(above));
 
   const labelsFor = keeper();
   const axes = (frame, xWords, yWords) => {

@@ -7,7 +7,7 @@ import { FORMULAS } from "./formulas.js";
 import { handleNode, listenToKeys, placeHandle, placeIn } from "./handle.js";
 import { box, html, htmlLabel, svg } from "./nodes.js";
 import {
-  arrowNodes, disc, drawArrows, pathsOf, plane, polyline, referenceMark, square, within,
+  arrowNodes, disc, drawArrows, plane, polyline, referenceMark, square, within,
 } from "./plot.js";
 import { brief, cut, short } from "./text.js";
 
@@ -115,28 +115,26 @@ class Player extends Figure {
 
   buildPlane() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = pathsOf(part);
     part.beyond = svg("text", {
       class: "dpf-note dpf-halo", "text-anchor": "end", x: PLANE.left + PLANE.side - 6, y: 26,
     });
     return plane({
       part, id: `${this.id}-plane`, ...PLANE,
       label: "All pairs of the run over the field, one of which can be chosen",
-      inside: [...part.arrows, path("trails"), path("cloud"), path("trail")],
+      inside: [...part.arrows, "trails", "cloud", "trail"],
       above: [...part.reference.nodes, part.beyond, part.handle],
     });
   }
 
   buildRates() {
     const part = {};
-    const path = pathsOf(part);
     part.none = svg("text", {
       class: "dpf-note", "text-anchor": "middle", x: RATES.left + RATES.side / 2, y: RATES.top + 58,
     }, "nothing has moved yet");
     return plane({
       part, id: `${this.id}-rates`, ...RATES, tones: ["plain", "plain"],
       label: "How many pairs moved how fast since the record before",
-      inside: [path("barsW"), path("barsL"), path("zero")], above: [part.none],
+      inside: ["barsW", "barsL", "zero"], above: [part.none],
     });
   }
 

@@ -3,7 +3,7 @@
 import { FORMULAS } from "./formulas.js";
 import { handleNode, placeHandle } from "./handle.js";
 import { element, svg } from "./nodes.js";
-import { pathsOf, placeText, plane, polyline, within } from "./plot.js";
+import { placeText, plane, polyline, within } from "./plot.js";
 import { brief } from "./text.js";
 
 export const PLANE = { left: 46, top: 8, side: 284, size: 340 };
@@ -12,7 +12,6 @@ const STOPS = 48; // of the shade that shows the likelihood
 // Both rewards. The shade across the plane is the likelihood, which knows their gap only.
 export function buildRewards(id) {
   const part = { handle: handleNode() };
-  const path = pathsOf(part);
   part.stops = Array.from({ length: STOPS + 1 }, () => svg("stop", { class: "dpf-stop" }));
   part.shade = svg("linearGradient", { id: `${id}-shade`, gradientUnits: "userSpaceOnUse" },
     part.stops);
@@ -23,7 +22,7 @@ export function buildRewards(id) {
     label: "Both rewards over the likelihood of the data, with a pair that can be moved",
     inside: [svg("defs", {}, part.shade), svg("rect", {
       x: left, y: top, width: side, height: side, fill: `url(#${id}-shade)`,
-    }), path("ridge"), path("same")],
+    }), "ridge", "same"],
     above: [part.ridgeText, part.handle],
   });
 }
