@@ -56,7 +56,7 @@ def test_chart_by_mouse_keeps_the_pair(explorer):
     explorer.type("b", "1.2")
     for chart in ("log-ratio", "logit", "probability", "ratio"):
         explorer.radio(chart).click()
-        a, b = coordinates(chart, math.log(0.5), math.log(1.2))
+        a, b = map(float, coordinates(chart, math.log(0.5), math.log(1.2)))
         assert explorer.start() == pytest.approx((a, b), rel=1e-3)
         explorer.agrees(chart, 0.1, a, b)
         assert explorer.numbers()["paper"] == pytest.approx(2.4, rel=1e-6)

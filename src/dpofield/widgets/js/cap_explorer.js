@@ -210,7 +210,7 @@ class Caps extends Figure {
 
   drawCourse({ clock, cap, law, curve }, time) {
     const { part, axes } = this.course;
-    const last = horizon(clock);
+    const last = horizon(clock) || 1; // where nothing moves, there is no time to show
     const { nodes } = clock;
     const top = Math.min(Number.isFinite(cap) ? cap : Infinity,
       momentOf(law, curve, clock, last)[0]);

@@ -135,7 +135,7 @@ export function drawArrows(nodes, frame, count, step) {
     const a = frame.low + ((i % count) + 0.5) * cell;
     const b = frame.bottom + (Math.floor(i / count) + 0.5) * yCell;
     const to = step(a, b);
-    if (to) found.push([a, b, ...to, Math.log10(Math.hypot(...to))]);
+    if (to?.every(Number.isFinite)) found.push([a, b, ...to, Math.log10(Math.hypot(...to))]);
   }
   const logs = found.map((f) => f[4]).filter(Number.isFinite);
   const strongest = Math.max(...logs);

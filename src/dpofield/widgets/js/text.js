@@ -23,5 +23,5 @@ export function typed(text) {
   return tidy === "" ? NaN : Number(tidy);
 }
 
-// A length in a picture.
-export const short = (number) => number.toFixed(1);
+// A length in a picture. What is far outside stays there: a path takes no exponent and no infinity.
+export const short = (number) => Math.min(1e6, Math.max(-1e6, number)).toFixed(1);
