@@ -1,11 +1,12 @@
 # `make book` builds the book, `make test` proves it; neither needs anything set up before.
-# Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch),
+# Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch;
+#            on Linux its CPU build unless given),
 #            JOBS (chapters, or experiments, at once), PORT (of `make serve`).
 .DEFAULT_GOAL := help
 .PHONY: help book test lint audit response stills bench experiments assignments serve clean distclean constraints setup-book setup-test
 
 PYTHON ?=
-TORCH ?= torch==2.13.0
+TORCH ?=
 JOBS ?=
 PORT ?= 8000
 
@@ -24,7 +25,7 @@ BOOTSTRAP = @python="$(PYTHON)"; \
   command -v "$$python" >/dev/null 2>&1 || { \
     echo "Python 3.11 or newer is needed, and '$$python' was not found. Install it, or name one:" \
          "make book PYTHON=/path/to/python3" >&2; exit 1; }; \
-  "$$python" tools/bootstrap.py --torch "$(TORCH)" $(if $(PYTHON),--chosen)
+  "$$python" tools/bootstrap.py $(if $(TORCH),--torch "$(TORCH)") $(if $(PYTHON),--chosen)
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -39,11 +40,14 @@ book: setup-book  ## execute every chapter and write the site to _build/html
 
 test: setup-test  ## everything: linters, types, import layers, the book, all tests
 	@$(RUN) tools/chromium.py
-	@$(MAKE) --no-print-directory check
-	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
-	@$(RUN) -m pytest -n auto --maxprocesses 4 --dist worksteal
+	@$(RUN) tools/node.py --dev >/dev/null  # now: both of the next two need packages of it
+	@$(MAKE) --no-print-directory -j2 check site
+	@$(RUN) -m pytest -n auto --dist worksteal
 
-.PHONY: check
+# Side by side in `make test`: each leaves a core idle for a part of its time.
+.PHONY: check site
+site:
+	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 check:
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
@@ -53,7 +57,7 @@ check:
 
 lint: setup-test check  ## ruff, mypy, import layers, JavaScript
 
-audit: setup-test  ## Lighthouse and axe on every page; table and results/audit.json
+audit: setup-test  ## Lighthouse on every page; table and results/audit.json
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 	@$(RUN) tools/audit.py
@@ -62,7 +66,8 @@ response: setup-test  ## how fast moved figures are drawn again; table and resul
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/response.py
 
-stills: setup-test  ## pictures of the moving figures for pages without JavaScript
+stills: setup-test  ## committed pictures: the cover, and moving figures without JavaScript
+	@$(RUN) -m dpofield.figures.cover book/assets/cover.svg
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 	@$(RUN) tools/stills.py
@@ -78,8 +83,10 @@ assignments: setup-test  ## student notebooks of book/assignments from their mas
 	@$(RUN) -m coursework build
 
 serve:  ## open the built book on 127.0.0.1 (PORT=8000)
-	@[ -x $(RUN) ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }
-	@$(RUN) tools/serve.py --port $(PORT)
+	@[ -f _build/html/index.html ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }
+	@PYTHONPATH=tools $(RUN) -c "import fingerprint; print(fingerprint.why_not_current() or 'The book is current.')"
+	@$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html || { \
+	  echo "If port $(PORT) is taken, choose another: make serve PORT=8001" >&2; exit 1; }
 
 constraints: setup-test  ## write the versions now in .venv to constraints.txt
 	@$(RUN) tools/constraints.py

@@ -58,3 +58,9 @@ def chrome() -> Iterator[Any]:
 
     with browser.browser() as found:
         yield found
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores, up to four: browsers and kernels let a core wait now and then."""
+    return min(4, (os.cpu_count() or 1) + 1)

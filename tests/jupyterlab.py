@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import nbformat
 
-from dpofield.bench import PAGE
+from dpofield.workbench import PAGE
 
 PATIENCE = 120_000  # ms, for a kernel that starts on a busy machine
 

@@ -1,8 +1,8 @@
 """Make the virtual environment of the book: ``python3 tools/bootstrap.py book`` (or ``test``).
 
-Uses the standard library only, and parses on a Python that is too old, so that it can say so.
-A stamp inside the environment records what it was made from; nothing is done while that holds,
-and the stamp is written last, so an interrupted installation is taken up again.
+Uses the standard library only, and parses on Python 3.7 and newer, so that it can refuse one that
+is too old. A stamp inside the environment records what it was made from. Nothing is done while the
+stamp holds, and it is written last, so an interrupted installation is taken up again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,15 @@ import hashlib
 import importlib.util
 import json
 import os
+import platform
+import re
 import shlex
 import shutil
 import subprocess
 import sys
+import threading
+import urllib.request
+from contextlib import suppress
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,6 +28,9 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "dpofield-stamp.json"
 OLDEST = (3, 11)
+# Where the project that makes torch publishes its build without CUDA.
+CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+PATIENCE = 5.0  # seconds that the index may take to answer
 NEEDED_DISK = 3 * 2**30  # bytes; torch and its friends unpack to about 2 GiB
 
 
@@ -43,22 +51,26 @@ def missing() -> list[str]:
         )
     if shutil.which("git") is None:
         problems.append("git was not found on the PATH. On Debian or Ubuntu: apt install git")
+    if VENV.exists() and not VENV.is_dir():
+        problems.append(f"{VENV.name} is a file, and has to be a folder: move it away.")
     if not VENV.exists() and shutil.disk_usage(ROOT).free < NEEDED_DISK:
         problems.append(f"Less than {NEEDED_DISK / 2**30:.0f} GiB are free where the book lies.")
     return problems
 
 
+def ask(question: str) -> str:
+    """What the environment's Python prints; empty if there is none, or it is broken."""
+    command = [str(VENV_PYTHON), "-c", question]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def environment_version() -> tuple[int, int] | None:
     """Python version of the environment that is there; None if there is none or it is broken."""
-    check = "import pip, sys; print(*sys.version_info[:2])"
-    try:
-        done = subprocess.run(
-            [str(VENV_PYTHON), "-c", check], capture_output=True, text=True, check=True
-        )
-        major, minor = done.stdout.split()
-    except (OSError, ValueError, subprocess.CalledProcessError):
-        return None
-    return int(major), int(minor)
+    version = ask("import pip, sys; print(*sys.version_info[:2])")
+    return (int(version.split()[0]), int(version.split()[1])) if version else None
 
 
 def stamp_key(torch: str, version: tuple[int, int]) -> str:
@@ -78,8 +90,58 @@ def installed_extras(key: str) -> list[str]:
     return list(stamp["extras"]) if stamp.get("key") == key else []
 
 
-def pip_install(*arguments: str) -> None:
-    """Run pip in the environment; its own words are shown, and its failure ends the program."""
+def pinned_torch() -> str:
+    """Version of torch in constraints.txt."""
+    found = re.search(r"^torch==(\S+)$", (ROOT / "constraints.txt").read_text("utf8"), re.MULTILINE)
+    assert found, "constraints.txt names no version of torch"
+    return found[1]
+
+
+def installed_torch() -> str:
+    """Version of torch in the environment, without a label such as ``+cpu``; empty if none."""
+    return ask("import importlib.metadata as m; print(m.version('torch').split('+')[0])")
+
+
+def read_page(address: str) -> str:
+    """Text of a web page; empty if it is not there within ``PATIENCE`` seconds."""
+    request = urllib.request.Request(address, headers={"User-Agent": "dpofield"})
+    pages = []
+
+    def read() -> None:
+        # No network, a proxy that refuses, a broken answer: all mean that the page is not there.
+        with suppress(Exception), urllib.request.urlopen(request, timeout=PATIENCE) as answer:
+            pages.append(answer.read().decode("utf8", "replace"))
+
+    # In a thread, because no time limit of a socket covers the look-up of a name or a slow answer.
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return "".join(pages[:1])
+
+
+def has_cpu_build(torch: str, python: tuple[int, int]) -> bool:
+    """Whether the index of torch's CPU builds lists one for this machine and this Python."""
+    tag = "cp{}{}".format(*python)
+    name = rf"torch-{re.escape(torch)}(\+|%2B)cpu-{tag}-{tag}-\w*linux\w*_{platform.machine()}\.whl"
+    return re.search(name, read_page(f"{CPU_INDEX}/torch/"), re.IGNORECASE) is not None
+
+
+def install_torch(words: str, python: tuple[int, int]) -> None:
+    """Install torch as the user's ``words`` for pip ask; without any, the CPU build on Linux."""
+    pin = pinned_torch()
+    cpu = sys.platform == "linux" and not words and installed_torch() != pin
+    if cpu and has_cpu_build(pin, python):
+        print("Taking the CPU build of torch; TORCH=torch takes the one with CUDA.", flush=True)
+        # From there torch alone: what it needs comes from the user's own index, with the rest.
+        if pip_install("--no-deps", "--index-url", CPU_INDEX, f"torch=={pin}+cpu"):
+            return
+        print("That did not work; taking torch from pip's own index.", flush=True)
+    chosen = shlex.split(words) or [f"torch=={pin}"]
+    must(pip_install(*chosen, "--constraint", "constraints.txt"))
+
+
+def pip_install(*arguments: str) -> bool:
+    """Run pip in the environment with its own words shown; return whether it succeeded."""
     # Compiled at the first import instead: most of what is installed is never imported.
     options = ["--no-input", "--no-compile"]
     command = [str(VENV_PYTHON), "-m", "pip", "install", *options, *arguments]
@@ -92,7 +154,12 @@ def pip_install(*arguments: str) -> None:
         for line in pip.stdout:
             if not line.startswith("Requirement already satisfied"):
                 print(line, end="", flush=True)
-    if pip.returncode:
+    return pip.returncode == 0
+
+
+def must(installed: bool) -> None:
+    """End the program if pip did not succeed."""
+    if not installed:
         raise SystemExit(
             "Installing failed; pip says why above. What was downloaded is kept: run the same "
             "command again to go on. For another build of torch see TORCH in README.md."
@@ -103,7 +170,7 @@ def main() -> None:
     """Check the machine, make the environment if needed, install what the extra asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("extra", choices=["book", "test"])
-    parser.add_argument("--torch", default="torch==2.13.0", help="words for pip that name torch")
+    parser.add_argument("--torch", default="", help="words for pip that name torch")
     parser.add_argument(
         "--chosen", action="store_true", help="this interpreter was asked for by name"
     )
@@ -125,7 +192,8 @@ def prepare(extra: str, torch: str, chosen: bool) -> None:
     version = environment_version()
     wanted = sys.version_info[:2]
     if version is None or version < OLDEST or (chosen and version != wanted):
-        print(f"Making .venv with Python {wanted[0]}.{wanted[1]}", flush=True)
+        instead = f" in place of the one with {version[0]}.{version[1]}" if version else ""
+        print(f"Making .venv with Python {wanted[0]}.{wanted[1]}{instead}", flush=True)
         STAMP.unlink(missing_ok=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
         version = wanted
@@ -137,9 +205,8 @@ def prepare(extra: str, torch: str, chosen: bool) -> None:
 
     print(f"Installing what `make {extra}` needs (once; minutes)", flush=True)
     STAMP.unlink(missing_ok=True)
-    # torch first and alone: pinned in the install line, so that a CPU build can be taken.
-    pip_install(*shlex.split(torch))
-    pip_install("--editable", f".[{extra}]", "--constraint", "constraints.txt")
+    install_torch(torch, version)  # first and alone, so that it can come from another index
+    must(pip_install("--editable", f".[{extra}]", "--constraint", "constraints.txt"))
     whole = STAMP.with_suffix(".tmp")
     whole.write_text(json.dumps({"key": key, "extras": [*extras, extra]}), "utf-8")
     whole.replace(STAMP)

@@ -1,8 +1,8 @@
 """Build the book: ``.venv/bin/python tools/build.py`` (the last step of ``make book``).
 
 Makes the GPT-2 checkpoint, executes the stale chapters into the cache that Jupyter Book reads, and
-lets Jupyter Book write the pages with warnings and nitpicks as errors. Nothing is believed before
-it is whole, so the build can be interrupted at any point and started again.
+lets Jupyter Book write the pages with warnings and nitpicks as errors. The build can be interrupted
+at any point and started again: what is not whole is made anew.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import yaml
-from chapters import Chapter, Executor, SourcesChangedError, read_chapters
-from fingerprint import ROOT, claim, disown, execution_fingerprint, kernel_environment, write_whole
+from chapters import Cache, Chapter, read_chapters, side_by_side
+from fingerprint import ROOT, Snapshot, kernel_environment, write_whole
 
 BUILD = ROOT / "_build"
 CACHE = BUILD / ".jupyter_cache"
@@ -82,28 +82,34 @@ def execute(jobs: int, fresh: bool) -> list[Chapter]:
         chapters = read_chapters(ROOT)
     except FileNotFoundError as error:
         raise SystemExit(str(error)) from None
-    fingerprint = execution_fingerprint()
+    cache = Cache(CACHE)
     if fresh:
-        disown(CACHE)
-    if claim(CACHE, fingerprint):
-        say("Every chapter has to run: there is no cache for these sources.")
-    executor = Executor(CACHE, cell_timeout(), lambda: execution_fingerprint() == fingerprint, say)
-    stale = longest_first(executor.split(chapters))
+        cache.clear()
+    now = Snapshot()
+    fingerprints = {chapter.name: now.chapter(chapter.name) for chapter in chapters}
+    stale = [c for c in chapters if not cache.find(c, fingerprints[c.name])]
     if stale:
         make_checkpoint()
         say(f"Executing {len(stale)} of {len(chapters)} chapters, {jobs} at a time:")
-    try:
-        failures = executor.run(stale, jobs)
-    except SourcesChangedError:
-        disown(CACHE)
-        raise SystemExit("Sources changed while the chapters ran; run `make book` again.") from None
-    costs = {c.name: c.seconds for c in chapters if c.seconds is not None}
-    write_whole(COSTS, json.dumps(costs, indent=1))
-    for failure in failures:
-        say(f"\n===== {failure.chapter.name}.md =====\n{failure}")
+    failures = {}
+    with closing(side_by_side(longest_first(stale), jobs, cell_timeout())) as ended:
+        for number, (chapter, failure) in enumerate(ended, 1):
+            # An output made while its sources were edited belongs to no version of them.
+            if not failure and Snapshot().chapter(chapter.name) != fingerprints[chapter.name]:
+                failure = "Sources changed while it ran; run `make book` again."
+            if failure:
+                failures[chapter.name] = failure
+            else:
+                cache.keep(chapter)
+                cache.mark(chapter, fingerprints[chapter.name])
+            cost = "FAILED" if failure else f"{chapter.data['execution_seconds']:.1f} s"
+            say(f"[{number}/{len(stale)}] {chapter.name} {cost}")
+    costs = {c.name: c.data.get("execution_seconds") for c in chapters}
+    write_whole(COSTS, json.dumps({k: v for k, v in costs.items() if v is not None}, indent=1))
+    for name, failure in failures.items():
+        say(f"\n===== {name}.md =====\n{failure}")
     if failures:
-        names = ", ".join(failure.chapter.name for failure in failures)
-        raise SystemExit(f"The book was not built: {names} failed (tracebacks above).")
+        raise SystemExit(f"The book was not built: {', '.join(failures)} failed (see above).")
     return chapters
 
 
@@ -122,7 +128,8 @@ def table(chapters: list[Chapter]) -> str:
     width = max(len(chapter.name) for chapter in chapters)
     rows = [f"{'chapter':<{width}}  seconds  processor s  peak MB"]
     for chapter in chapters:
-        cost = [(chapter.seconds, 7, 1), (chapter.cpu_seconds, 11, 1), (chapter.peak_mb, 7, 0)]
+        columns = (("execution_seconds", 7, 1), ("cpu_seconds", 11, 1), ("peak_mb", 7, 0))
+        cost = [(chapter.data.get(name), w, d) for name, w, d in columns]
         cells = ["-".rjust(w) if value is None else f"{value:{w}.{d}f}" for value, w, d in cost]
         note = "" if chapter.executed else "(from the cache)"
         rows.append("  ".join([chapter.name.ljust(width), *cells, note]).rstrip())

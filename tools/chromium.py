@@ -2,6 +2,8 @@
 
 Tried in this order, each attempt reported: the variable CHROMIUM, the PATH, Playwright's own
 download (made now if it is not there), and as root on Debian or Ubuntu the system's package.
+`playwright install --with-deps` alone would not do: its download is out of reach where a machine
+sees only mirrors of package indexes.
 """
 
 from __future__ import annotations

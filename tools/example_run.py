@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from dpofield.experiments import columns
-from dpofield.experiments.recorded import recorded
+from dpofield.experiments.config import Config
+from dpofield.experiments.tables import recorded
 from dpofield.widgets.run_player import DIGITS, EXAMPLE
 
 
@@ -25,7 +26,7 @@ def example() -> dict[str, Any]:
     names = ("prompt", "preferred", "dispreferred")
     return {
         "title": "weak SFT, AdamW, seed 0",
-        "beta": float(run["beta"]),
+        "beta": Config.from_flat(run).params["beta"],
         "step": columns.path(run, "step").astype(int).tolist(),
         "u": np.round(columns.path(run, "u"), DIGITS).tolist(),
         "v": np.round(columns.path(run, "v"), DIGITS).tolist(),

@@ -1,8 +1,8 @@
-"""What a page depends on, as hashes, and caches that are believed under one such hash only.
+"""What a page depends on, as hashes.
 
-Jupyter-cache knows a chapter by the text of its cells; it does not see the package that the cells
-import, so a changed formula would leave a stale, green page. Here everything else that can change
-an output is hashed, and a cache filled under another hash is emptied before it is read.
+Jupyter-cache knows a chapter by the text of its cells; it does not see what the cells import. The
+fingerprint of a chapter covers everything else that can change an output: the modules that its
+cells import, directly or not, data, versions, and the variables of its kernel.
 """
 
 from __future__ import annotations
@@ -13,28 +13,39 @@ import json
 import os
 import platform
 import re
-import shutil
 import sys
 import tomllib
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "src"))  # this tree's package, as in the kernels
+
+from dpofield.sources import Sources, read_code  # noqa: E402
 
 # Under book/, these are read by Sphinx only, which watches them itself.
 PAGE_SUFFIXES = {".md", ".ipynb", ".bib"}
 PAGE_FOLDERS = {"assets"}
+# Beside the package and the book, what else stands in the root can be read by code that names it;
+# not these: versions are counted by themselves, and the rest makes pages and no outputs.
+NOT_READ = {"src", "book", "tests", "tools", "_build", "pyproject.toml", "constraints.txt"}
 # Made from the finished site or its figures, and read by no chapter (a test looks).
 WRITTEN_ABOUT_THE_SITE = {"results/audit.json", "results/response.json"}
 SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
+# Writes its own files anew in every build, and nothing into a page.
+WRITES_NO_PAGE = {"demos.py"}
+
+CELL = re.compile(r"^ {0,3}(```+|~~~+)\{code-cell\}[^\n]*\n(.*?)^ {0,3}\1", re.M | re.S)
+OPTIONS = re.compile(r"\A(?:---\n.*?^---\n|(?::[^\n]*\n(?:[ \t]+[^\n]*\n)*)+)", re.M | re.S)
 
 
 def kernel_environment(root: Path = ROOT) -> dict[str, str]:
     """Variables that every chapter is executed under, whoever starts its kernel.
 
-    One thread a kernel, since chapters run side by side and sums must not depend on their number;
+    One thread per kernel, since chapters run side by side and sums must not depend on their number;
     the tree's own ``src`` first, so that the code which runs is the code which was hashed. And the
-    page will have no kernel, so what needs one says so (`dpofield.bench`).
+    page will have no kernel, so what needs one is told (`dpofield.workbench`).
     """
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     source = str(root / "src")
@@ -88,50 +99,112 @@ def installed_versions(requirements: Iterable[str]) -> dict[str, str]:
     return versions
 
 
-def execution_fingerprint(root: Path = ROOT) -> str:
-    """Hash of all that a chapter's output depends on besides the chapter's own text.
+def chapter_code(text: str) -> str:
+    """The code of a chapter's cells, one after the other; empty for a page without code.
 
-    The package (the inputs of the GPT-2 checkpoint are in it), recorded results, data under
-    ``book/``, the proven versions, those really installed, Python, and the kernels' environment.
+    A cell that loads a file, or may show a traceback, keeps its options. Then the whole is no
+    Python, and the chapter depends on everything.
     """
-    data = [
-        path
-        for path in files_under(root / "book")
-        if path.suffix not in PAGE_SUFFIXES
-        and not PAGE_FOLDERS & set(path.relative_to(root / "book").parts)
-    ]
-    results = [
-        path
-        for path in files_under(root / "results")
-        if path.relative_to(root).as_posix() not in WRITTEN_ABOUT_THE_SITE
-    ]
-    paths = [*files_under(root / "src" / "dpofield"), *results, *data]
-    paths += [path for path in [root / "constraints.txt"] if path.exists()]
-    dependencies = declared_dependencies(root)
-    environment = {k: v for k, v in kernel_environment(root).items() if k != "PYTHONPATH"}
-    return hash_files(
-        paths,
-        root,
-        dependencies,
-        installed_versions(dependencies[""]),
-        [platform.python_implementation(), *sys.version_info[:3], sys.platform, platform.machine()],
-        environment,
-    )
+    cells = []
+    for _, cell in CELL.findall(text):
+        options = OPTIONS.match(cell)
+        if options and not re.search(r"\bload:|raises-exception", options.group()):
+            cell = cell[options.end() :]
+        cells.append(cell)
+    return "\n".join(cells)
 
 
-def site_fingerprint(root: Path = ROOT) -> str:
-    """Hash of what shapes a page besides its text and outputs: configuration and build tools."""
-    paths = [*files_under(root / "tools"), root / "_config.yml", root / "_toc.yml"]
-    return hash_files([path for path in paths if path.exists()], root)
+class Snapshot:
+    """The tree as it is now: the fingerprint of each chapter, and of the whole site."""
 
+    def __init__(self, root: Path = ROOT) -> None:
+        self.root = root
+        self.sources = Sources(root / "src" / "dpofield")
+        dependencies = declared_dependencies(root)
+        shown = [line for extra in ("", "notebook", "book") for line in dependencies.get(extra, ())]
+        self.common = hash_files(
+            [path for path in [root / "constraints.txt", *self._book_data()] if path.exists()],
+            root,
+            dependencies,
+            installed_versions(shown),
+            [platform.python_implementation(), *sys.version_info[:3]],
+            [sys.platform, platform.machine()],
+            {k: v for k, v in kernel_environment(root).items() if k != "PYTHONPATH"},
+        )
+        entries = [p.name for p in root.iterdir() if p.name[0] != "." and p.name not in NOT_READ]
+        names = "|".join(map(re.escape, sorted(entries)))
+        self.entry = re.compile(rf"(?<!\w)(?:{names})(?!\w)")
+        self.hash_entry = cache(self._hash_entry)
+        self.named = cache(self._named)
 
-def state(root: Path = ROOT) -> dict[str, str]:
-    """All that a site is made of: one hash each for the outputs' sources, the site's, the text."""
-    return {
-        "execution": execution_fingerprint(root),
-        "site": site_fingerprint(root),
-        "pages": hash_files(files_under(root / "book"), root),
-    }
+    def _book_data(self) -> list[Path]:
+        """Files under ``book/`` that a cell may read; which cell does is not known."""
+        book = self.root / "book"
+        return [
+            path
+            for path in files_under(book)
+            if path.suffix not in PAGE_SUFFIXES
+            and not PAGE_FOLDERS & set(path.relative_to(book).parts)
+        ]
+
+    def _hash_entry(self, name: str) -> str:
+        """Hash of a file in the root, or of all files in a folder there."""
+        path = self.root / name
+        files = [path] if path.is_file() else files_under(path)
+        relevant = (
+            f for f in files if f.relative_to(self.root).as_posix() not in WRITTEN_ABOUT_THE_SITE
+        )
+        return hash_files(relevant, self.root)
+
+    def _named(self, strings: frozenset[str]) -> set[str]:
+        """Entries of the root that one of these strings names."""
+        return {name for string in strings for name in self.entry.findall(string)}
+
+    def of_code(self, *sources: str) -> str:
+        """Hash of what these source texts import, directly or not, and of the data they can read.
+
+        Of the data outside of the package all of ``results/`` counts, for one, if a string in the
+        sources, or in a module that they import, names ``results``.
+        """
+        codes = [read_code(source) for source in sources]
+        modules = self.sources.closure(*codes)
+        read = set[str]().union(
+            *(self.named(code.strings) for code in [*codes, *map(self.sources.code, modules)])
+        )
+        data = {name: self.hash_entry(name) for name in sorted(read)}
+        all_text = any(code.reads_text for code in codes)
+        return hash_files([], self.root, self.sources.digest(modules, all_text), data)
+
+    def chapter(self, name: str) -> str:
+        """Fingerprint of the page ``name`` (as in the table of contents); empty without code."""
+        path = self.root / f"{name}.md"
+        code = chapter_code(path.read_text(encoding="utf-8")) if path.is_file() else ""
+        return hash_files([], self.root, self.common, self.of_code(code)) if code else ""
+
+    def site(self, pages_only: bool = True) -> str:
+        """Hash of what shapes every page: configuration, build tools, and what these import.
+
+        Without ``pages_only`` the other files of the site count too.
+        """
+        paths = [*files_under(self.root / "tools")]
+        paths += [p for p in (self.root / "_config.yml", self.root / "_toc.yml") if p.exists()]
+        extensions = [
+            path.read_text(encoding="utf-8")
+            for path in files_under(self.root / "tools" / "ext")
+            if path.suffix == ".py" and not (pages_only and path.name in WRITES_NO_PAGE)
+        ]
+        return hash_files(paths, self.root, self.of_code(*extensions))
+
+    def state(self) -> dict[str, str]:
+        """All that a site is made of, one hash each: what is executed, the tools, the text."""
+        files = list(files_under(self.root / "book"))
+        pages = [p.relative_to(self.root).with_suffix("") for p in files if p.suffix == ".md"]
+        chapters = {page.as_posix(): self.chapter(page.as_posix()) for page in pages}
+        return {
+            "execution": hash_files([], self.root, chapters),
+            "site": self.site(pages_only=False),
+            "pages": hash_files(files, self.root),
+        }
 
 
 def mark_of(site: Path) -> Path:
@@ -146,7 +219,7 @@ def why_not_current(root: Path = ROOT) -> str:
         made_of = json.loads(mark_of(site).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return "there is no finished site under _build/html"
-    changed = [name for name, value in state(root).items() if made_of.get(name) != value]
+    changed = [name for name, value in Snapshot(root).state().items() if made_of.get(name) != value]
     return f"the site was built before a change ({', '.join(changed)})" if changed else ""
 
 
@@ -156,45 +229,3 @@ def write_whole(path: Path, text: str) -> None:
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")
     part.replace(path)
-
-
-def claim(cache: Path, fingerprint: str) -> bool:
-    """Empty ``cache`` unless it was filled under ``fingerprint``; return whether it was emptied.
-
-    The mark goes first and comes back last, before anything is executed: whenever this is
-    interrupted, the next call empties the cache again.
-    """
-    mark = cache / "FINGERPRINT"
-    if mark.is_file() and mark.read_text(encoding="utf-8") == fingerprint and is_sound(cache):
-        return False
-    disown(cache)
-    # What jupyter-cache makes, by name, and never the folder: a wrong path must cost nothing.
-    shutil.rmtree(cache / "executed", ignore_errors=True)
-    for name in ("global.db", "__version__.txt"):
-        (cache / name).unlink(missing_ok=True)
-    write_whole(mark, fingerprint)
-    return True
-
-
-def disown(cache: Path) -> None:
-    """Let nobody believe ``cache`` any more."""
-    (cache / "FINGERPRINT").unlink(missing_ok=True)
-
-
-def is_sound(cache: Path) -> bool:
-    """Whether every record in a jupyter-cache has its notebook, whole.
-
-    Jupyter-cache enters the record first and then writes the notebook in place, so a build that
-    was killed between the two leaves a record that is wrong.
-    """
-    from jupyter_cache import get_cache
-
-    if not (cache / "global.db").exists():
-        return True
-    store = get_cache(cache)
-    try:
-        for record in store.list_cache_records():
-            store.get_cache_bundle(record.pk)
-    except Exception:  # any damage whatever means that the cache must be filled anew
-        return False
-    return True

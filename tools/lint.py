@@ -38,8 +38,8 @@ def eslint(*paths: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
 
 def bundles() -> dict[str, str]:
     """The module of every figure, and of the workbench's slider, by name."""
-    from dpofield.bench.slider import LogSlider
     from dpofield.widgets.demo import DEMOS
+    from dpofield.workbench.slider import LogSlider
 
     return {name: figure()._esm for name, figure in DEMOS.items()} | {"slider": LogSlider._esm}
 

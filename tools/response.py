@@ -30,8 +30,8 @@ from statistics import median, quantiles
 from typing import Any
 
 import browser
-from audit import machine
 from fingerprint import write_whole
+from machine import machine
 from tqdm import tqdm
 
 from dpofield.widgets.demo import DEMOS, write_demos

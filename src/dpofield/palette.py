@@ -20,5 +20,21 @@ PALETTE: dict[str, tuple[str, str]] = {
 }
 """Colour by role: (on a light page, on a dark page)."""
 
+PAGE: dict[str, tuple[str, str]] = {
+    "heading": (PALETTE["text"][0], "#f4f5f8"),
+    "aside": ("#525b69", "#a9b2bf"),
+    "panel": ("#f3f5f8", "#20262f"),
+    "raised": (PALETTE["surface"][0], "#1f2530"),
+    "link": ("#00629b", "#6cbef0"),
+    "hover": ("#b34700", "#ffa569"),
+    "code": ("#7a3e00", "#f3c98b"),
+    "target": ("#fff3d1", "#4a3d17"),
+    "exercise": ("#0e9f76", "#0e9f76"),
+}
+"""The same for what pages have and figures do not: captions, code, links, boxes."""
+
 MAGNITUDE = ("#3b4a8c", "#2f7f9e", "#3fae8a", "#c3c34a", "#f0a030")
 """Stops of the sequential map for magnitudes, mid-toned at both ends: one for light and dark."""
+
+ON_HEAT = ("#10131a", "#f4f5f7")
+"""Ink and halo over a heat map, which looks the same in dark mode, so that these do too."""

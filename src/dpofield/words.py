@@ -71,6 +71,22 @@ def put(**named: Any) -> None:
         glue(name.replace("_", "-"), text, display=False)
 
 
+def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """The text of a table in Markdown, whatever its cells hold.
+
+    >>> print(markdown(["size", "note"], [["|x|", "two\\nlines"]]))
+    | size | note |
+    | --- | --- |
+    | \\|x\\| | two lines |
+    """
+
+    def line(cells: Iterable[Any]) -> str:
+        texts = (str(cell).replace("|", "\\|").replace("\n", " ") for cell in cells)
+        return f"| {' | '.join(texts)} |"
+
+    return "\n".join(map(line, [head, ["---"] * len(head), *rows]))
+
+
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
     """A table as Markdown, in which mathematics is set.
 
@@ -81,5 +97,4 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
     """
     from IPython.display import Markdown
 
-    lines = [head, ["---"] * len(head), *rows]
-    return Markdown("\n".join(f"| {' | '.join(map(str, line))} |" for line in lines))
+    return Markdown(markdown(head, rows))

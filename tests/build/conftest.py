@@ -52,25 +52,29 @@ Some prose.
 """
 ONE = """\
 from dpofield.value import VALUE
+open("../_build/RUNS", "a").write("one ")
 print("the value is", VALUE)"""
-# Does as the file ORDER in its folder says, so that a test can disturb a build that is running.
+# Does as the file _build/ORDER says, so that a test can disturb a build that is running.
 TWO = """\
 import time
 from pathlib import Path
-order = Path("../ORDER").read_text() if Path("../ORDER").exists() else ""
+from dpofield.note import NOTE
+open("../_build/RUNS", "a").write("two ")
+order = Path("../_build/ORDER").read_text() if Path("../_build/ORDER").exists() else ""
 if order == "edit":
-    Path("../src/dpofield/value.py").write_text("VALUE = 'edited'")
+    Path("../src/dpofield/note.py").write_text("NOTE = 'edited'")
 if order == "wait":
-    Path("../STARTED").touch()
+    Path("../_build/STARTED").touch()
     time.sleep(50)
-print("two is done")"""
+print("two is done", NOTE)"""
 # Stands for the book's other extensions; kills the build where Sphinx is between two pages.
 TINY_EXTENSION = """\
 import os, signal
 from pathlib import Path
 
 def between_pages(app, pagename, *_):
-    if Path("ORDER").exists() and Path("ORDER").read_text() == "die" and pagename == "book/one":
+    order = Path("_build/ORDER")
+    if pagename == "book/one" and order.exists() and order.read_text() == "die":
         os.kill(os.getpid(), signal.SIGKILL)
 
 def setup(app):
@@ -125,6 +129,10 @@ class Tree:
         """The built page of a chapter."""
         return (self.root / "_build" / "html" / f"{name}.html").read_text(encoding="utf-8")
 
+    def runs(self) -> list[str]:
+        """The chapters that were executed so far, in their order."""
+        return (self.root / "_build" / "RUNS").read_text().split()
+
     def mark(self) -> Path:
         return self.root / "_build" / "html.complete.json"
 
@@ -133,7 +141,7 @@ class Tree:
 def _built_book(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     tree = Tree(tmp_path_factory.mktemp("tiny"))
     (tree.root / "tools" / "ext").mkdir(parents=True)
-    for name in ("build.py", "chapters.py", "fingerprint.py", "serve.py", "ext/freshness.py"):
+    for name in ("build.py", "chapters.py", "fingerprint.py", "ext/freshness.py"):
         shutil.copy(ROOT / "tools" / name, tree.root / "tools" / name)
     tree.write("tools/tiny.py", TINY_EXTENSION)
     tree.write("pyproject.toml", PYPROJECT)
@@ -141,7 +149,9 @@ def _built_book(tmp_path_factory: pytest.TempPathFactory) -> Tree:
     tree.write("_config.yml", CONFIG)
     tree.write("_toc.yml", TOC)
     tree.write("src/dpofield/__init__.py", "")
+    tree.write("src/dpofield/sources.py", (ROOT / "src/dpofield/sources.py").read_text("utf-8"))
     tree.write("src/dpofield/value.py", "VALUE = 'first'\n")
+    tree.write("src/dpofield/note.py", "NOTE = 'noted'\n")
     tree.write("src/dpofield/lab/__init__.py", "")
     tree.write("src/dpofield/lab/checkpoint.py", "print('checkpoint made')\n")
     tree.write("book/index.md", "# Tiny\n\nA page without code.\n")

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sys
 import time
-import urllib.request
 from pathlib import Path
 
 import psutil
@@ -34,8 +32,12 @@ def wait_until(condition: object, seconds: float = 60) -> bool:
     return False
 
 
-def test_a_repeated_build_executes_nothing_and_says_what_it_has(tiny: Tree) -> None:
-    """Protects: chapters from the cache, their times and the place of the book on the terminal."""
+def test_what_is_edited_is_made_anew_and_nothing_else(tiny: Tree) -> None:
+    """Protects: a repeated build and one after an edit of prose, or of a comment, execute nothing.
+
+    All pages follow a page's new title. A code edit of one chapter, and a changed module, cost the
+    chapters that they concern.
+    """
     code, output = tiny.build()
     assert code == 0, output
     assert "Executing" not in output
@@ -43,37 +45,50 @@ def test_a_repeated_build_executes_nothing_and_says_what_it_has(tiny: Tree) -> N
     assert "_build/html/index.html" in output
     assert tiny.mark().exists()
 
-
-def test_prose_is_new_without_execution(tiny: Tree) -> None:
-    """Protects: the cheap path, and that all pages follow a page's new title."""
-    tiny.build()  # a folder that has moved is read anew as a whole, which would prove nothing
     tiny.edit("book/one.md", "# Chapter one", "# Chapter renamed")
+    tiny.edit("src/dpofield/value.py", "VALUE", "# What chapter one prints.\nVALUE")
     code, output = tiny.build()
     assert code == 0, output
     assert "Executing" not in output
     assert "Chapter renamed" in tiny.page("book/two"), "another page's navigation is stale"
 
-
-def test_only_the_edited_chapter_runs(tiny: Tree) -> None:
-    """Protects: a code edit costs one chapter."""
-    tiny.edit("book/one.md", "the value is", "the value was")
+    tiny.edit("book/two.md", "two is done", "two is done again")
+    tiny.edit("src/dpofield/value.py", "first", "second")
+    tiny.write("src/dpofield/other.py", "X = 1\n")
     code, output = tiny.build()
     assert code == 0, output
-    assert "Executing 1 of 2" in output
-    assert "the value was first" in tiny.page("book/one")
+    assert "Executing 2 of 2" in output
+    assert "the value is second" in tiny.page("book/one")
+    assert "two is done again" in tiny.page("book/two")
 
 
-def test_plain_jupyter_book_sees_a_changed_package(tiny: Tree) -> None:
-    """Protects: no stale page even for someone who does not build through ``make``."""
+def test_plain_jupyter_book_follows_the_package_even_after_a_kill(tiny: Tree) -> None:
+    """Protects: no stale page for someone who does not build through ``make``.
+
+    Sphinx saves its view of the pages before it writes them, and would believe it when the build
+    was killed between two pages. Only the chapter that imports the module is executed, and once.
+    """
+    tiny.write("_build/ORDER", "die")
     tiny.write("src/dpofield/value.py", "VALUE = 'second'\n")
+    runs = tiny.runs()
+    code, output = tiny.jupyter_book()
+    assert code == -signal.SIGKILL, output
+    assert not tiny.mark().exists()
+    (tiny.root / "_build" / "ORDER").unlink()
     code, output = tiny.jupyter_book()
     assert code == 0, output
     assert "the value is second" in tiny.page("book/one")
+    assert tiny.mark().exists()
+    assert tiny.runs() == [*runs, "one"]
 
 
-def test_a_failing_chapter_shows_its_traceback(tiny: Tree) -> None:
-    """Protects: the terminal says which chapter failed and why; the old site is not called new."""
+def test_a_failure_is_shown_and_stays_one(tiny: Tree) -> None:
+    """Protects: the terminal says which chapter failed and why, and what was finished is kept.
+
+    Sphinx warns about a page when it reads it, and would be content when the build is repeated.
+    """
     tiny.edit("book/one.md", 'print("the value is", VALUE)', "1 / 0")
+    tiny.edit("book/two.md", "two is done", "two is done again")
     code, output = tiny.build()
     assert code != 0
     assert "ZeroDivisionError" in output
@@ -85,27 +100,26 @@ def test_a_failing_chapter_shows_its_traceback(tiny: Tree) -> None:
     )
     assert "before a change (pages)" in output
 
-
-def test_a_warning_stays_an_error_when_the_build_is_repeated(tiny: Tree) -> None:
-    """Protects: Sphinx warns about a page when it reads it, and would be content the next time."""
+    tiny.edit("book/one.md", "1 / 0", 'print("the value is", VALUE)')
     tiny.edit("book/one.md", "Some prose", "See {doc}`nowhere`")
     for _ in range(2):
         code, output = tiny.build()
         assert code != 0, output
         assert "nowhere" in output
+        assert "Executing" not in output
         assert not tiny.mark().exists()
-    tiny.edit("book/one.md", "See {doc}`nowhere`", "Some prose")
-    code, output = tiny.build()
-    assert code == 0, output
 
 
 def test_an_interruption_ends_the_kernels_and_harms_nothing(tiny: Tree) -> None:
-    """Protects: Ctrl-C while a chapter runs; no orphan, no half result, the next build goes on."""
-    tiny.write("ORDER", "wait")
+    """Protects: Ctrl-C while a chapter runs; no orphan, no half result, the next build goes on.
+
+    An output made while its sources were edited belongs to no version of them, and is not kept.
+    """
+    tiny.write("_build/ORDER", "wait")
     tiny.edit("book/two.md", "two is done", "two is done again")
     process = tiny.start(sys.executable, "tools/build.py")
     try:
-        assert wait_until((tiny.root / "STARTED").exists)
+        assert wait_until((tiny.root / "_build" / "STARTED").exists)
         process.send_signal(signal.SIGINT)
         output, _ = process.communicate(timeout=60)
     finally:
@@ -113,37 +127,15 @@ def test_an_interruption_ends_the_kernels_and_harms_nothing(tiny: Tree) -> None:
     assert process.returncode != 0
     assert "Interrupted" in output
     assert wait_until(lambda: not kernels_in(tiny.root / "book"), 20)
-    (tiny.root / "ORDER").unlink()
-    code, output = tiny.build()
-    assert code == 0, output
-    assert "two is done again" in tiny.page("book/two")
 
-
-def test_a_build_killed_between_two_pages_leaves_no_old_page(tiny: Tree) -> None:
-    """Protects: Sphinx saves its view of the pages before it writes them, and would believe it."""
-    tiny.write("ORDER", "die")
-    tiny.write("src/dpofield/value.py", "VALUE = 'second'\n")
-    code, output = tiny.jupyter_book()
-    assert code == -signal.SIGKILL, output
-    assert not tiny.mark().exists()
-    (tiny.root / "ORDER").unlink()
-    code, output = tiny.jupyter_book()
-    assert code == 0, output
-    assert "the value is second" in tiny.page("book/one")
-    assert tiny.mark().exists()
-
-
-def test_sources_edited_during_the_build_are_noticed(tiny: Tree) -> None:
-    """Protects: an output that belongs to no version of its sources is never kept."""
-    tiny.write("ORDER", "edit")
-    tiny.edit("book/two.md", "two is done", "two is done again")
+    tiny.write("_build/ORDER", "edit")
     code, output = tiny.build()
     assert code != 0
     assert "Sources changed" in output
-    (tiny.root / "ORDER").unlink()
+    (tiny.root / "_build" / "ORDER").unlink()
     code, output = tiny.build()
     assert code == 0, output
-    assert "the value is edited" in tiny.page("book/one")
+    assert "two is done again edited" in tiny.page("book/two")
 
 
 def test_a_page_that_is_not_there_is_named(tiny: Tree) -> None:
@@ -153,32 +145,3 @@ def test_a_page_that_is_not_there_is_named(tiny: Tree) -> None:
     assert code != 0
     assert "_toc.yml lists book/three" in output
     assert "Traceback" not in output
-
-
-def test_serve_answers_on_loopback_and_knows_an_old_site(tiny: Tree) -> None:
-    """Protects: make serve shows the site, says when it is old, and explains a port in use."""
-    tiny.edit("book/one.md", "Some prose", "Other prose")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    server = tiny.start(sys.executable, "-u", "tools/serve.py", "--port", port)
-    address = f"http://127.0.0.1:{port}/"
-
-    def answers() -> bool:
-        try:
-            with urllib.request.urlopen(address + "book/one.html", timeout=5) as page:
-                return b"Some prose" in page.read()
-        except OSError:
-            return False
-
-    try:
-        assert wait_until(answers, 30)
-        code, output = tiny.run(sys.executable, "tools/serve.py", "--port", port)
-        assert code != 0
-        assert f"Port {port} cannot be used" in output
-        server.send_signal(signal.SIGINT)
-        output, _ = server.communicate(timeout=30)
-    finally:
-        server.kill()
-    assert address in output
-    assert "before a change (pages)" in output

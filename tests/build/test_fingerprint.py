@@ -1,32 +1,133 @@
-"""What a chapter's output depends on, and caches that are believed for one such state only."""
+"""What decides a chapter's outputs: each way to depend on something, and what decides nothing."""
 
 from __future__ import annotations
 
+import ast
 import importlib.metadata
-import shutil
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import fingerprint as fp
-import nbformat
 import pytest
-from jupyter_cache import get_cache
-from jupyter_cache.base import CacheBundleIn
+from chapters import read_chapters
 
 PYPROJECT = '[project]\ndependencies = ["numpy>={}"]\n[project.optional-dependencies]\nbook = []\n'
+PACKAGE = {
+    "__init__.py": '"""A package."""\n',
+    "formulas/__init__.py": "from dpofield.formulas.loss import loss\n",
+    "formulas/loss.py": (
+        '"""A loss."""\n\nSCALE = 2\n\n\ndef loss(x, beta=0.1):\n'
+        '    """Says nothing at run time."""\n    return -SCALE * beta * x\n'
+    ),
+    "figures/__init__.py": "",
+    "figures/drawn.py": (
+        "from __future__ import annotations\n\nfrom typing import TYPE_CHECKING\n\n"
+        "from dpofield.formulas import loss\n\nif TYPE_CHECKING:\n"
+        "    from dpofield.typed import Typed\n\n\ndef draw(data: Typed):\n    return loss(1)\n"
+    ),
+    "typed.py": "class Typed: ...\n",
+    "widgets/__init__.py": (
+        "from importlib import import_module\nfrom typing import TYPE_CHECKING\n\n"
+        "if TYPE_CHECKING:\n    from dpofield.widgets.player import Player\n"
+        "    from dpofield.widgets.other import Other\n\n\ndef __getattr__(name):\n"
+        "    return getattr(import_module(f'{__name__}.{name.lower()}'), name)\n"
+    ),
+    "widgets/player.py": "class Player:\n    run = 'example.json'\n",
+    "widgets/other.py": "class Other: ...\n",
+    "widgets/js/player.js": "export default 1;\n",
+    "widgets/example.json": "{}\n",
+    "ledger/__init__.py": (
+        "import importlib\n\n\ndef run(name):\n"
+        "    importlib.import_module(f'{__name__}.checks.{name}').check()\n"
+    ),
+    "ledger/checks/__init__.py": "",
+    "ledger/checks/claim.py": "def check(): ...\n",
+    "ledger/pages/claim.yml": "- id: claim\n",
+    "lab/__init__.py": "",
+    "lab/outer.py": "def run():\n    from .inner import start\n\n    return start()\n",
+    "lab/inner.py": "def start():\n    return 1\n",
+    "lab/recorded.py": "from pathlib import Path\n\nFOLDER = Path('..') / 'results'\n",
+    "told.py": '"""Printed."""\n\n\ndef story():\n    """Told."""\n',
+    "teller.py": "from dpofield.told import story\n\nTEXT = story.__doc__\n",
+    "unused.py": "X = 1\n",
+}
+CELLS = {
+    "draws": "from dpofield.figures.drawn import draw",
+    "moves": "from dpofield.widgets import Player",
+    "claims": "from dpofield import ledger",
+    "trains": "import math\nfrom dpofield.lab.outer import run\nfrom dpofield.lab import recorded",
+    "tells": "from dpofield.teller import TEXT",
+}
 FILES = {
     "pyproject.toml": PYPROJECT.format("2.0"),
     "constraints.txt": "numpy==2.0\n",
     "_config.yml": "title: T\n",
     "_toc.yml": "root: book/index\n",
-    "src/dpofield/formula.py": "SIGN = 1\n",
-    "src/dpofield/widgets/figure.js": "// figure\n",
-    "results/sweep.json": "{}\n",
+    "README.md": "# Read me\n",
+    "results/experiments/runs.parquet": "1\n",
+    "results/audit.json": "{}\n",
     "book/data.csv": "1\n",
-    "book/page.md": "# Page\n",
+    "book/index.md": "# Page\n",
     "book/references.bib": "@misc{a}\n",
     "book/assets/picture.svg": "<svg/>\n",
-    "tools/ext/theme.py": "# theme\n",
+    "tools/ext/theme.py": "from dpofield.typed import Typed\n",
+    **{f"src/dpofield/{name}": text for name, text in PACKAGE.items()},
+    **{
+        f"book/{name}.md": f"# Page\n\n```{{code-cell}}\n:tags: [hide-input]\n\n{code}\n```\n"
+        for name, code in CELLS.items()
+    },
 }
+ALL = set(CELLS)
+LOSS, DRAWN = "src/dpofield/formulas/loss.py", "src/dpofield/figures/drawn.py"
+DRAW = "def draw(data: Typed):"
+
+# What is done to which file, and the chapters that it must concern. Old text None: a new file.
+WAYS: dict[str, tuple[str, str | None, str, set[str]]] = {
+    "a formula": (LOSS, "-SCALE * beta", "SCALE * beta", {"draws"}),
+    "a constant": (LOSS, "SCALE = 2", "SCALE = 3", {"draws"}),
+    "a default argument": (LOSS, "beta=0.1", "beta=0.2", {"draws"}),
+    "a decorator": (LOSS, "def loss", "@staticmethod\ndef loss", {"draws"}),
+    "a function of a figure": (DRAWN, "loss(1)", "loss(2)", {"draws"}),
+    "a package's __init__": ("src/dpofield/figures/__init__.py", "", "X = 1\n", {"draws"}),
+    "the root's __init__": ("src/dpofield/__init__.py", '"""A', 'X = 1\n"""A', ALL),
+    "a module imported inside a function": ("src/dpofield/lab/inner.py", "1", "2", {"trains"}),
+    "a widget imported lazily": (
+        "src/dpofield/widgets/player.py", "class Player:", "class Player(dict):", {"moves"}
+    ),
+    "a JavaScript file": ("src/dpofield/widgets/js/player.js", "1", "2", {"moves"}),
+    "a new style sheet": ("src/dpofield/widgets/js/player.css", None, "a {}\n", {"moves"}),
+    "data of the package": ("src/dpofield/widgets/example.json", "{}", "[]", {"moves"}),
+    "the ledger's text": ("src/dpofield/ledger/pages/claim.yml", "claim", "other", {"claims"}),
+    "a ledger's check": ("src/dpofield/ledger/checks/claim.py", "...", "assert 0", {"claims"}),
+    "a new check": ("src/dpofield/ledger/checks/new.py", None, "X = 1\n", {"claims"}),
+    "a recorded table": ("results/experiments/runs.parquet", "1", "2", {"trains"}),
+    "data under book/": ("book/data.csv", "1", "2", ALL),
+    "a module beside the chapters": ("book/math.py", None, "pi = 3\n", ALL),
+    "the constraints": ("constraints.txt", "2.0", "2.1", ALL),
+    "declared versions": ("pyproject.toml", "2.0", "2.1", ALL),
+    "a submodule in an attribute's place": (
+        "src/dpofield/formulas/loss/__init__.py", None, "loss = abs\n", {"draws"}
+    ),
+    "a package in a module's place": (
+        "src/dpofield/lab/inner/__init__.py", None, "start = abs\n", {"trains"}
+    ),
+    "a docstring that is printed": ("src/dpofield/told.py", "Told", "Sold", {"tells"}),
+    "a module that is no Python": (LOSS, "def loss(", "def loss((", {"draws"}),
+    "the import of a cell": ("book/draws.md", "figures.drawn", "figures", {"draws"}),
+    "a cell that may fail": ("book/moves.md", "hide-input", "raises-exception", {"moves"}),
+    "nothing: a comment": (LOSS, "SCALE = 2", "SCALE = 2  # or 3", set()),
+    "nothing: a docstring": (LOSS, "nothing at", "not a thing at", set()),
+    "nothing: the docstring of a module": (LOSS, '"""A loss', '"""The loss', set()),
+    "nothing: layout": (DRAWN, DRAW, "\ndef draw(\n    data: Typed,\n):", set()),
+    "nothing: a module that nobody imports": ("src/dpofield/unused.py", "1", "2", set()),
+    "nothing: a widget on no page": ("src/dpofield/widgets/other.py", "...", "x = 1", set()),
+    "nothing: an import for types": ("src/dpofield/typed.py", "...", "x = 1", set()),
+    "nothing: the README": ("README.md", "Read", "Reread", set()),
+    "nothing: results about the site": ("results/audit.json", "{}", "[]", set()),
+    "nothing: settings": ("pyproject.toml", "[project]", "[tool.ruff]\n[project]", set()),
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -38,134 +139,159 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "constraints.txt",
-        "src/dpofield/formula.py",
-        "src/dpofield/widgets/figure.js",
-        "results/sweep.json",
-        "book/data.csv",
-    ],
-)
-def test_what_outputs_depend_on(tree: Path, name: str) -> None:
-    """Protects: each kind of source counts by content, and counts by name."""
-    before = fp.execution_fingerprint(tree)
-    (tree / name).write_text("other\n")
-    edited = fp.execution_fingerprint(tree)
+def edit(tree: Path, name: str, old: str | None, new: str) -> None:
+    """Replace ``old``, which must be there, by ``new``; None makes the file, "" appends to it."""
+    path = tree / name
+    if old is None:
+        assert not path.exists()
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(new)
+    else:
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1) if old else text + new)
+
+
+def fingerprints(tree: Path) -> dict[str, str]:
+    now = fp.Snapshot(tree)
+    return {name: now.chapter(f"book/{name}") for name in CELLS}
+
+
+def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
+    return {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_a_chapter_depends_on(tree: Path, way: str) -> None:
+    """Protects: no page is older than what it shows, and no chapter runs for nothing."""
+    name, old, new, chapters = WAYS[way]
+    before, state = fingerprints(tree), fp.Snapshot(tree).state()
+    edit(tree, name, old, new)
+    assert changed(before, fingerprints(tree)) == chapters
+    assert ("execution" in changed(state, fp.Snapshot(tree).state())) == bool(chapters)
+
+
+@pytest.mark.parametrize("name", ["src/dpofield/widgets/example.json", "book/data.csv"])
+def test_data_count_by_name(tree: Path, name: str) -> None:
+    """Protects: the same content in another file is another state."""
+    before = fingerprints(tree)
     (tree / name).rename((tree / name).with_name("renamed.txt"))
-    renamed = fp.execution_fingerprint(tree)
-    assert len({before, edited, renamed}) == 3
+    assert changed(before, fingerprints(tree))
 
 
-def test_declared_and_installed_versions_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects: another version of a dependency, asked for or really there, is another state."""
-    before = fp.execution_fingerprint(tree)
-    (tree / "pyproject.toml").write_text(PYPROJECT.format("2.1"))
-    assert fp.execution_fingerprint(tree) != before
-    (tree / "pyproject.toml").write_text(FILES["pyproject.toml"])
-    assert fp.execution_fingerprint(tree) == before
-    monkeypatch.setattr(importlib.metadata, "version", lambda name: "99")
-    assert fp.execution_fingerprint(tree) != before
+def test_the_surroundings_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Protects: another library, Python or variable of the kernel is another state."""
+    seen = [fingerprints(tree)]
+    with monkeypatch.context() as context:
+        context.setattr(importlib.metadata, "version", lambda name: "99")
+        seen.append(fingerprints(tree))
+    with monkeypatch.context() as context:
+        context.setattr(sys, "version_info", (3, 99, 0))
+        seen.append(fingerprints(tree))
+    environment = fp.kernel_environment(tree)
+    with monkeypatch.context() as context:
+        context.setattr(fp, "kernel_environment", lambda root: environment | {"NEW": "1"})
+        seen.append(fingerprints(tree))
+    for name in CELLS:
+        assert len({each[name] for each in seen}) == len(seen)
+    assert fingerprints(tree) == seen[0]
 
 
 @pytest.mark.parametrize(
-    ("name", "part"),
+    "code",
     [
-        ("book/page.md", "pages"),
-        ("book/references.bib", "pages"),
-        ("book/assets/picture.svg", "pages"),
-        ("tools/ext/theme.py", "site"),
-        ("_config.yml", "site"),
-        ("_toc.yml", "site"),
+        "from dpofield import widgets as w",
+        "import dpofield.widgets as w",
+        "import dpofield.figures",
+        "from dpofield.widgets import *",
+        "from dpofield.widgets import Unknown",
+        "%load_ext dpofield.widgets",
+        "__import__('dpofield.widgets.other')",
+        "import runpy; runpy.run_module('dpofield.widgets.other')",
+        "import subprocess; subprocess.run(['python', '-m', 'dpofield.widgets.other'])",
+        "eval('x')",
     ],
 )
-def test_what_needs_no_execution(tree: Path, name: str, part: str) -> None:
-    """Protects: an edit of text or tools makes the site old, and leaves the outputs alone."""
-    before = fp.state(tree)
-    (tree / name).write_text("other\n")
-    after = fp.state(tree)
-    assert {key for key in after if after[key] != before[key]} == {part}
+def test_where_the_modules_are_not_known_more_are_counted(tree: Path, code: str) -> None:
+    """Protects: a package as a value, a star, a magic, a search: any lazy name may be meant."""
+    (tree / "book/moves.md").write_text(f"# Page\n\n```{{code-cell}}\n{code}\n```\n")
+    before = fingerprints(tree)
+    edit(tree, "src/dpofield/widgets/other.py", "...", "x = 1")
+    assert "moves" in changed(before, fingerprints(tree))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "part"),
+    [
+        ("book/index.md", "Page", "pages"),
+        ("book/references.bib", "misc", "pages"),
+        ("book/assets/picture.svg", "svg", "pages"),
+        ("tools/ext/theme.py", "Typed", "site"),
+        ("src/dpofield/typed.py", "...", "site"),
+        ("_config.yml", "T", "site"),
+        ("_toc.yml", "index", "site"),
+    ],
+)
+def test_what_needs_no_execution(tree: Path, name: str, old: str, part: str) -> None:
+    """Protects: an edit of text or tools makes the site old, and leaves the outputs alone.
+
+    The package counts as a tool where an extension of Sphinx imports it.
+    """
+    before = fp.Snapshot(tree).state()
+    edit(tree, name, old, "x")
+    assert changed(before, fp.Snapshot(tree).state()) == {part}
 
 
 def test_no_page_reads_what_is_written_about_the_site() -> None:
-    """Protects: the one file under results/ that is not hashed is input to nothing."""
+    """Protects: the files under results/ that are not hashed are input to nothing."""
     for folder in ("book", "src"):
         for path in fp.files_under(fp.ROOT / folder):
             for name in fp.WRITTEN_ABOUT_THE_SITE:
                 assert Path(name).name.encode() not in path.read_bytes(), path
 
 
-def fill(cache: Path) -> Path:
-    """Put one executed notebook into a jupyter-cache; returns its file."""
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", execution_count=1)])
-    get_cache(cache).cache_notebook_bundle(CacheBundleIn(notebook, "page.md", data={}))
-    return next(cache.rglob("base.ipynb"))
+def test_cells_are_those_that_run() -> None:
+    """Protects: the code that is hashed is the code that Jupyter Book executes."""
+    for chapter in read_chapters(fp.ROOT):
+        cells = [c.source for c in chapter.notebook.cells if c.cell_type == "code"]
+        found = fp.chapter_code(chapter.path.read_text(encoding="utf-8"))
+        assert ast.dump(ast.parse(found)) == ast.dump(ast.parse("\n".join(cells))), chapter.name
 
 
-def records(cache: Path) -> int:
-    """How many notebooks the cache believes to have."""
-    return len(get_cache(cache).list_cache_records())
+# Runs the import statements of each chapter, those in function bodies too, in a package that is
+# imported anew; says which modules of the package are there then.
+RUN_IMPORTS = """\
+import ast, json, sys
+
+for name, code in json.load(sys.stdin).items():
+    for module in [m for m in sys.modules if m.split(".")[0] == "dpofield"]:
+        del sys.modules[module]
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            exec(ast.unparse(node))
+    print(json.dumps([name, [m for m in sys.modules if m.split(".")[0] == "dpofield"]]))
+"""
 
 
-def test_a_cache_is_kept_for_its_own_fingerprint_only(tmp_path: Path) -> None:
-    """Protects: the whole point."""
-    assert fp.claim(tmp_path, "a")
-    fill(tmp_path)
-    assert not fp.claim(tmp_path, "a")
-    assert records(tmp_path) == 1
-    assert fp.claim(tmp_path, "b")
-    assert records(tmp_path) == 0
-
-
-def test_a_cache_of_unknown_origin_is_not_believed(tmp_path: Path) -> None:
-    """Protects: a cache that was filled without this extension, or disowned by it."""
-    fill(tmp_path)
-    assert fp.claim(tmp_path, "a")
-    fill(tmp_path)
-    fp.disown(tmp_path)
-    assert fp.claim(tmp_path, "a")
-    assert records(tmp_path) == 0
-
-
-def test_an_interrupted_claim_is_not_believed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Protects: whenever emptying stops half-way, going back to the old sources empties again."""
-    fp.claim(tmp_path, "a")
-    fill(tmp_path)
-
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as context:
-        context.setattr(shutil, "rmtree", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            fp.claim(tmp_path, "b")
-    assert fp.claim(tmp_path, "a")
-    assert records(tmp_path) == 0
-
-
-@pytest.mark.parametrize("damage", ["missing", "torn", "no tables"])
-def test_a_damaged_cache_is_emptied(tmp_path: Path, damage: str) -> None:
-    """Protects: jupyter-cache records a notebook before it writes it, so a kill can tear it."""
-    fp.claim(tmp_path, "a")
-    notebook = fill(tmp_path)
-    if damage == "missing":
-        notebook.unlink()
-    elif damage == "torn":
-        notebook.write_text(notebook.read_text()[:20])
-    else:
-        (tmp_path / "global.db").write_bytes(b"")
-    assert fp.claim(tmp_path, "a")
-    fill(tmp_path)
-    assert not fp.claim(tmp_path, "a")
-
-
-def test_a_wrong_path_costs_nothing(tmp_path: Path) -> None:
-    """Protects: emptying a folder that is no cache at all removes nobody's files."""
-    (tmp_path / "thesis.md").write_text("years of work")
-    (tmp_path / "src").mkdir()
-    assert fp.claim(tmp_path, "a")
-    assert (tmp_path / "thesis.md").read_text() == "years of work"
-    assert (tmp_path / "src").is_dir()
+def test_the_closure_holds_all_that_is_imported() -> None:
+    """Protects: the modules found in the syntax trees are a superset of those that Python runs."""
+    now = fp.Snapshot()
+    codes = {
+        chapter.name: fp.chapter_code(chapter.path.read_text(encoding="utf-8"))
+        for chapter in read_chapters(fp.ROOT)
+    }
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RUN_IMPORTS],
+        input=json.dumps(codes),
+        env=fp.kernel_environment() | {"PATH": "", "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    ran = dict(json.loads(line) for line in done.stdout.splitlines())
+    assert ran.keys() == codes.keys()
+    for name, modules in ran.items():
+        found = now.sources.closure(fp.read_code(codes[name]))
+        assert set(modules) <= found, f"{name}: {sorted(set(modules) - found)}"
+        assert modules or "dpofield" not in codes[name], "nothing was imported"

@@ -70,7 +70,10 @@ def with_code(about: Assignment, task: str, code: str) -> nbformat.NotebookNode:
     return notebook
 
 
-def with_answer(about: Assignment, wrong: Wrong) -> Submission:
-    """The reference with one wrong answer, ready to be graded."""
-    right = about.cell("answer", wrong.task).source
-    return understand(with_code(about, wrong.task, wrong.apply(right)), about)
+def with_answers(about: Assignment, wrong: list[Wrong]) -> Submission:
+    """The reference with a wrong answer to each of some tasks, ready to be graded."""
+    notebook = copy.deepcopy(reference(about))
+    for one in wrong:
+        right = about.cell("answer", one.task).source
+        cell(notebook, f"answer-{one.task}")["source"] = one.apply(right)
+    return understand(notebook, about)

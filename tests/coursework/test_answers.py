@@ -22,18 +22,12 @@ from coursework.submission import understand
 from tests.coursework import cases
 
 VARIANTS = range(4)
-WRONG = [(name, wrong) for name in cases.NAMES for wrong in cases.wrong_answers(name)]
 TASKS = [(name, task.name) for name in cases.NAMES for task in cases.assignment(name).tasks]
 
 
 def graded(notebook: NotebookNode, about: Assignment) -> Result:
     """All hidden tests put to a notebook, those after a failed first one too."""
     return grade(understand(notebook, about), about, every=True)
-
-
-def failed(result: Result) -> set[str]:
-    """Names of the hidden tests that were not passed."""
-    return {o.test for task in result.tasks for o in task.outcomes if not o.passed}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -64,16 +58,40 @@ def test_last_years_answers_do_not_score(name: str, old: int, new: int) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "wrong"), WRONG, ids=[f"{n[:2]}-{w.task}-{w.name}".replace(" ", "_") for n, w in WRONG]
-)
-def test_wrong_answer_loses_in_its_task_only(name: str, wrong: cases.Wrong) -> None:
-    """Protects: exactly the hidden tests that should notice do, and other tasks keep all points."""
+def rounds(name: str) -> list[list[cases.Wrong]]:
+    """Every wrong answer of an assignment once; in each round one task, by turns, is left right."""
+    tasks = [task.name for task in cases.assignment(name).tasks]
+    left = {task: [w for w in cases.wrong_answers(name) if w.task == task] for task in tasks}
+    found = []
+    while any(left.values()):
+        right = tasks[len(found) % len(tasks)]
+        found.append([left[task].pop() for task in tasks if task != right and left[task]])
+    return [wrong for wrong in found if wrong]
+
+
+ROUNDS = [(name, wrong) for name in cases.NAMES for wrong in rounds(name)]
+
+
+@pytest.mark.parametrize("name", cases.NAMES)
+def test_every_wrong_answer_is_in_a_round(name: str) -> None:
+    """Protects: no wrong answer is left out of the test below, and each is there once."""
+    listed = [wrong.name for of, wrongs in ROUNDS if of == name for wrong in wrongs]
+    assert sorted(listed) == sorted(wrong.name for wrong in cases.wrong_answers(name))
+
+
+@pytest.mark.parametrize(("name", "wrong"), ROUNDS, ids=[f"{name[:2]}" for name, _ in ROUNDS])
+def test_wrong_answer_loses_in_its_task_only(name: str, wrong: list[cases.Wrong]) -> None:
+    """Protects: exactly the hidden tests that should notice do, and other tasks keep all points.
+
+    Wrong answers to different tasks are handed in together, since grading a notebook is slow.
+    """
     about = cases.assignment(name)
-    result = grade(cases.with_answer(about, wrong), about, every=True)
-    assert failed(result) == set(wrong.fails)
+    result = grade(cases.with_answers(about, wrong), about, every=True)
+    found = {task.task: {o.test for o in task.outcomes if not o.passed} for task in result.tasks}
+    expected = {task.name: set[str]() for task in about.tasks}
+    assert found == expected | {w.task: set(w.fails) for w in wrong}
     for task, outcome in zip(about.tasks, result.tasks, strict=True):
-        assert (outcome.points == task.points) == (task.name != wrong.task)
+        assert (outcome.points == task.points) == (task.name not in {w.task for w in wrong})
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
@@ -165,16 +183,16 @@ def notices(test: HiddenTest, student: Student) -> bool:
     return not put(test, student, "").passed
 
 
-@pytest.mark.parametrize(("name", "task"), TASKS)
-def test_no_tolerance_can_be_widened(name: str, task: str) -> None:
+@pytest.mark.parametrize("name", cases.NAMES)
+def test_no_tolerance_can_be_widened(name: str) -> None:
     """Protects: a hidden test that compares numbers notices an error of 1e-5 (float64)."""
     about = cases.assignment(name)
-    (found,) = [t for t in about.tasks if t.name == task]
-    words = judgements(about, task)
     cells = understand(cases.reference(about), about).cells
     with Shaken(cells, about.limits) as student:
-        for test in found.tests:
-            student.shaken = False
-            noticed = notices(test, student)
-            if student.shaken and words[test.name][0] in ("close", "means"):
-                assert noticed, f"{test.name} does not notice an error of 1e-5"
+        for task in about.tasks:
+            words = judgements(about, task.name)
+            for test in task.tests:
+                student.shaken = False
+                noticed = notices(test, student)
+                if student.shaken and words[test.name][0] in ("close", "means"):
+                    assert noticed, f"{test.name} does not notice an error of 1e-5"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import measure
+from dpofield.experiments.rows import measure
 from dpofield.experiments.store import Store
 from dpofield.lab.world import World
 

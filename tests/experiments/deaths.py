@@ -21,5 +21,10 @@ def attempt(config: Config, root: Any) -> dict[str, Any]:
         mark.touch()
         os.kill(os.getpid(), signal.SIGKILL)
     error = "ValueError: seed 1" if config.seed == 1 else None
-    made = {"key": config.key, "code": code_hash(), "error": error, "wall_s": float(os.getpid())}
+    made = {
+        "key": config.key,
+        "code_hash": code_hash(),
+        "error": error,
+        "wall_s": float(os.getpid()),
+    }
     return config.flat() | made

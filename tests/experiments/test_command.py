@@ -105,12 +105,18 @@ def test_unknown_plans_and_empty_folders(
 )
 def test_how_rows_differ(a: Any, b: Any, expected: float) -> None:
     """Relative to 1 + |x|; what one has and the other has not is infinitely far."""
-    found, _ = difference({"kl": a}, {"kl": b})
+    found, _ = difference({"u": a}, {"u": b})
     assert found == pytest.approx(expected)
 
 
 def test_what_is_not_compared() -> None:
     """Who measured, and how long it took."""
-    assert difference({"wall_s": 1.0, "code": "a"}, {"wall_s": 9.0, "code": "b"}) == (0.0, "")
-    assert difference({"prompt_top_after": ["a"]}, {"prompt_top_after": ["b"]})[0] == np.inf
+    assert difference({"wall_s": 1.0, "code_hash": "a"}, {"wall_s": 9.0, "code_hash": "b"}) == (
+        0.0,
+        "",
+    )
+    assert (
+        difference({"prompt_top_response_after": ["a"]}, {"prompt_top_response_after": ["b"]})[0]
+        == np.inf
+    )
     assert checking.TOLERANCE < 0.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pickle
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields, replace
@@ -25,8 +27,9 @@ configs = st.builds(
     source=st.sampled_from(["grammar", "model"]),
     lr=st.floats(1e-6, 1.0),
     loss=st.just("dpop"),
-    params=st.dictionaries(st.just("lam"), st.floats(0, 100)),
-    beta=st.floats(1e-3, 10),
+    params=st.fixed_dictionaries(
+        {}, optional={"lam": st.floats(0, 100), "beta": st.floats(1e-3, 10)}
+    ),
 )
 
 
@@ -44,7 +47,7 @@ def test_every_field_is_in_the_key() -> None:
         "architecture": "llama", "layers": 2, "width": 64, "heads": 2, "sft_steps": 7,
         "sft_seed": 1, "pairs": 8, "pairs_seed": 1, "source": "model", "prompts": "evaluated",
         "edit_distance": 1, "edit_position": "late", "matched": True, "loss": "ipo",
-        "params": {"lam": 2.0}, "beta": 0.2, "optimizer": "sgd", "lr": 1e-3, "steps": 5, "batch": 4,
+        "params": {"lam": 2.0}, "optimizer": "sgd", "lr": 1e-3, "steps": 5, "batch": 4,
         "seed": 1, "record_every": 1, "keep_paths": True, "evaluated": 2,
     }  # fmt: skip
     assert set(others) == {f.name for f in fields(Config)}
@@ -57,14 +60,20 @@ def test_the_key_is_the_same_in_another_process() -> None:
     """Whatever Python's own hashes are seeded with."""
     code = "from dpofield.experiments.config import Config; print(Config(seed=3).key)"
     run = [sys.executable, "-c", code]
-    said = subprocess.run(run, capture_output=True, text=True, env={"PYTHONHASHSEED": "7"})
+    said = subprocess.run(
+        run, capture_output=True, text=True, env=os.environ | {"PYTHONHASHSEED": "7"}
+    )
     assert said.stdout.strip() == Config(seed=3).key, said.stderr
 
 
 def test_frozen() -> None:
-    """A run cannot change once it has a key."""
+    """A run cannot change once it has a key; it goes to another process as it is."""
+    config = Config()
     with pytest.raises(FrozenInstanceError):
-        Config().seed = 1  # type: ignore[misc]
+        config.seed = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        config.params["beta"] = 1.0  # type: ignore[index]
+    assert pickle.loads(pickle.dumps(config)) == config
 
 
 @pytest.mark.parametrize(
@@ -80,8 +89,10 @@ def test_frozen() -> None:
         ({"edit_position": "end"}, "edit_position = 'end' is unknown: take one of early, middle"),
         ({"loss": "dop"}, "loss = 'dop' is unknown: LOSSES has dpo"),
         ({"lr": 0.0}, r"lr = 0.0: give a positive learning rate"),
-        ({"beta": None}, "beta = None: the loss 'dpo' needs a beta"),
-        ({"loss": "orpo"}, "beta = 0.1: the loss 'orpo' has no beta: set beta=None"),
+        ({"params": {"beta": None}}, "params: beta = None: give a number"),
+        ({"params": {"beta": -1.0}}, "beta = -1.0 is outside"),
+        ({"loss": "orpo", "params": {"beta": 0.1}}, "the loss 'orpo' has no 'beta'; it has lam"),
+        ({"loss": "sft", "params": {"beta": 0.1}}, "the loss 'sft' has no 'beta'; it has none"),
         ({"params": {"lam": 1}}, "params: the loss 'dpo' has no 'lam'; it has beta"),
         ({"loss": "cdpo", "params": {"epsilon": 0.7}}, "epsilon = 0.7 is outside"),
         ({"prompts": "evaluated", "evaluated": 0}, "set evaluated to 1"),
@@ -101,7 +112,9 @@ def test_a_row_that_is_no_configuration() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_can_be_asked_for(name: str) -> None:
-    """With its own defaults."""
-    defaults = dict(LOSSES[name].defaults)
-    config = Config(loss=name, beta=defaults.pop("beta", None), params=defaults)
-    assert config.hyperparameters == LOSSES[name].defaults
+    """With its own defaults, whether they are given, in part or not: one configuration, one key."""
+    defaults = LOSSES[name].defaults
+    part = dict([*defaults.items()][:1])
+    same = [Config(loss=name), Config(loss=name, params=defaults), Config(loss=name, params=part)]
+    assert all(config.params == config.training.params == defaults for config in same)
+    assert len({config.key for config in same}) == len(set(same)) == 1

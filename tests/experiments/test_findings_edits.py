@@ -24,12 +24,12 @@ def made(rise: float, push: float, seeds: int = 5) -> pd.DataFrame:
             d = distance or 6.5
             level, shoves = rise * np.log(d) + 0.2 * chance.normal(), chance.normal(size=24)
             pairs = [
-                pair("p", "a", "b", distance=distance or float(chance.integers(2, 12)),
-                     k_ww=1.0, k_ll=1.0, k_wl=0.9 - 0.1 * d + 0.05 * chance.normal(),
-                     cosine=0.9 - 0.1 * d + 0.05 * chance.normal(),
+                pair("p", "a", "b", levenshtein=distance or float(chance.integers(2, 12)),
+                     kernel_ww=1.0, kernel_ll=1.0, kernel_wl=0.9 - 0.1 * d + 0.05 * chance.normal(),
+                     gradient_cosine=0.9 - 0.1 * d + 0.05 * chance.normal(),
                      ches=-d + chance.normal(), ches_normalised=-d + chance.normal(),
-                     push_w=shove, push_l=-1.0, u_at_5=(u := level + push * shove
-                     + chance.normal()), v_at_5=u - 5, u=0.0, v=-9.0)
+                     push_w=shove, push_l=-1.0, u_at_margin_5=(u := level + push * shove
+                     + chance.normal()), v_at_margin_5=u - 5, u=0.0, v=-9.0)
                 for shove in shoves
             ]  # fmt: skip
             config = Config(edit_distance=distance, seed=seed, sft_seed=seed, pairs_seed=seed)
@@ -46,23 +46,23 @@ def planted() -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_a_rise_between_distances_says_nothing_within_sets(planted) -> None:
     """Cosine and distance tell sets apart; inside a set only what was planted there tells."""
     runs, pairs = planted
-    assert edits.prediction(runs, pairs, BETWEEN, "distance").low > 0.7
-    assert edits.prediction(runs, pairs, BETWEEN, "cosine").high < -0.7
-    assert abs(edits.prediction(runs, pairs, INSIDE, "cosine").value) < 0.2
+    assert edits.prediction(runs, pairs, BETWEEN, "levenshtein").low > 0.7
+    assert edits.prediction(runs, pairs, BETWEEN, "gradient_cosine").high < -0.7
+    assert abs(edits.prediction(runs, pairs, INSIDE, "gradient_cosine").value) < 0.2
     assert edits.prediction(runs, pairs, INSIDE, "push_w").low > 0.7
-    assert edits.better(runs, pairs, INSIDE, "push_w", "cosine").low > 0.5
-    assert 0 in edits.better(runs, pairs, BETWEEN, "cosine", "distance")
-    assert edits.told(pairs, "push_w").high < 0.3 < edits.told(pairs, "cosine").low
+    assert edits.better(runs, pairs, INSIDE, "push_w", "gradient_cosine").low > 0.5
+    assert 0 in edits.better(runs, pairs, BETWEEN, "gradient_cosine", "levenshtein")
+    assert edits.told(pairs, "push_w").high < 0.3 < edits.told(pairs, "gradient_cosine").low
 
 
 def test_no_effect_is_not_found() -> None:
     """Nothing planted: neither between sets nor within."""
     runs = made(rise=0.0, push=0.0, seeds=8)
     frame, pairs = edits.prepare(runs), edits.pairs(runs)
-    assert abs(edits.prediction(frame, pairs, BETWEEN, "distance").value) < 0.5
-    for x in ("cosine", "push_w"):
+    assert abs(edits.prediction(frame, pairs, BETWEEN, "levenshtein").value) < 0.5
+    for x in ("gradient_cosine", "push_w"):
         assert abs(edits.prediction(frame, pairs, INSIDE, x).value) < 0.2
-        assert abs(edits.beyond(frame, pairs, OPEN, x, "distance").value) < 0.25
+        assert abs(edits.beyond(frame, pairs, OPEN, x, "levenshtein").value) < 0.25
 
 
 def test_units_do_not_matter(planted) -> None:
@@ -76,12 +76,12 @@ def test_units_do_not_matter(planted) -> None:
 def test_a_distance_held_fixed_has_no_correlation(planted) -> None:
     """Only open sets vary in distance, so both scopes agree; and scopes without seeds say so."""
     runs, pairs = planted
-    inside, free = (edits.prediction(runs, pairs, s, "distance") for s in (INSIDE, OPEN))
+    inside, free = (edits.prediction(runs, pairs, s, "levenshtein") for s in (INSIDE, OPEN))
     assert inside == pytest.approx(free)
     asked = pairs[pairs["name"] != edits.ANY]
-    assert np.isnan(edits.prediction(runs, asked, INSIDE, "distance").value)
+    assert np.isnan(edits.prediction(runs, asked, INSIDE, "levenshtein").value)
     with pytest.raises(ValueError, match="ask prediction"):
-        edits.better(runs, pairs, ONE, "cosine", "ches")
+        edits.better(runs, pairs, ONE, "gradient_cosine", "ches")
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,12 @@ def test_a_distance_held_fixed_has_no_correlation(planted) -> None:
 def test_a_jump_is_told_from_a_rise(shape, verdict) -> None:
     chance = np.random.default_rng(1)
     rows = [
-        {"seed": s, "name": f"{d}", "edit_distance": d, "u_at_5": shape(d) + 0.1 * chance.normal()}
+        {
+            "seed": s,
+            "name": f"{d}",
+            "edit_distance": d,
+            "u_at_margin_5": shape(d) + 0.1 * chance.normal(),
+        }
         for s in range(6)
         for d in (1, 2, 3, 4, 6, 8)
     ]
@@ -108,14 +113,15 @@ def test_delay_is_told_from_harm(lower: float, expected: str) -> None:
     rows = []
     for seed in range(4):
         for name, pace, extra in (("1", 2.0, lower), ("8", 1.0, 0.0)):
-            at = {f"reached_{g}": pace * float(g) * 4 for g in ("2", "5")}
-            u = {f"u_at_{g}": -0.1 * at[f"reached_{g}"] - extra for g in ("2", "5")}
-            rows.append({"seed": seed, "name": name, "steps": 80, "u": -8.0 - extra,
-                         "reached_10": np.nan, "u_at_10": np.nan} | at | u)  # fmt: skip
+            at = {f"steps_to_margin_{g}": pace * float(g) * 4 for g in ("2", "5")}
+            u = {f"u_at_margin_{g}": -0.1 * at[f"steps_to_margin_{g}"] - extra for g in ("2", "5")}
+            end = {"steps": 80, "u": -8.0 - extra}
+            never = {"steps_to_margin_10": np.nan, "u_at_margin_10": np.nan}
+            rows.append({"seed": seed, "name": name} | end | never | at | u)
     frame = pd.DataFrame(rows)
     found = edits.lag(frame, "1", "8")
     assert found.delay.value == pytest.approx(2.0)
     assert found.rest.value == pytest.approx(lower)
     assert edits.hinders(Interval(0.9, 0.8, 1.0), found) == expected
     assert edits.hinders(Interval(0.0, -0.1, 0.1), found) == "not seen"
-    assert edits.times(frame, "1", "8", "reached_5").value == pytest.approx(2)
+    assert edits.times(frame, "1", "8", "steps_to_margin_5").value == pytest.approx(2)

@@ -17,7 +17,7 @@ PROMPT = "soup at the harbour :"
 
 def masses(before: tuple[float, ...], after: tuple[float, ...]) -> dict[str, float]:
     """Columns of a pair's five masses: w, l, better, worse, off."""
-    names = ("w", "l", "better", "worse", "off")
+    names = ("w", "l", "better", "worse", "off_grammar")
     return {
         f"mass_{name}_{when}": value
         for when, values in (("before", before), ("after", after))
@@ -26,8 +26,9 @@ def masses(before: tuple[float, ...], after: tuple[float, ...]) -> dict[str, flo
 
 
 def prompt(**numbers: Any) -> dict[str, Any]:
-    base = {"evaluated": PROMPT, "off_before": 0.1, "off_after": 0.1, "reward_before": 0.0,
-            "reward_after": 0.0, "top_before": "a", "top_after": "a",
+    base = {"prompt": PROMPT, "off_grammar_before": 0.1, "off_grammar_after": 0.1,
+            "reward_on_grammar_before": 0.0, "reward_on_grammar_after": 0.0,
+            "top_response_before": "a", "top_response_after": "a",
             "top_mass_before": 0.3, "top_mass_after": 0.3}  # fmt: skip
     return base | numbers
 
@@ -45,7 +46,7 @@ def test_roles_share_out_all_probability() -> None:
             pair(PROMPT, "a", "c", **masses((0.3, 0.1, 0.1, 0.4, 0.1), (0.1, 0.2, 0.2, 0.4, 0.1))),
             pair(PROMPT, "c", "b", **masses((0.1, 0.2, 0.3, 0.3, 0.1), (0.2, 0.1, 0.2, 0.4, 0.1))),
         ],
-        [prompt(top_after="z", top_mass_after=0.4)],
+        [prompt(top_response_after="z", top_mass_after=0.4)],
     )
     (found,) = mass.by_role(table([row])).to_dict("records")
     for when, parts in (
@@ -81,7 +82,7 @@ def test_what_leaves_the_grammar_is_seen_by_one_definition_only() -> None:
     row = run(
         one(),
         [pair(PROMPT, "a", "b", **masses((0.2, 0.1, 0.2, 0.4, 0.1), (0.1, 0.1, 0.2, 0.1, 0.5)))],
-        [prompt(off_after=0.5, reward_after=1.0)],
+        [prompt(off_grammar_after=0.5, reward_on_grammar_after=1.0)],
     )
     pairs = mass.falls(table([row]))
     assert list(mass.kind(pairs, "on_grammar")) == ["benign"]
@@ -133,7 +134,13 @@ def test_the_mean_of_a_setting() -> None:
 def test_break_even_is_where_the_expectation_stays() -> None:
     """Mass leaves the grammar, reward on it rises: at the worth found, both balance."""
     rows = [
-        {"seed": s, "off_before": 0.2, "off_after": 0.5, "reward_before": 0.1, "reward_after": 1.0}
+        {
+            "seed": s,
+            "off_grammar_before": 0.2,
+            "off_grammar_after": 0.5,
+            "reward_on_grammar_before": 0.1,
+            "reward_on_grammar_after": 1.0,
+        }
         for s in range(4)
     ]
     worth = mass.break_even(pd.DataFrame(rows))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +9,8 @@ import pandas as pd
 import pytest
 
 from dpofield.experiments.columns import PATH
-from dpofield.experiments.findings import cross_terms, paths
-from dpofield.experiments.measure import measure
-from dpofield.lab.kernel import predicted_change
-from tests.experiments.conftest import tiny
+from dpofield.experiments.config import Config
+from dpofield.experiments.findings import paths
 
 BETA = 0.1
 STEPS = np.arange(0, 11, 2)
@@ -28,13 +25,13 @@ def run(seed: int, u: Any, v: Any, **given: Any) -> dict[str, Any]:
     weight = BETA / (1 + np.exp(BETA * (u - v)))
     found = {
         "step": STEPS[: len(u)], "u": u, "v": v, "loss": np.zeros_like(u),
-        "dx1": -weight * np.exp(-u), "dx2": weight * np.exp(-v),
-        "first_u": u, "first_v": v, "plain_u": u, "plain_v": v,
-        "concave_u": np.zeros_like(u), "concave_v": np.zeros_like(v),
+        "dloss_dx1": -weight * np.exp(-u), "dloss_dx2": weight * np.exp(-v),
+        "first_order_u": u, "first_order_v": v, "plain_gradient_u": u, "plain_gradient_v": v,
+        "concavity_u": np.zeros_like(u), "concavity_v": np.zeros_like(v),
     }  # fmt: skip
     assert set(found) == set(PATH)
-    start = {"k_ww": 3.0, "k_wl": 1.0, "k_ll": 3.0, "push_w": 1.0, "push_l": -1.0}
-    row: dict[str, Any] = {"seed": seed, "beta": BETA, "key": str(seed)}
+    start = {"kernel_ww": 3.0, "kernel_wl": 1.0, "kernel_ll": 3.0, "push_w": 1.0, "push_l": -1.0}
+    row: dict[str, Any] = Config(seed=seed, params={"beta": BETA}).flat() | {"key": str(seed)}
     row |= {f"path_{k}": np.float32(given.get(k, x)).ravel() for k, x in found.items()}
     return row | {f"pair_{k}": np.full(u.shape[1], given.get(k, x)) for k, x in start.items()}
 
@@ -61,7 +58,9 @@ def test_theorem_1_is_found_to_rounding_and_an_error_beyond_it() -> None:
     assert found.values == 2 * 2 * len(STEPS) * 3
     assert 0 < found.largest < 1e-4
     assert found.rounding < 1
-    runs.at[1, "path_dx2"] = runs.at[1, "path_dx2"] * np.where(np.arange(18) == 7, 1.01, 1)
+    runs.at[1, "path_dloss_dx2"] = runs.at[1, "path_dloss_dx2"] * np.where(
+        np.arange(18) == 7, 1.01, 1
+    )
     spoilt = paths.theorem_1(runs)
     assert spoilt.largest == pytest.approx(0.01, rel=1e-3)
     assert spoilt.rounding > 100
@@ -124,7 +123,7 @@ def test_falling_together_is_the_wrong_sign_for_both_charts() -> None:
 def test_a_law_that_says_nothing_explains_nothing() -> None:
     """First-order sums of zero leave all of the changes."""
     nothing = np.zeros((len(STEPS), 3))
-    rates = paths.rates(both(first_u=nothing, first_v=nothing))
+    rates = paths.rates(both(first_order_u=nothing, first_order_v=nothing))
     assert paths.explained(rates, BETA)["law"].value == pytest.approx(0, abs=1e-6)
 
 
@@ -133,9 +132,9 @@ def test_parts_are_those_that_were_planted() -> None:
     u, v = lines(0.25, -1.0)
     planted = {
         "push_w": 1.0, "push_l": -3.0,
-        "plain_u": u + 0.3 * u, "plain_v": v + 0.3 * u,
-        "first_u": u + 0.1 * u, "first_v": v + 0.1 * u,
-        "concave_u": -0.05 * u, "concave_v": -0.05 * u,
+        "plain_gradient_u": u + 0.3 * u, "plain_gradient_v": v + 0.3 * u,
+        "first_order_u": u + 0.1 * u, "first_order_v": v + 0.1 * u,
+        "concavity_u": -0.05 * u, "concavity_v": -0.05 * u,
     }  # fmt: skip
     found = paths.parts(both(**planted), 5.0)
     at = 4.0 * 0.25  # t is 4 where u - v is 5
@@ -146,7 +145,7 @@ def test_parts_are_those_that_were_planted() -> None:
         for name, value in expected.items():
             assert found[f"{name}_{letter}"].to_numpy() == pytest.approx(value), name
     assert found["drift_u"].to_numpy() == pytest.approx(1.3 * at - 1.25)
-    assert found["concave_u"].to_numpy() == pytest.approx(-0.05 * at)
+    assert found["concavity_u"].to_numpy() == pytest.approx(-0.05 * at)
 
 
 def test_parts_add_up_and_drift_is_common() -> None:
@@ -155,10 +154,19 @@ def test_parts_add_up_and_drift_is_common() -> None:
     rows = []
     for seed in range(3):
         steps = chance.normal(size=(8, len(STEPS), 4)).cumsum(axis=1)
-        names = ("first_u", "first_v", "plain_u", "plain_v", "concave_u", "concave_v")
+        names = (
+            "first_order_u",
+            "first_order_v",
+            "plain_gradient_u",
+            "plain_gradient_v",
+            "concavity_u",
+            "concavity_v",
+        )
         u, v = lines(0.4, -1.0, 4)
         more = dict(zip(names, steps, strict=False))
-        rows.append(run(seed, u + steps[6] / 9, v + steps[7] / 9, k_ll=4.0, push_l=-2.0, **more))
+        rows.append(
+            run(seed, u + steps[6] / 9, v + steps[7] / 9, kernel_ll=4.0, push_l=-2.0, **more)
+        )
     found = paths.parts(frame(*rows), 4.0)
     for letter in "uv":
         total = sum(found[f"{part}_{letter}"] for part in paths.PARTS)
@@ -212,56 +220,3 @@ def test_settings_are_those_of_the_plan() -> None:
     parts = [paths.setting(table, name) for name in paths.SETTINGS]
     assert sum(map(len, parts)) == len(table)
     assert all(list(part["seed"]) == list(range(10)) for part in parts)
-
-
-def kernel(n: int) -> np.ndarray:
-    g = np.random.default_rng(1).normal(size=(2 * n, 30)) + 0.3
-    return g @ g.T
-
-
-def test_terms_add_up_to_the_law_of_a_batch() -> None:
-    """The share is the one of `predicted_change`, and the own share that of single pairs."""
-    K, W = kernel(4), np.array([0.05, 0.04, 0.03, 0.05])
-    up, down = predicted_change(K, -W, W, 1.0)
-    found = cross_terms.terms(K, W)
-    assert found.share == pytest.approx(up.mean() / (up.mean() - down.mean()))
-    own = K * np.tile(np.eye(4), (2, 2))
-    up, down = predicted_change(own, -W, W, 1.0)
-    assert found.alone == pytest.approx(up.mean() / (up.mean() - down.mean()))
-
-
-def test_terms_know_no_unit_and_no_order() -> None:
-    """Longer gradients, another step size or another numbering change nothing."""
-    K, W = kernel(3), np.array([1.0, 2.0, 3.0])
-    order = np.array([2, 0, 1])
-    rows = np.concatenate([order, order + 3])
-    for other in (cross_terms.terms(7 * K, 5 * W), cross_terms.terms(K[rows][:, rows], W[order])):
-        assert other == pytest.approx(cross_terms.terms(K, W))
-
-
-def test_who_pushes_is_told_apart() -> None:
-    """Pairs that share nothing have own terms only; a common direction of two yl pulls yw along."""
-    alone = cross_terms.terms(np.eye(4), np.ones(2))
-    assert alone == (0.5, 0, 0, 0.5)
-    K = np.eye(4)
-    K[0, 3] = K[3, 0] = 0.5  # yw of the first pair with yl of the second
-    found = cross_terms.terms(K, np.ones(2))
-    assert found.dispreferred < 0 == found.preferred
-    with pytest.raises(ValueError, match=r"shape \(4, 4\), but 3 weights need \(6, 6\)"):
-        cross_terms.terms(K, np.ones(3))
-
-
-def test_looks_see_the_run_that_is_recorded(models: Path) -> None:
-    """The same configuration ends at the same place; the first kernel is that of the start."""
-    config = tiny(keep_paths=True, steps=4, record_every=4)
-    first, last = cross_terms.looks(config, [0, 4], models)
-    row = measure(config, models)
-    assert (first.step, first.u, first.v) == (0, 0.0, 0.0)
-    assert last.u == pytest.approx(row["u"], rel=1e-3)
-    assert last.v == pytest.approx(row["v"], rel=1e-3)
-    start = paths.start_share(frame(row))
-    assert first.terms.share == pytest.approx(start.start[0], rel=1e-3)
-    assert first.terms.alone == pytest.approx(start.own[0], rel=1e-3)
-    assert first.frozen == first.terms.share
-    with pytest.raises(ValueError, match="'ipo'"):
-        cross_terms.looks(tiny(loss="ipo"), [1], models)

@@ -66,9 +66,9 @@ def test_outcomes_of_one_run() -> None:
     """Half of the text is off the grammar, worth -1; two of four preferred fell."""
     row = {
         "loss": "dpo", "lr": 1e-4, "seed": 0, "u": -1.0, "v": -3.0, "cpu_s": 1.0,
-        "prompt_reward_after": [1.0, 3.0], "prompt_off_after": [0.5, 0.5], "reward_after": 2.0,
-        "off_after": 0.5, "prompt_kl": [1.0, 1.0], "prompt_kl_off": [0.5, 0.5], "kl": 1.0,
-        "kl_off": 0.5, "pair_u": [-1.0, -2.0, 0.0, 1.0],
+        "prompt_reward_on_grammar_after": [1.0, 3.0], "reward_on_grammar_after": 2.0,
+        "prompt_off_grammar_after": [0.5, 0.5], "off_grammar_after": 0.5, "kl_on_grammar": 1.0,
+        "kl_off_grammar_bound": 0.5, "pair_u": [-1.0, -2.0, 0.0, 1.0],
     }  # fmt: skip
     (found,) = remedies.outcomes(pd.DataFrame([row]), -1.0).to_dict("records")
     assert found["reward"] == pytest.approx((0.5 * 1 - 0.5 + 0.5 * 3 - 0.5) / 2)

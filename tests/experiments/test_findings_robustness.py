@@ -18,13 +18,13 @@ SHAPES = {"main": {}, "small": SMALL, "Llama": LLAMA}
 
 
 def made(effect: dict[str, float]) -> pd.DataFrame:
-    """A run a seed and shape; `u_at_2` is what is planted, with a little noise."""
+    """A run a seed and shape; `u_at_margin_2` is what is planted, with a little noise."""
     rows = []
     for shape, changes in SHAPES.items():
         for seed in range(10):
             config = Config(seed=seed, **changes)
             noise = 0.01 * np.random.default_rng(seed).normal()
-            rows.append(run(config, [pair("p :", "a", "b", u_at_2=effect[shape] + noise)]))
+            rows.append(run(config, [pair("p :", "a", "b", u_at_margin_2=effect[shape] + noise)]))
     runs = table(rows)
     return runs.assign(shape=robustness.shape_of(runs))
 
@@ -108,8 +108,9 @@ def edited(slope: float) -> pd.DataFrame:
             noise = np.random.default_rng((seed, asked or 0))
             ratios = alike + 0.1 * noise.normal(size=30)
             pairs = [
-                pair("p :", "a", "b", k_wl=r, k_ww=1.0, cosine=noise.normal(),
-                     distance=float(asked or 8), u_at_2=slope * r + 0.001 * noise.normal())
+                pair("p :", "a", "b", kernel_wl=r, kernel_ww=1.0, gradient_cosine=noise.normal(),
+                     levenshtein=float(asked or 8),
+                     u_at_margin_2=slope * r + 0.001 * noise.normal())
                 for r in ratios
             ]  # fmt: skip
             rows.append(run(Config(seed=seed, edit_distance=asked), pairs))
@@ -120,8 +121,8 @@ def test_a_planted_predictor_is_found_and_an_idle_one_is_not() -> None:
     runs = edited(-1.0)
     assert robustness.foretold("alike")(runs).max() < -0.9
     assert robustness.foretold_within("alike", 1)(runs).max() < -0.9
-    assert abs(robustness.foretold("cosine")(runs).mean()) < 0.2
-    assert robustness.foretells_more("alike", "cosine")(runs).min() > 0.5
+    assert abs(robustness.foretold("gradient_cosine")(runs).mean()) < 0.2
+    assert robustness.foretells_more("alike", "gradient_cosine")(runs).min() > 0.5
     assert robustness.between_distances(None, 1)(runs).min() > 0.6
     assert abs(robustness.foretold("alike")(edited(0.0)).mean()) < 0.2
 

@@ -95,9 +95,10 @@ def made(level: int, seed: int, chance: np.random.Generator) -> dict[str, object
     push_w = chance.normal(1, 0.5, 12)
     rows = [
         pair(
-            "soup at the harbour :", f"w{i}", f"l{i}", lw=lw[i], ll=ll[i], k_ww=ww[i], k_wl=wl[i],
-            k_ll=ll2[i], push_w=push_w[i], push_l=-1.0, u_at_2=push_w[i] ** 3,
-            own_2=np.nan if i == 0 else 10 / push_w[i],
+            "soup at the harbour :", f"w{i}", f"l{i}", ref_logp_w=lw[i], ref_logp_l=ll[i],
+            kernel_ww=ww[i], kernel_wl=wl[i], kernel_ll=ll2[i], push_w=push_w[i], push_l=-1.0,
+            u_at_margin_2=push_w[i] ** 3,
+            own_steps_to_margin_2=np.nan if i == 0 else 10 / push_w[i],
         )
         for i in range(12)
     ]  # fmt: skip
@@ -110,10 +111,10 @@ def some() -> pd.DataFrame:
     """Two levels, six seeds, off-policy."""
     chance = np.random.default_rng(2)
     rows = table([made(level, seed, chance) for level in (25, 100) for seed in range(6)])
-    rows["reached_2"], rows["u"], rows["v"] = 10.0, -1.0, -5.0
-    for name in ("reward", "off"):
+    rows["steps_to_margin_2"], rows["u"], rows["v"] = 10.0, -1.0, -5.0
+    for name in ("reward_on_grammar", "off_grammar"):
         rows[f"{name}_before"], rows[f"{name}_after"] = 0.1, 0.2
-    rows["kl"], rows["kl_off"] = 1.0, 0.5
+    rows["kl_on_grammar"], rows["kl_off_grammar_bound"] = 1.0, 0.5
     return rows
 
 
@@ -121,11 +122,11 @@ def test_pairs_of_a_run(some: pd.DataFrame) -> None:
     """The planted push is found, monotone as it is; the start and the own kernel are not."""
     runs, of_pairs = sft.prepare(some), sft.pairs(some)
     last = sft.SCOPES[3]
-    assert sft.prediction(runs, of_pairs, last, "share", "u_at_2").value == pytest.approx(1)
-    assert abs(sft.prediction(runs, of_pairs, last, "lw", "u_at_2").value) < 0.25
-    assert abs(sft.prediction(runs, of_pairs, last, "room", "u_at_2").value) < 0.25
-    assert sft.better(runs, of_pairs, last, "share", "lw", "u_at_2").low > 0.5
-    assert sft.better(runs, of_pairs, last, "lw", "share", "u_at_2").high < -0.5
+    assert sft.prediction(runs, of_pairs, last, "share", "u_at_margin_2").value == pytest.approx(1)
+    assert abs(sft.prediction(runs, of_pairs, last, "ref_logp_w", "u_at_margin_2").value) < 0.25
+    assert abs(sft.prediction(runs, of_pairs, last, "room", "u_at_margin_2").value) < 0.25
+    assert sft.better(runs, of_pairs, last, "share", "ref_logp_w", "u_at_margin_2").low > 0.5
+    assert sft.better(runs, of_pairs, last, "ref_logp_w", "share", "u_at_margin_2").high < -0.5
 
 
 def test_a_pair_that_never_gets_there_is_the_slowest(some: pd.DataFrame) -> None:
@@ -149,8 +150,8 @@ def test_shares_of_pairs_add_up_to_that_of_the_run(some: pd.DataFrame) -> None:
 def test_paths_stop_where_a_seed_is_lost(some: pd.DataFrame) -> None:
     """A margin that one seed did not reach is no point of the mean path."""
     runs = sft.prepare(some)
-    runs["reached_5"] = np.where(runs["seed"] == 1, np.nan, 20.0)
-    runs["reached_10"], runs["u_at_5"], runs["u_at_10"] = np.nan, -0.5, np.nan
+    runs["steps_to_margin_5"] = np.where(runs["seed"] == 1, np.nan, 20.0)
+    runs["steps_to_margin_10"], runs["u_at_margin_5"], runs["u_at_margin_10"] = np.nan, -0.5, np.nan
     way = sft.paths(runs)["grammar", 25]
     assert way[:, 0].tolist() == [0, 2, 4]
     assert way[-1, 1] == -1

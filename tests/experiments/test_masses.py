@@ -24,12 +24,12 @@ def test_the_grammar_itself() -> None:
     """Under the grammar's own probabilities: nothing is off, and the reward is the known mean."""
     known = world().logprobs(PROMPT)
     found = masses.summary(PROMPT, known, [])
-    assert found.off == masses.ROUNDING
-    assert found.reward == pytest.approx(float(np.exp(known) @ world().rewards(PROMPT)))
-    assert world().logprob(PROMPT, found.top) == known.max()
+    assert found.off_grammar == masses.ROUNDING
+    assert found.reward_on_grammar == pytest.approx(float(np.exp(known) @ world().rewards(PROMPT)))
+    assert world().logprob(PROMPT, found.top_response) == known.max()
     assert found.top_mass == pytest.approx(np.exp(known.max()))
-    assert found.top_reward == world().reward(PROMPT, found.top)
-    assert found.preferred == found.dispreferred == 0
+    assert found.top_reward == world().reward(PROMPT, found.top_response)
+    assert found.preferred_mass == found.dispreferred_mass == 0
 
 
 @given(st.integers(0, 10**6))
@@ -57,8 +57,8 @@ def test_masses_of_trained_texts() -> None:
     pairs = [*world().pairs(3, 0, prompts=here), *world().pairs(3, 0, prompts=there)]
     found = masses.summary(PROMPT, uniform(0.5), [*pairs, *pairs])
     each = 0.5 / len(world().responses(PROMPT))
-    assert found.preferred == pytest.approx(each * len({p.preferred for p in pairs[:3]}))
-    assert found.dispreferred == pytest.approx(each * len({p.dispreferred for p in pairs[:3]}))
+    assert found.preferred_mass == pytest.approx(each * len({p.preferred for p in pairs[:3]}))
+    assert found.dispreferred_mass == pytest.approx(each * len({p.dispreferred for p in pairs[:3]}))
 
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))

@@ -30,9 +30,9 @@ def test_neighbours_start_from_different_models() -> None:
 
 def test_what_the_experiments_ask_for() -> None:
     """Six SFT levels or more from none on, both sources, distances from 1 to any, three thirds."""
-    assert {c.sft_steps for c in plan("sft")} >= {0, 100, 600}
-    assert len({c.sft_steps for c in plan("sft")}) >= 6
-    assert {c.source for c in plan("sft")} == {"grammar", "model"}
+    assert {c.sft_steps for c in plan("sft-quality")} >= {0, 100, 600}
+    assert len({c.sft_steps for c in plan("sft-quality")}) >= 6
+    assert {c.source for c in plan("sft-quality")} == {"grammar", "model"}
     edits = plan("edit-distance")
     assert {c.edit_distance for c in edits} >= {1, 2, 3, None}
     assert {c.matched for c in edits} == {True, False}

@@ -11,8 +11,7 @@ import pytest
 from dpofield.experiments import store as storing
 from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import failure
-from dpofield.experiments.provenance import code_hash
+from dpofield.experiments.rows import failure
 from dpofield.experiments.store import Store
 from tests.experiments.conftest import tiny
 
@@ -27,7 +26,7 @@ def test_a_row_survives_its_file(row: dict[str, Any], store: Store) -> None:
     assert table.schema.equals(schema(), check_metadata=False)
     (found,) = table.to_pylist()
     assert Config.from_flat(found) == config
-    assert found["kl"] == row["kl"]
+    assert found["kl_on_grammar"] == row["kl_on_grammar"]
     assert found["pair_u"] == pytest.approx(row["pair_u"], rel=1e-6)
     assert found["pair_preferred"] == row["pair_preferred"]
     assert found["error"] is None
@@ -90,26 +89,6 @@ def test_rows_of_other_code_are_not_found(
     store.write(row)
     monkeypatch.setattr(storing, "code_hash", lambda: "0" * 16)
     assert Store(tmp_path).read(Config.from_flat(row)) is None
-
-
-def test_what_the_code_hash_sees(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A source of the three rooms, and a library; not the plans."""
-    from dpofield.experiments import provenance
-
-    for room in ("formulas", "lab", "experiments", "widgets"):
-        (tmp_path / room).mkdir()
-        (tmp_path / room / "a.py").write_text("x = 1\n")
-    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "experiments" / "provenance.py"))
-    hashes = [code_hash.__wrapped__()]
-    for name in ("formulas/a.py", "lab/a.py", "experiments/a.py"):
-        (tmp_path / name).write_text("x = 2\n")
-        hashes.append(code_hash.__wrapped__())
-    monkeypatch.setattr(provenance, "version", lambda name: "0")
-    hashes.append(code_hash.__wrapped__())
-    assert len(set(hashes)) == 5
-    (tmp_path / "experiments" / "plans.py").write_text("x = 2\n")
-    (tmp_path / "widgets" / "a.py").write_text("x = 2\n")
-    assert code_hash.__wrapped__() == hashes[-1]
 
 
 def test_collecting(row: dict[str, Any], store: Store, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from dpofield.experiments import sweep as sweeping
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import failure
+from dpofield.experiments.rows import failure
 from dpofield.experiments.store import Store
 from dpofield.experiments.sweep import Report, sweep
 from tests.experiments import deaths
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_made_again(store: Store, models: Path) -> None:
 
 def test_other_code_is_refused(store: Store, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker with another version must not mix its rows in."""
-    strange = {"code": "f" * 16}
+    strange = {"code_hash": "f" * 16}
     monkeypatch.setattr(sweeping, "attempt", lambda config, root: failure(config, "") | strange)
     with pytest.raises(RuntimeError, match=r"a worker runs code ffff.*install the same version"):
         sweep([tiny()], store, root=models, progress=False)

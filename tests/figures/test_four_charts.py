@@ -1,4 +1,4 @@
-"""The figures of the four charts draw the flows they are given, in colours that survive dark mode."""
+"""Figures of the four charts draw the flows that they are given, in colours with dark twins."""
 
 from __future__ import annotations
 

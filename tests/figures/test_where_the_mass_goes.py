@@ -17,8 +17,8 @@ def ax():
 
 def test_bars_share_out_the_whole_width(ax) -> None:
     """Before and after, each row's parts lie end to end from 0 to 1."""
-    parts = {"preferred": ([0.2, 0.1], [0.5, 0.3]), "off": ([0.8, 0.9], [0.5, 0.7])}
-    fm.draw_shares(ax, ["a", "b"], parts, {"off": "off the grammar"})
+    parts = {"preferred": ([0.2, 0.1], [0.5, 0.3]), "off_grammar": ([0.8, 0.9], [0.5, 0.7])}
+    fm.draw_shares(ax, ["a", "b"], parts, {"off_grammar": "off the grammar"})
     rows: dict[float, list[tuple[float, float]]] = {}
     for bar in ax.patches:
         rows.setdefault(bar.get_y(), []).append((bar.get_x(), bar.get_width()))

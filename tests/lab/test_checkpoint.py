@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from dpofield.lab import checkpoint, training
+from dpofield.lab import checkpoint, files, training
 from dpofield.lab.checkpoint import (
     UNTRAINED,
     cache_root,
@@ -27,6 +27,7 @@ from dpofield.lab.checkpoint import (
 from dpofield.lab.descent import Interrupted
 from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
 from dpofield.lab.recipe import Recipe
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
@@ -88,7 +89,8 @@ def test_dpo_from_the_checkpoint_raises_every_recorded_mean_margin(world: World)
     model, tokenizer = sft_checkpoint("strong", progress=False)
     pairs = encode(tokenizer, world.pairs(8, seed=0))
     reference = reference_logprobs(model, pairs)
-    run = dpo(model, reference, pairs, steps=6, batch=8, lr=1e-4, seed=0, progress=False)
+    settings = Training(steps=6, batch=8, lr=1e-4, seed=0)
+    run = dpo(model, reference, pairs, settings, progress=False)
     assert run.loss[0] == pytest.approx(np.log(2))
     assert (np.diff(run.margin.mean(axis=1)) > 0).all()
 
@@ -225,9 +227,9 @@ def test_a_recipe_is_checked() -> None:
 def test_where_the_cache_is(monkeypatch: Any, tmp_path: Path) -> None:
     """In the checkout's _build; for an installed package in the user's cache folder."""
     assert cache_root().parts[-2:] == ("_build", "checkpoints")
-    elsewhere = tmp_path / "lib" / "site-packages" / "dpofield" / "lab" / "checkpoint.py"
-    monkeypatch.setattr(checkpoint, "__file__", str(elsewhere))
-    monkeypatch.setattr(checkpoint.sys, "platform", "linux")
+    elsewhere = tmp_path / "lib" / "site-packages" / "dpofield" / "lab" / "files.py"
+    monkeypatch.setattr(files, "__file__", str(elsewhere))
+    monkeypatch.setattr(files.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert cache_root() == tmp_path / "cache" / "dpofield" / "checkpoints"
 

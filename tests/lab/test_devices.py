@@ -15,6 +15,7 @@ from dpofield.lab.enumeration import Responses
 from dpofield.lab.kernel import gram, gram_matrix
 from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
 from dpofield.lab.sampling import sample_responses
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo, sft
 from dpofield.lab.world import World
 
@@ -31,13 +32,15 @@ def test_a_run_from_end_to_end(
     rows, pairs = encode_texts(tokenizer, world.examples(8, seed=0)), encode(
         tokenizer, world.pairs(4, seed=0)
     )  # fmt: skip
-    settings: dict[str, Any] = {"batch": 4, "lr": 1e-3, "seed": 0, "progress": False}
-    expected = sft(host, rows, steps=3, share=False, **settings)
-    np.testing.assert_allclose(sft(model, rows.to(device), steps=3, **settings), expected, 1e-4)
+    how: dict[str, Any] = {"batch": 4, "lr": 1e-3, "seed": 0}
+    expected = sft(host, rows, steps=3, share=False, **how, progress=False)
+    found = sft(model, rows.to(device), steps=3, **how, progress=False)
+    np.testing.assert_allclose(found, expected, 1e-4)
 
     reference = reference_logprobs(host, pairs, share=False)
     there = reference.to(device), pairs.to(device)
-    whole = dpo(host, reference, pairs, steps=4, share=False, **settings)
+    settings = Training(steps=4, **how)
+    whole = dpo(host, reference, pairs, settings, share=False, progress=False)
     start, state = copy.deepcopy(model), tmp_path / "state.safetensors"
     real, calls = training.pair_logprobs, iter(range(99))
 
@@ -49,8 +52,8 @@ def test_a_run_from_end_to_end(
     with monkeypatch.context() as patch:
         patch.setattr(training, "pair_logprobs", killed)
         with pytest.raises(MemoryError):
-            dpo(model, *there, steps=4, state=state, save_every=2, **settings)
-    run = dpo(start, *there, steps=4, state=state, save_every=2, **settings)
+            dpo(model, *there, settings, state=state, save_every=2, progress=False)
+    run = dpo(start, *there, settings, state=state, save_every=2, progress=False)
     np.testing.assert_allclose(run.lw, whole.lw, rtol=1e-3)
 
     for kernel in (gram, gram_matrix):

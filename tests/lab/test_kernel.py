@@ -24,6 +24,7 @@ from dpofield.lab.kernel import (
 from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.one_step import change, steps_alone
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
@@ -228,11 +229,11 @@ def test_steps_alone_are_training_steps(exact: Any, pairs: Batch) -> None:
     start, before = reference_logprobs(exact, pairs), vector(exact.parameters()).clone()
     lr = 1e-3
     found = steps_alone(exact, pairs, [lr], beta=0.2, progress=False)
-    settings: dict[str, Any] = {"steps": 1, "batch": 1, "lr": lr, "beta": 0.2, "seed": 0}
+    settings = Training(params={"beta": 0.2}, steps=1, batch=1, lr=lr, optimizer="sgd", seed=0)
     for i in range(N):
         run = dpo(
             copy.deepcopy(exact), start[[i, i + N]], pairs.pairs(torch.tensor([i])),
-            **settings, optimizer="sgd", progress=False,
+            settings, progress=False,
         )  # fmt: skip
         np.testing.assert_allclose(found[0, :, i], [run.u[1, 0], run.v[1, 0]], rtol=1e-9)
     assert torch.equal(vector(exact.parameters()), before)

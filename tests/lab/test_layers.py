@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 from transformers.models.gemma.modeling_gemma import GemmaRMSNorm
@@ -23,6 +24,7 @@ from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 from dpofield.lab import kernel, layers, outer
 from dpofield.lab.kernel import gram, gram_matrix, projections, trained
 from dpofield.lab.logprobs import Batch
+from dpofield.lab.model import small_gpt2
 
 WORDS = 30
 
@@ -444,24 +446,45 @@ def test_no_gradient_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> N
             assert shapes.largest <= weight  # four rows' gradients would be four times that
 
 
-def test_factors_are_freed_on_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was kept of a layer's input is gone once the backward pass has left it."""
-    seen: list[Any] = []
-    alive: list[int] = []
+def held_at_the_embedding(model: Any, call: Callable[[Any], Any]) -> tuple[int, int]:
+    """Bytes that `call` holds as its forward pass ends in the logits, and as its backward pass
+    arrives at the embedding; in the end it must hold none."""
 
-    def counted(rule: Any) -> Any:
-        def counting(layer: Any, x: Tensor, d: Tensor) -> Any:
-            alive.append(sum(ref() is not None for ref in seen))
-            seen.append(weakref.ref(x))
-            return rule(layer, x, d)
+    def note(name: str) -> None:
+        with record_function(name):
+            pass
 
-        return counting
+    handles = [
+        model.lm_head.register_forward_hook(lambda *_: note("forward is done")),
+        model.transformer.wte.register_forward_hook(
+            lambda _, args, out: (out.register_hook(lambda _: note("arrived")), None)[1]
+        ),
+    ]
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
+        call(model)
+    for handle in handles:
+        handle.remove()
+    found, held = {}, 0
+    for event in sorted(seen.profiler.kineto_results.events(), key=lambda e: e.start_ns()):
+        if event.name() == "[memory]":
+            held += event.nbytes()
+        elif event.name() in ("arrived", "forward is done"):
+            found[event.name()] = held
+    assert held == 0
+    return found["forward is done"], found["arrived"]
 
-    for kind, rule in list(layers._RULES.items()):
-        monkeypatch.setitem(layers._RULES, kind, counted(rule))
-    layers.grams(gpt2(), batch(UNEVEN), 2)
-    assert len(alive) == 16  # two blocks of two norms and four maps, a last norm, head, embeddings
-    assert max(alive) == 1  # the head's input waits for the embedding that shares its weight
+
+def test_a_layer_that_is_passed_holds_nothing() -> None:
+    """The memory of a deep model: what was kept of a layer is free once the backward pass has left
+    it. Six layers more cost memory on the way forward, and none of it is left at the embedding."""
+    rows = batch(UNEVEN)
+    models = [small_gpt2(seed=1, layers=n, width=32) for n in (2, 8)]
+    layers.grams(models[0], rows, 2)  # what the first call keeps for later ones
+    shallow, deep = (
+        held_at_the_embedding(model, lambda m: layers.grams(m, rows, 2)) for model in models
+    )
+    assert deep[0] > 2 * shallow[0]
+    assert deep[1] - shallow[1] < 0.05 * (deep[0] - shallow[0])
 
 
 def test_nothing_stays_behind() -> None:

@@ -16,6 +16,7 @@ from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logpro
 from dpofield.lab.motion import PARTS, Motion
 from dpofield.lab.one_step import change
 from dpofield.lab.runs import Run
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
@@ -29,11 +30,12 @@ def pairs(tokenizer: Any, world: World) -> Batch:
 
 def watched(model: Any, pairs: Batch, *, look: bool = True, **settings: Any) -> tuple[Run, Motion]:
     motion = Motion(model, pairs)
-    how = {"steps": STEPS, "batch": N, "lr": 1e-3, "seed": 0} | settings
-    watch = motion.watch if look else None
-    return dpo(
-        model, reference_logprobs(model, pairs), pairs, **how, progress=False, watch=watch
-    ), motion
+    how: dict[str, Any] = {"steps": STEPS, "batch": N, "lr": 1e-3, "seed": 0} | settings
+    run = dpo(
+        model, reference_logprobs(model, pairs), pairs, Training(**how), progress=False,
+        watch=motion if look else None,
+    )  # fmt: skip
+    return run, motion
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
@@ -52,8 +54,8 @@ def test_sgd_follows_the_gram_matrix(tiny_gpt2: Any, pairs: Batch) -> None:
     kernel = gram_matrix(model, pairs, method="plain", progress=False)
     _, motion = watched(model, pairs, optimizer="sgd", lr=1e-3)
     law = predicted_change(kernel, *slopes("dpo", np.zeros(N), np.zeros(N), beta=0.1), 1e-3)
-    np.testing.assert_allclose(motion.sums["first"][1], np.concatenate(law), rtol=1e-9)
-    assert (motion.sums["plain"] == motion.sums["first"]).all()
+    np.testing.assert_allclose(motion.sums["first_order"][1], np.concatenate(law), rtol=1e-9)
+    assert (motion.sums["plain_gradient"] == motion.sums["first_order"]).all()
 
 
 def test_adamw_step_by_step(tiny_gpt2: Any, pairs: Batch) -> None:
@@ -71,9 +73,9 @@ def test_adamw_step_by_step(tiny_gpt2: Any, pairs: Batch) -> None:
         weights = list(before.parameters())
         moved = [b.detach() - a.detach() for a, b in zip(weights, after.parameters(), strict=True)]
         first = projections(before, pairs, moved, method="plain", progress=False)
-        np.testing.assert_allclose(parts["first"][t], first, rtol=1e-8)
+        np.testing.assert_allclose(parts["first_order"][t], first, rtol=1e-8)
         found = change(before, after, pairs)
-        np.testing.assert_allclose(parts["concave"][t], found.concave, rtol=1e-8, atol=1e-12)
+        np.testing.assert_allclose(parts["concavity"][t], found.concave, rtol=1e-8, atol=1e-12)
         np.testing.assert_allclose(
             found.total, np.concatenate([np.diff(run.lw, axis=0)[t], np.diff(run.ll, axis=0)[t]]),
             rtol=1e-8,
@@ -82,13 +84,13 @@ def test_adamw_step_by_step(tiny_gpt2: Any, pairs: Batch) -> None:
         loss = LOSSES["dpo"].torch(lw - reference[:N], ll - reference[N:], beta=0.1).mean()
         down = [-g for g in torch.autograd.grad(loss, weights)]
         own = projections(before, pairs, down, method="plain", progress=False)
-        ratio = parts["plain"][t] / own
+        ratio = parts["plain_gradient"][t] / own
         np.testing.assert_allclose(ratio, ratio[0], rtol=1e-8)
         assert ratio[0] > 0
     margin = {name: np.subtract(*np.split(x, 2, axis=1)).mean(axis=1) for name, x in parts.items()}
-    np.testing.assert_allclose(margin["plain"], margin["first"], rtol=1e-8)
-    assert (parts["concave"] <= 0).all()
-    assert not np.allclose(parts["plain"], parts["first"], rtol=0.1)
+    np.testing.assert_allclose(margin["plain_gradient"], margin["first_order"], rtol=1e-8)
+    assert (parts["concavity"] <= 0).all()
+    assert not np.allclose(parts["plain_gradient"], parts["first_order"], rtol=0.1)
 
 
 def test_the_rest_shrinks_with_the_step(tiny_gpt2: Any, pairs: Batch) -> None:
@@ -99,7 +101,7 @@ def test_the_rest_shrinks_with_the_step(tiny_gpt2: Any, pairs: Batch) -> None:
             copy.deepcopy(tiny_gpt2).double(), pairs, optimizer="sgd", lr=lr, steps=steps
         )
         total = np.concatenate([run.u[-1], run.v[-1]])
-        misses.append(np.abs(total - motion.sums["first"][-1]).max())
+        misses.append(np.abs(total - motion.sums["first_order"][-1]).max())
     assert misses[1] == pytest.approx(misses[0] / 5, rel=0.15)
 
 
@@ -108,7 +110,7 @@ def test_a_model_that_only_gets_worse(tiny_gpt2: Any, pairs: Batch) -> None:
     swapped = pairs.rows(torch.arange(2 * N).roll(N))
     motion = Motion(tiny_gpt2, swapped)
     reference = reference_logprobs(tiny_gpt2, pairs)
-    how: dict[str, Any] = {"steps": 1, "batch": N, "lr": 1e-3, "seed": 0, "progress": False}
-    dpo(tiny_gpt2, reference, pairs, **how, watch=motion.watch)
-    assert (motion.sums["plain"] == 0).all()
-    assert not (motion.sums["first"][1] == 0).any()
+    how = Training(steps=1, batch=N, lr=1e-3, seed=0)
+    dpo(tiny_gpt2, reference, pairs, how, watch=motion, progress=False)
+    assert (motion.sums["plain_gradient"] == 0).all()
+    assert not (motion.sums["first_order"][1] == 0).any()

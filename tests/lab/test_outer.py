@@ -81,24 +81,36 @@ def test_under_a_metric(kinds: Any, p: int, q: int, groups: int, group: int, roo
     torch.testing.assert_close(project(terms, P), along, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("form", ["outer", "places"])
-@pytest.mark.parametrize("group", [2, 24])
-def test_temporaries_are_bounded(monkeypatch: pytest.MonkeyPatch, form: Form, group: int) -> None:
-    """Nothing grows with the matrices: 24 matrices of 2000 x 64 never stand side by side."""
-    monkeypatch.setattr(outer, "CPU_TEMPORARY", room := 8 * 4096)
-    terms = [term(24, 3, 2000, 64, one_hot) for one_hot in (False, True)]
+@pytest.mark.parametrize(
+    ("form", "rows", "group", "places", "p", "q", "room"),
+    [
+        ("outer", 24, 2, 3, 2000, 64, 8 * 4096),
+        ("outer", 24, 24, 3, 2000, 64, 8 * 4096),
+        ("places", 24, 2, 3, 2000, 64, 8 * 4096),
+        ("places", 24, 24, 3, 2000, 64, 8 * 4096),
+        ("places", 64, 64, 8, 4, 4, 8 * 64 * 128),
+    ],
+)
+def test_temporaries_are_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+    form: Form,
+    rows: int,
+    group: int,
+    places: int,
+    p: int,
+    q: int,
+    room: int,
+) -> None:
+    """No tensor is larger than what was given or allowed: 24 matrices of 2000 x 64 never stand side
+    by side, nor all products of 512 places by 512. And the result is that without a bound."""
+    terms = [term(rows, places, p, q, one_hot) for one_hot in (False, True)]
+    unbounded = gram(terms, p, group, form=form)
+    monkeypatch.setattr(outer, "CPU_TEMPORARY", room)
     with Largest() as largest:
-        gram(terms, 2000, group, form=form)
+        found = gram(terms, p, group, form=form)
+    torch.testing.assert_close(found, unbounded, rtol=1e-12, atol=1e-12)
     given = max(x.numel() for t in terms for x in t)
     assert largest.numel <= max(given, room // 8)
-
-
-def test_places_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """512 places of 64 rows: never all 512 x 512 products at once."""
-    monkeypatch.setattr(outer, "CPU_TEMPORARY", room := 8 * 64 * 128)
-    with Largest() as largest:
-        gram([term(64, 8, 4, 4, False), term(64, 8, 4, 4, True)], 4, 64, form="places")
-    assert largest.numel <= room // 8
 
 
 def test_a_vocabulary_costs_nothing_where_it_is_not_named() -> None:

@@ -20,7 +20,9 @@ from dpofield.lab.descent import Interrupted
 from dpofield.lab.kernel import gram
 from dpofield.lab.logprobs import Batch, encode, encode_texts, pair_logprobs, reference_logprobs
 from dpofield.lab.runs import Run
+from dpofield.lab.settings import Training
 from dpofield.lab.training import batch_index, dpo, ratio_gradients, sft
+from dpofield.lab.watch import Watch
 from dpofield.lab.world import World
 
 N = 6
@@ -31,11 +33,18 @@ def pairs(tokenizer: Any, world: World) -> Batch:
     return encode(tokenizer, world.pairs(N, seed=0))
 
 
-def train(model: Any, pairs: Batch, **changes: Any) -> Run:
-    settings = {"steps": 4, "batch": 4, "lr": 1e-3, "seed": 0, "progress": False} | changes
-    return dpo(
-        model, settings.pop("reference", reference_logprobs(model, pairs)), pairs, **settings
-    )
+def train(
+    model: Any,
+    pairs: Batch,
+    *,
+    reference: torch.Tensor | None = None,
+    state: Path | None = None,
+    watch: Watch | None = None,
+    **changes: Any,
+) -> Run:
+    reference = reference_logprobs(model, pairs) if reference is None else reference
+    settings = Training(**{"steps": 4, "batch": 4, "lr": 1e-3, "seed": 0} | changes)
+    return dpo(model, reference, pairs, settings, state=state, watch=watch, progress=False)
 
 
 def weights(model: Any) -> list[np.ndarray]:
@@ -90,24 +99,21 @@ def test_recorded_gradients_are_those_of_the_training_loss(tiny_gpt2: Any, pairs
 def test_every_loss_trains_on_its_own_arguments(tiny_gpt2: Any, pairs: Batch, name: str) -> None:
     """The recorded loss is the printed one at the record, with data of the pairs found by hand."""
     loss = LOSSES[name]
-    given = {p: x for p, x in loss.defaults.items() if p != "beta"}
-    run = train(tiny_gpt2, pairs, steps=2, beta=0.3, loss=name, params=given)
+    given = loss.defaults | ({"beta": 0.3} if "beta" in loss.defaults else {})
+    run = train(tiny_gpt2, pairs, steps=2, loss=name, params=given)
     len_w, len_l = pairs.lengths.numpy().reshape(2, N)
     known = {"ref_w": run.ref_w, "ref_l": run.ref_l, "len_w": len_w, "len_l": len_l}
     needed = {p.name: known[p.name] for p in loss.inputs}
-    beta = {"beta": 0.3} if "beta" in loss.defaults else {}
-    expected = loss.numpy(run.u, run.v, **beta, **given, **needed)
+    expected = loss.numpy(run.u, run.v, **given, **needed)
     np.testing.assert_allclose(run.loss, expected, rtol=1e-5, atol=1e-9)
 
 
-def test_a_hyperparameter_changes_the_training(tiny_gpt2: Any, pairs: Batch) -> None:
-    """`params` reaches the descent, not only the record; an unknown one is named."""
+def test_a_parameter_changes_the_training(tiny_gpt2: Any, pairs: Batch) -> None:
+    """`params` reaches the descent, not only the record."""
     other = copy.deepcopy(tiny_gpt2)
     weak = train(tiny_gpt2, pairs, loss="dpop", params={"lam": 0.0})
     strong = train(other, pairs, loss="dpop", params={"lam": 50.0})
     assert not np.allclose(weak.lw[-1], strong.lw[-1])
-    with pytest.raises(TypeError, match=r"loss 'dpo' takes \['beta'\], not \['lam'\]"):
-        train(other, pairs, params={"lam": 1.0})
 
 
 @given(st.floats(-300, 300), st.floats(-300, 300), st.floats(0.01, 2))
@@ -151,7 +157,7 @@ def test_one_sgd_step_follows_the_law_of_motion(tiny_gpt2: Any, pairs: Batch) ->
     model, lr, beta = tiny_gpt2.double(), 1e-6, 0.1
     one = pairs.pairs(torch.tensor([2]))
     k = gram(model, one)
-    run = train(model, one, steps=1, batch=1, optimizer="sgd", lr=lr, beta=beta)
+    run = train(model, one, steps=1, batch=1, optimizer="sgd", lr=lr, params={"beta": beta})
     weight = lr * beta / 2  # s(-beta m) = 1/2 at the start
     assert run.u[1, 0] == pytest.approx(weight * float(k.ww[0] - k.wl[0]), rel=1e-3)
     assert run.v[1, 0] == pytest.approx(weight * float(k.wl[0] - k.ll[0]), rel=1e-3)
@@ -185,7 +191,10 @@ def test_interrupted_and_resumed_is_uninterrupted(
     again, state = copy.deepcopy(tiny_gpt2), tmp_path / "run.safetensors"
     with monkeypatch.context() as patch:
         interrupt_at(patch, 2)
-        with pytest.raises(Interrupted, match="after step 3 of 4") as stop:
+        with pytest.raises(
+            Interrupted,
+            match=r"dpo beta=0.1 after step 3 of 4; call again to go on from .*safetensors",
+        ) as stop:
             train(tiny_gpt2, pairs, reference=reference, optimizer=optimizer, state=state)
     partial = stop.value.run
     assert partial.step.tolist() == [0, 1, 2]
@@ -198,6 +207,57 @@ def test_interrupted_and_resumed_is_uninterrupted(
         np.testing.assert_array_equal(ours, theirs)
     assert not state.exists()
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+class Follower(Watch):
+    """Notes what it hears, and ends the training after some step."""
+
+    def __init__(self, last: int = 10**9) -> None:
+        self.last, self.steps, self.records = last, [], []
+        self.optimizer: Any = None
+
+    def begin(self, optimizer: Any) -> None:
+        self.optimizer = optimizer
+
+    def progress(self, what: str, step: int, steps: int) -> None:
+        self.steps.append((what, step, steps))
+
+    def record(self, step: int, u: Any, v: Any) -> None:
+        self.records.append((step, u, v))
+
+    def stopped(self) -> bool:
+        return self.steps[-1][1] >= self.last
+
+
+def test_a_watch_hears_the_run_and_changes_nothing(tiny_gpt2: Any, pairs: Batch) -> None:
+    """Steps, and records bit for bit as the run has them; the same run as without a watch."""
+    other, follower = copy.deepcopy(tiny_gpt2), Follower()
+    run = train(tiny_gpt2, pairs, record_every=3, watch=follower)
+    unseen = train(other, pairs, record_every=3)
+    assert follower.steps == [("dpo beta=0.1", step, 4) for step in range(5)]
+    assert isinstance(follower.optimizer, torch.optim.AdamW)
+    for heard, name in zip(zip(*follower.records, strict=True), ("step", "u", "v"), strict=True):
+        np.testing.assert_array_equal(np.stack(heard), getattr(run, name))
+        np.testing.assert_array_equal(getattr(run, name), getattr(unseen, name))
+
+
+def test_a_watch_ends_a_training_that_can_be_resumed(
+    tiny_gpt2: Any, pairs: Batch, tmp_path: Path
+) -> None:
+    """After a whole step, like Ctrl-C: the run so far is kept, and the file goes on from there."""
+    reference, whole, again = reference_logprobs(tiny_gpt2, pairs), *map(
+        copy.deepcopy, (tiny_gpt2, tiny_gpt2)
+    )  # fmt: skip
+    expected = train(whole, pairs, reference=reference)
+    state = tmp_path / "run.safetensors"
+    with pytest.raises(Interrupted, match="after step 2 of 4") as stop:
+        train(tiny_gpt2, pairs, reference=reference, state=state, watch=Follower(last=2))
+    assert stop.value.run is not None
+    np.testing.assert_array_equal(stop.value.run.u, expected.u[:2])
+    follower = Follower()
+    run = train(again, pairs, reference=reference, state=state, watch=follower)
+    assert [step for _, step, _ in follower.steps] == [2, 3, 4]
+    np.testing.assert_array_equal(run.u, expected.u)
 
 
 def test_sft_resumes_exactly_and_learns(
@@ -240,8 +300,10 @@ def test_a_state_file_of_another_run_is_refused(
     """Resuming with another beta would mix two runs: refused, and the file is kept."""
     state, start = tmp_path / "run.safetensors", copy.deepcopy(tiny_gpt2)
     saved_state(tiny_gpt2, pairs, state, monkeypatch)
-    with pytest.raises(ValueError, match=r"another run: beta was 0.1, is 0.5.*delete the file"):
-        train(start, pairs, state=state, beta=0.5)
+    with pytest.raises(
+        ValueError, match=r"another run: params was .*0\.1.*, is .*0\.5.*delete the file"
+    ):
+        train(start, pairs, state=state, params={"beta": 0.5})
     assert state.exists()
 
 
@@ -297,12 +359,17 @@ def test_nan_is_named(tiny_gpt2: Any, pairs: Batch) -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"beta": 0.0}, "beta must be positive, got 0"),
-        ({"beta": float("nan")}, "beta must be positive"),
-        ({"lr": -1.0}, "lr must be positive"),
+        ({"params": {"beta": 0.0}}, r"beta = 0\.0 is outside \(0, oo\)"),
+        ({"params": {"beta": float("nan")}}, "beta = nan is outside"),
+        ({"params": {"beta": None}}, "params: beta = None: give a number"),
+        ({"params": {"lam": 1.0}}, "params: the loss 'dpo' has no 'lam'; it has beta"),
+        ({"loss": "sft", "params": {"beta": 0.1}}, "the loss 'sft' has no 'beta'; it has none"),
+        ({"lr": -1.0}, "lr = -1.0: give a positive learning rate"),
+        ({"steps": 0}, "steps = 0: give a whole number of at least 1"),
+        ({"record_every": 1.5}, "record_every = 1.5: give a whole number of at least 1"),
         ({"batch": 7}, "batch is 7 but there are 6 pairs"),
-        ({"loss": "dpoo"}, "no loss 'dpoo'; LOSSES has"),
-        ({"optimizer": "lion"}, "no optimizer 'lion'"),
+        ({"loss": "dpoo"}, "loss = 'dpoo' is unknown: LOSSES has"),
+        ({"optimizer": "lion"}, "optimizer = 'lion' is unknown: take one of adamw, sgd"),
         ({"reference": torch.zeros(3)}, r"reference has shape \(3,\)"),
     ],
 )
@@ -320,4 +387,4 @@ def test_bad_settings_are_refused(
 def test_no_pairs(tiny_gpt2: Any, pairs: Batch) -> None:
     """Training on nothing is an error."""
     with pytest.raises(ValueError, match="no pairs to train on"):
-        dpo(tiny_gpt2, torch.zeros(0), pairs.rows(slice(0, 0)), steps=1, batch=1, lr=1.0, seed=0)
+        train(tiny_gpt2, pairs.rows(slice(0, 0)), reference=torch.zeros(0))

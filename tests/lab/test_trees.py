@@ -24,6 +24,7 @@ from dpofield.lab.logprobs import (
     sequence_logprobs,
 )
 from dpofield.lab.model import prepared
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo, sft
 from dpofield.lab.trees import (
     ARCHITECTURES,
@@ -329,9 +330,8 @@ def test_training_is_the_same_training(model: Any, tokenizer: Any, world: World)
         losses = sft(
             policy, examples, steps=5, batch=4, lr=1e-3, seed=0, share=share, progress=False
         )
-        run = dpo(
-            policy, reference, pairs, steps=5, batch=4, lr=1e-3, seed=0, share=share, progress=False
-        )
+        settings = Training(steps=5, batch=4, lr=1e-3, seed=0)
+        run = dpo(policy, reference, pairs, settings, share=share, progress=False)
         ends.append((losses, run.lw, run.ll, run.dx1))
     for ours, theirs in zip(*ends, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-9)

@@ -10,6 +10,14 @@ from typing import Any
 
 import browser
 import pytest
+import yaml
+
+TOC = yaml.safe_load((browser.ROOT / "_toc.yml").read_text("utf8"))
+CHAPTERS = [
+    f"{file}.html"
+    for file in [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
+]
+"""The pages of the table of contents, so that a list of tests does not hang on a built site."""
 
 LATE = 0.15  # s; a font may come this late and must not move the page then
 # What moved without the reader, as the browser counts it for CLS, but all of it added up.

@@ -7,18 +7,26 @@ from typing import Any
 import browser
 import pytest
 
+from dpofield.widgets.demo import DEMOS
+from tests.site.conftest import CHAPTERS
+
 pytestmark = [pytest.mark.built, pytest.mark.browser]
 
-PAGES = [name for name in browser.pages() if name != "index.html"]
-
-
-def address(site: str, name: str, scheme: str) -> str:
-    """Where a page is, by either way to it."""
-    return f"{site}/{name}" if scheme == "http" else (browser.HTML / name).as_uri()
+OTHERS = ["genindex.html", "prf-prf.html", "search.html"]
+PAGES = [*CHAPTERS, *(f"demos/{name}.html" for name in DEMOS), *OTHERS]
+SIZES = """() => [...document.querySelectorAll(".dpf")].map((root) => ({
+  box: root.closest(".dpofield-widget").offsetHeight,
+  has: root.clientHeight, needs: root.scrollHeight,
+  wider: [...root.children].filter((e) => !e.matches(".dpf-unseen"))
+    .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.className),
+}))"""
+# The theme lets the keyboard into a code block that scrolls, but 0.3 s after a change of width.
+REACHED = """() => [...document.querySelectorAll("pre")].every((block) =>
+  block.scrollWidth <= block.clientWidth || block.tabIndex === 0)"""
 
 
 def scroll_through(page: Any) -> None:
-    """Bring every figure near the viewport, as a reader does."""
+    """Bring every figure near the viewport, as a reader does, and wait until it runs."""
     page.evaluate(
         """async () => {
           for (let y = 0; y < document.documentElement.scrollHeight; y += 600) {
@@ -27,75 +35,93 @@ def scroll_through(page: Any) -> None:
           }
         }"""
     )
-
-
-@pytest.mark.parametrize("scheme", ["http", "file"])
-@pytest.mark.parametrize("name", PAGES)
-def test_page_is_whole_without_a_network(visit: Any, site: str, name: str, scheme: str) -> None:
-    """No request leaves the host, nothing fails, the console is silent, every widget runs, and the
-    page does not move under the reader, although its fonts come late."""
-    seen = visit(address(site, name, scheme), late_fonts=scheme == "http")
-    scroll_through(seen.page)
-    widgets = seen.page.locator(".dpofield-widget")
-    for index in range(widgets.count()):
-        widget = widgets.nth(index)
+    for widget in page.locator(".dpofield-widget").all():
         widget.scroll_into_view_if_needed()
-        seen.page.wait_for_function(
+        page.wait_for_function(
             "box => box.dataset.mounted && box.dataset.mounted !== ''",
             arg=widget.element_handle(),
             timeout=20_000,
         )
         assert widget.get_attribute("data-mounted") == "1", widget.inner_text()
-    assert not seen.outside, seen.outside
-    assert not seen.failed, seen.failed
-    assert not seen.errors, seen.errors
-    assert seen.page.evaluate("typeof MathJax") == "undefined"
-    if scheme == "http":
+
+
+def test_every_page_is_visited() -> None:
+    """The list of pages below, which comes from the table of contents, is that of the site: none
+    is missed, and every demo is published under the name by which chapters link it."""
+    assert sorted([*PAGES, "index.html"]) == browser.pages()
+
+
+def test_figures_are_in_the_book() -> None:
+    """The checks of figures below have something to look at: each figure is in some chapter."""
+    texts = [(browser.HTML / name).read_text("utf8") for name in CHAPTERS]
+    assert sum(text.count('class="dpofield-widget') for text in texts) >= len(DEMOS)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_whole_from_a_folder(visit: Any, name: str) -> None:
+    """From file://: no request leaves the host, nothing fails, the console is silent, and every
+    widget runs."""
+    seen = visit((browser.HTML / name).as_uri())
+    scroll_through(seen.page)
+    assert (seen.outside, seen.failed, seen.errors) == ([], [], [])
+
+
+@pytest.mark.parametrize(("scheme", "widths"), [("light", (1280, 768, 390)), ("dark", (390, 1280))])
+@pytest.mark.parametrize("name", PAGES)
+def test_page_is_for_everybody(
+    visit: Any, site: str, subtests: Any, name: str, scheme: str, widths: tuple[int, ...]
+) -> None:
+    """Over http, on a desk and a phone, light and dark. No request leaves the host, nothing fails,
+    the console is silent, every widget runs, and the page does not move under the reader, although
+    its fonts come late. axe finds nothing, nothing sticks out sideways, what scrolls is reached by
+    keyboard, figures fill the room that was reserved, and of two images one is seen."""
+    seen = visit(f"{site}/{name}", scheme=scheme, width=widths[0], late_fonts=True)
+    page = seen.page
+    assert page.evaluate("document.documentElement.dataset.theme") == scheme
+    scroll_through(page)
+    with subtests.test("the page does not move"):
         shift, first = seen.moved()
         assert shift < 0.01, first
-
-
-# The theme lets the keyboard into a code block that scrolls, but 0.3 s after a change of width.
-REACHED = """() => [...document.querySelectorAll("pre")].every((block) =>
-  block.scrollWidth <= block.clientWidth || block.tabIndex === 0)"""
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("name", PAGES)
-def test_page_is_for_everybody(visit: Any, site: str, name: str, scheme: str) -> None:
-    """On a desk and a phone, light and dark: axe finds nothing and nothing sticks out sideways."""
-    page = visit(address(site, name, "http"), scheme=scheme).page
-    assert page.evaluate("document.documentElement.dataset.theme") == scheme
-    for width in (1280, 390):  # wide formulas and tables scroll in themselves
+    with subtests.test("one side of a figure is seen"):
+        one_side_of_each_figure(page, scheme)
+    for width in widths:  # wide formulas and tables scroll in themselves
         page.set_viewport_size({"width": width, "height": 900})
-        scroll_through(page)
         page.wait_for_function(REACHED)
-        found = [f"{f['id']} ({f['impact']}): {f['nodes'][:3]}" for f in browser.axe(page)]
-        assert not found, f"at {width} pixels:\n" + "\n".join(found)
-        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    stuck = page.evaluate(
-        """() => [...document.querySelectorAll(".math-scroll")].filter((box) =>
-          box.scrollWidth > box.clientWidth + 1 && box.tabIndex !== 0).length"""
-    )
-    assert stuck == 0, "a formula wider than the page cannot be scrolled by keyboard"
+        with subtests.test(f"nothing sticks out at {width}"):
+            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+        with subtests.test(f"figures fill their room at {width}"):
+            page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
+            for found in page.evaluate(SIZES):
+                assert found["box"] == found["has"] == found["needs"]
+                assert found["wider"] == []
+        if width in (1280, 390):
+            with subtests.test(f"axe at {width}"):
+                found = [f"{f['id']} ({f['impact']}): {f['nodes'][:3]}" for f in browser.axe(page)]
+                assert not found, "\n".join(found)
+        if width == 390:
+            with subtests.test("a wide formula is reached by keyboard"):
+                assert (
+                    page.evaluate(
+                        """() => [...document.querySelectorAll(".math-scroll")].filter((box) =>
+                      box.scrollWidth > box.clientWidth + 1 && box.tabIndex !== 0).length"""
+                    )
+                    == 0
+                )
+    assert (seen.outside, seen.failed, seen.errors) == ([], [], [])
+    assert page.evaluate("typeof MathJax") == "undefined"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_one_side_of_a_figure_is_seen(visit: Any, site: str, scheme: str) -> None:
-    """In either theme one of a figure's two images is shown, on the page's own ground."""
-    figures = 0
-    for name in PAGES:
-        page = visit(address(site, name, "http"), scheme=scheme).page
-        for twins in page.locator(".twins").all():
-            shown = [image for image in twins.locator("img").all() if image.is_visible()]
-            assert len(shown) == 1, name
-            assert f"only-{scheme}" in shown[0].get_attribute("class")
-            ground = shown[0].evaluate("image => getComputedStyle(image).backgroundColor")
-            assert ground == "rgba(0, 0, 0, 0)", f"{name}: {ground} behind a figure"
-            figures += 1
-        for caption in page.locator("figcaption").all():
-            assert caption.is_visible() or caption.locator("xpath=ancestor::details").count()
-    assert figures
+def one_side_of_each_figure(page: Any, scheme: str) -> None:
+    """In either theme one of a figure's two images is shown, on the page's own ground, with its
+    caption."""
+    for twins in page.locator(".twins").all():
+        shown = [image for image in twins.locator("img").all() if image.is_visible()]
+        assert len(shown) == 1
+        assert f"only-{scheme}" in shown[0].get_attribute("class")
+        ground = shown[0].evaluate("image => getComputedStyle(image).backgroundColor")
+        assert ground == "rgba(0, 0, 0, 0)", f"{ground} behind a figure"
+    for caption in page.locator("figcaption").all():
+        assert caption.is_visible() or caption.locator("xpath=ancestor::details").count()
 
 
 def test_search_finds_a_word_of_the_book(visit: Any, site: str) -> None:
@@ -112,7 +138,7 @@ def test_search_finds_a_word_of_the_book(visit: Any, site: str) -> None:
 
 def test_launch_and_download(visit: Any, site: str) -> None:
     """The rocket opens this page on Binder in JupyterLab; the source can be downloaded."""
-    name = next(name for name in PAGES if name.startswith("book/theorem"))
+    name = next(name for name in CHAPTERS if name.startswith("book/theorem"))
     page = visit(f"{site}/{name}").page
     rocket = page.locator("a[href*='mybinder.org']").get_attribute("href")
     assert "urlpath=lab/tree/" in rocket

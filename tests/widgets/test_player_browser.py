@@ -10,7 +10,6 @@ from dpofield.formulas import LOSSES
 from dpofield.widgets import RunPlayer
 from dpofield.widgets.demo import demo_page
 from tests.widgets.conftest import PHONE, Shown
-from tests.widgets.every import room
 
 pytestmark = pytest.mark.browser
 RUN = RunPlayer()
@@ -162,38 +161,12 @@ def test_no_motion_for_who_wants_none(opened):
 def test_phone(opened):
     """A pair is taken by a tap near it."""
     player = opened(demo="run-player", figure=Player, **PHONE)
-    assert room(player, 390) < 80  # for longer texts
     player.type("step", str(STEP[10]))
     far = int(np.argmin(U[10]))
     player.pair.scroll_into_view_if_needed()
     x, y = player.point(far)
     player.page.touchscreen.tap(x - 8, y + 4)
     player.agrees(10, far)
-
-
-@pytest.mark.parametrize("width", [1280, 620, 390, 320])
-def test_room(opened, width):
-    """With the longest texts and a complaint nothing is cut."""
-    longest = max(range(len(RUN.texts)), key=lambda i: len("".join(RUN.texts[i])))
-    view = f"?RunPlayer.record=12&RunPlayer.pair={longest}"
-    player = opened(demo="run-player", figure=Player, width=width, view=view)
-    room(player, width)
-    texts = player.root.locator(".dpf-texts")
-    assert texts.evaluate("(e) => e.scrollHeight <= e.clientHeight")
-    player.type("step", "a text that is long")
-    room(player, width)
-
-
-@pytest.mark.parametrize(
-    ("view", "why"),
-    [("record=99", "no record 99"), ("record=0.5", "no record"), ("pair=-1", "no pair"),
-     ("chart=logit", "no chart"), ("u=[[1]]", "no “u”")],
-)  # fmt: skip
-def test_foreign_views(opened, view, why):
-    """What the run does not have is refused when it comes by a link."""
-    player = opened(demo="run-player", figure=Player, view=f"?RunPlayer.{view}")
-    assert why in player.complaint.inner_text()
-    player.agrees(0, 0)
 
 
 LIVE = """async () => {

@@ -8,7 +8,6 @@ from scipy.special import expit, log_expit
 
 from dpofield.field.likelihood import win_log_likelihood
 from tests.widgets.conftest import PHONE, Shown
-from tests.widgets.every import room
 
 pytestmark = pytest.mark.browser
 
@@ -137,38 +136,9 @@ def test_keys(terry):
     terry.agrees(beta=3)
 
 
-@pytest.mark.parametrize(
-    ("field", "text", "why"),
-    [
-        ("r_w", "x", "not a number"),
-        ("n", "0", "counts 1 to"),
-        ("n", "2.5", "counted"),
-        ("wins", "11", "there are 10"),
-        ("wins", "-1", "counted"),
-        ("beta", "0", "positive"),
-    ],
-)
-def test_bad_typing_is_refused(terry, field, text, why):
-    """Why, and the last good value back; the numbers unmoved."""
-    terry.refuses(field, text, why)
-    terry.agrees()
-
-
-@pytest.mark.parametrize(
-    ("view", "why"),
-    [("n=2.5&BradleyTerry.wins=1", "counted"), ("wins=11", "there are 10"), ("n=0", "there are 0")],
-)
-def test_foreign_views(opened, view, why):
-    """What no data can be is refused when it comes by a link too."""
-    terry = opened(demo="bradley-terry", figure=Terry, view=f"?BradleyTerry.{view}")
-    assert why in terry.complaint.inner_text()
-    terry.agrees()
-
-
 def test_phone(opened):
-    """The pair dragged by touch, a place of the curve tapped; all of it in the room."""
+    """The pair dragged by touch, a place of the curve tapped."""
     terry = opened(demo="bradley-terry", figure=Terry, **PHONE)
-    assert room(terry, 390) < 30
     terry.swipe(terry.pair, -50, 30, grip=10)
     unit = 8 / (terry.place(1, 0)[0] - terry.place(0, 0)[0])
     assert terry.rewards() == pytest.approx((1 - 50 * unit, -30 * unit), abs=0.06)
@@ -176,14 +146,3 @@ def test_phone(opened):
     terry.gap.scroll_into_view_if_needed()
     terry.page.touchscreen.tap(*terry.place(0.75, 0.5, plot=1))
     assert terry.numbers()["gap"] == pytest.approx(3, abs=0.06)
-
-
-@pytest.mark.parametrize("width", [1280, 620, 390, 320])
-def test_room(opened, width):
-    """With long numbers and a complaint: nothing is cut."""
-    terry = opened(demo="bradley-terry", figure=Terry, width=width)
-    for name, text in {"n": "10000", "wins": "9999", "r_l": "1234.5678", "beta": "0.0123"}.items():
-        terry.type(name, text)
-    room(terry, width)
-    terry.type("wins", "a text that is long")
-    room(terry, width)

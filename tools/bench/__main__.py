@@ -8,13 +8,12 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
-import os
-import platform
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from fingerprint import ROOT, write_whole
+from machine import machine
 from tabulate import tabulate
 from tqdm import tqdm
 
@@ -35,13 +34,6 @@ GROUPS = {
     "chapters": (chapter_rows, 1),
 }
 """Name of a group of rows -> what yields them, and how many rounds each program runs."""
-
-
-def machine() -> str:
-    """The class of machine, without a name or a path."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    cores = torch.get_num_threads()
-    return f"{platform.system()} {platform.machine()}, {cores} threads, {memory:.0f} GiB"
 
 
 def table(rows: list[Row]) -> str:
@@ -73,7 +65,7 @@ def main() -> None:
             tqdm.write(table(part))
         groups[name] = {
             "date": datetime.date.today().isoformat(),
-            "machine": machine(),
+            "machine": f"{machine()}, {torch.get_num_threads()} threads",
             "device": "cpu",
             "versions": {p: version(p) for p in ("torch", "transformers", "trl", "numpy")},
             "rows": [row.record() for row in rows],

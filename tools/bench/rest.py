@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import numpy as np
-from chapters import Executor, read_chapters
+from chapters import read_chapters, side_by_side
 from fingerprint import ROOT, kernel_environment
 from numpy.typing import NDArray
 
@@ -86,11 +84,9 @@ def chapter_rows(rounds: int) -> Iterator[list[Row]]:
 
     def execute(jobs: int) -> Callable[[], object]:
         def run() -> None:
-            with tempfile.TemporaryDirectory() as folder:
-                executor = Executor(Path(folder), 600, lambda: True, lambda _: None)
-                failures = executor.run(read_chapters(ROOT), jobs)
-            if failures:
-                raise RuntimeError(f"{failures[0].chapter.name} failed: {failures[0]}")
+            for chapter, failure in side_by_side(read_chapters(ROOT), jobs, timeout=600):
+                if failure:
+                    raise RuntimeError(f"{chapter.name} failed: {failure}")
 
         return run
 

@@ -14,6 +14,7 @@ import torch
 from bench import work
 from bench.timing import Row, by_turns, compare, seconds, seconds_a_step, sgemm_peak
 from dpofield.lab.logprobs import reference_logprobs
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 
 PAIRS = 16  # a step
@@ -25,10 +26,11 @@ def ours(size: str, shape: str, *, share: bool | None = None) -> Callable[[], ob
     """Our training loop, the reference computed beforehand."""
     model, batch = work.model(size), work.rows(shape, PAIRS * STEPS)
     reference = reference_logprobs(model, batch)
-    return lambda: dpo(
-        model, reference, batch, beta=BETA, steps=STEPS, batch=PAIRS, lr=LR, seed=0,
-        record_every=10**9, recorded=[0], share=share, progress=False,
+    settings = Training(
+        params={"beta": BETA}, steps=STEPS, batch=PAIRS, lr=LR, seed=0, record_every=10**9,
+        recorded=(0,),
     )  # fmt: skip
+    return lambda: dpo(model, reference, batch, settings, share=share, progress=False)
 
 
 def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[[], object]:

@@ -9,12 +9,27 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
-from . import accessibility, demos, figures, fonts, freshness, mathml, styles, theme, widgets
+from . import (
+    accessibility,
+    demos,
+    figures,
+    fonts,
+    freshness,
+    mathml,
+    palette,
+    styles,
+    theme,
+    widgets,
+)
+
+PARTS = (
+    freshness, mathml, theme, widgets, demos, figures, accessibility, palette, styles, fonts,
+)  # fmt: skip
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Load every part; the order of the page handlers is set by their priorities."""
-    for part in (freshness, mathml, theme, widgets, demos, figures, accessibility, styles, fonts):
+    for part in PARTS:
         part.setup(app)
     # One Node process serves the writer, so pages are written by one process.
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

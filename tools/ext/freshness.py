@@ -1,9 +1,9 @@
 """Sphinx extension: no page is older than anything it depends on, however the build is started.
 
-Before pages are read, the execution cache is emptied unless it was filled under the present
-fingerprint, and a fingerprint in the configuration makes Sphinx read every page again when it
-changes. When one page changes all are written again (numbers, navigation and glued values travel
-between pages). A mark beside the site says that its pages are whole, and of what they were made.
+A page is read again when its fingerprint has changed, and before it is read its outputs are removed
+from the execution cache if they were made under another one. When one page changes all are written
+again (numbers, navigation and glued values travel between pages). A mark beside the site says that
+its pages are whole, and of what they were made.
 """
 
 from __future__ import annotations
@@ -13,22 +13,28 @@ import os
 from pathlib import Path
 
 import fingerprint as fp
+from chapters import Cache, Chapter, read_chapter
 from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.config import Config
 from sphinx.environment import BuildEnvironment
+
+KEY = "dpofield_fingerprint"
 
 
 class Freshness:
     """What one build knows: the state of the sources at its start, and the pages it reads."""
 
     def __init__(self) -> None:
-        self.state = fp.state()
+        self.start = fp.Snapshot()
+        self.state = self.start.state()
         self.read: set[str] = set()
+        self.cache: Cache | None = None
+        self.executing: Chapter | None = None
 
     def prepare(self, app: Sphinx, config: Config) -> None:
-        """Tell Sphinx the fingerprints, and let it forget a build that was not whole."""
+        """Let Sphinx forget a build that was not whole, and one by other tools."""
         os.environ.update(fp.kernel_environment())
-        config["dpofield_fingerprint"] = [self.state["execution"], self.state["site"]]
+        config[KEY] = [self.start.site()]
         # Sphinx saves its view of the pages before it writes them. After an interruption it would
         # take an old page for a new one; after warnings it would not repeat them, and be content.
         mark = fp.mark_of(Path(app.outdir))
@@ -36,44 +42,53 @@ class Freshness:
             (Path(app.doctreedir) / ENV_PICKLE_FILENAME).unlink(missing_ok=True)
         mark.unlink(missing_ok=True)
 
-    def claim_cache(self, app: Sphinx) -> None:
-        """Empty the execution cache if it is of another fingerprint."""
-        cache = cache_of(app)
-        if cache is not None:
-            fp.claim(cache, self.state["execution"])
+    def outdated(self, _: Sphinx, env: BuildEnvironment, *__: set[str]) -> list[str]:
+        """Pages that were last read under another fingerprint."""
+        known = {name: env.metadata[name].get(KEY, "") for name in env.all_docs}
+        return [name for name in known if known[name] != self.start.chapter(name)]
 
     def note_read(self, _app: Sphinx, _env: BuildEnvironment, names: list[str]) -> None:
         """Remember which pages are read in this build."""
         self.read = set(names)
+
+    def open_cache(self, app: Sphinx) -> None:
+        """Find the execution cache, once MyST-NB has settled where it is."""
+        config = getattr(app.env, "mystnb_config", None)
+        if config is not None and config.execution_mode == "cache":
+            self.cache = Cache(Path(config.execution_cache_path))
+
+    def before_page(self, _: Sphinx, name: str, __: list[str]) -> None:
+        """Remove stale outputs of a page from the cache, before MyST-NB looks for them."""
+        chapter = read_chapter(fp.ROOT, name)
+        found = chapter and self.cache and self.cache.find(chapter, self.start.chapter(name))
+        self.executing = None if found else chapter
+
+    def after_page(self, app: Sphinx, _: object) -> None:
+        """Note under which fingerprint a page was read, and executed if it was."""
+        name = app.env.docname
+        fingerprint = app.env.metadata[name][KEY] = self.start.chapter(name)
+        if self.cache and self.executing and fp.Snapshot().chapter(name) == fingerprint:
+            self.cache.mark(self.executing, fingerprint)
 
     def write_all(self, _: Sphinx, env: BuildEnvironment) -> list[str]:
         """All pages, if any was read anew."""
         return sorted(env.found_docs - self.read) if self.read else []
 
     def finish(self, app: Sphinx, error: Exception | None) -> None:
-        """Say that the pages are whole, if they are; disown a cache whose sources changed."""
-        now = fp.state()
-        cache = cache_of(app)
-        if cache is not None and now["execution"] != self.state["execution"]:
-            fp.disown(cache)
-        if error is None and not app._warncount and now == self.state:
-            fp.write_whole(fp.mark_of(Path(app.outdir)), json.dumps(now, indent=1))
-
-
-def cache_of(app: Sphinx) -> Path | None:
-    """Folder of the execution cache, once MyST-NB has settled it; None if there is none."""
-    config = getattr(app.env, "mystnb_config", None)
-    if config is None or config.execution_mode != "cache":
-        return None
-    return Path(config.execution_cache_path)
+        """Say that the pages are whole, if they are."""
+        if error is None and not app._warncount and fp.Snapshot().state() == self.state:
+            fp.write_whole(fp.mark_of(Path(app.outdir)), json.dumps(self.state, indent=1))
 
 
 def setup(app: Sphinx) -> None:
     """Connect the extension; it is last to see a finished build."""
     build = Freshness()
-    app.add_config_value("dpofield_fingerprint", None, "env", frozenset({list}))
+    app.add_config_value(KEY, None, "env", frozenset({list}))
     app.connect("config-inited", build.prepare, priority=100)
-    app.connect("builder-inited", build.claim_cache, priority=900)  # after MyST-NB
+    app.connect("builder-inited", build.open_cache, priority=900)  # after MyST-NB
+    app.connect("env-get-outdated", build.outdated)
     app.connect("env-before-read-docs", build.note_read)
+    app.connect("source-read", build.before_page)
+    app.connect("doctree-read", build.after_page)
     app.connect("env-get-updated", build.write_all)
     app.connect("build-finished", build.finish, priority=1000)

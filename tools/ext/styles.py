@@ -7,82 +7,30 @@ waits for each of them. Runs after the pages are written and before the fonts ar
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import subprocess
 from pathlib import Path
 
 import node as nodejs
 from sphinx.application import Sphinx
 
+from .palette import roles_css
+
 SHEET = "site.css"
-TOKEN = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|url\([^)"']*\)|[{};])""")
-NAME = re.compile(r"[A-Za-z_][\w-]*")
 
 
-def rules(css: str) -> Iterator[tuple[str, str]]:
-    """Split CSS into (head, body) pairs; a statement such as `@charset` has an empty body.
+def purge(css: str, site: Path) -> str:
+    """The CSS without comments and without rules that match nothing on the pages in `site`.
 
-    >>> list(rules('@charset "u";a{b:c}@media x{d{e:f}}'))
-    [('@charset "u"', ''), ('a', 'b:c'), ('@media x', 'd{e:f}')]
+    A rule stays if each class, id, element and attribute of its selector is a word on some page or
+    in some script under `_static`. Raises `NodeError` when Node cannot do it.
     """
-    start = depth = open_at = 0
-    for match in TOKEN.finditer(css):
-        mark, at = match[0], match.start()
-        if mark == "{":
-            if depth == 0:
-                open_at = at
-            depth += 1
-        elif mark == "}":
-            depth -= 1
-            if depth == 0:
-                yield css[start:open_at].strip(), css[open_at + 1 : at].strip()
-                start = at + 1
-        elif mark == ";" and depth == 0:
-            yield css[start:at].strip(), ""
-            start = at + 1
-
-
-def possible(selector: str, used: set[str]) -> bool:
-    """Whether every class and id of the selector occurs; what `:not()` and its like hold is free.
-
-    >>> possible("div.a > .b:not(.c)", {"a", "b"}), possible("p.a .z", {"a", "b"})
-    (True, False)
-    """
-    plain = re.sub(r"\[[^\]]*\]", "", selector)
-    previous = ""
-    while plain != previous:  # innermost parentheses first
-        previous, plain = plain, re.sub(r"\([^()]*\)", "", plain)
-    names = re.findall(r"[.#]((?:\\.|[\w-])+)", plain)
-    return all(name.replace("\\", "") in used for name in names)
-
-
-def selectors(head: str) -> list[str]:
-    """The parts of a selector list, split at commas outside parentheses.
-
-    >>> selectors("a:is(b,c),d")
-    ['a:is(b,c)', 'd']
-    """
-    return [part.strip() for part in re.split(r",(?![^()]*\))", head)]
-
-
-def purge(css: str, used: set[str]) -> str:
-    """The CSS without comments and without rules that match nothing.
-
-    >>> purge("/* x */ .a, .b { c: d } @media print { .z { e: f } }", {"a"})
-    '.a{c: d}'
-    """
-    kept = []
-    for head, body in rules(re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)):
-        if head.startswith(("@media", "@supports", "@layer", "@-moz-document")):
-            inner = purge(body, used)
-            if inner:
-                kept.append(f"{head}{{{inner}}}")
-        elif head.startswith("@"):
-            kept.append(f"{head}{{{body}}}" if body else "")  # @charset has no use in a bundle
-        else:
-            alive = [part for part in selectors(head) if possible(part, used)]
-            if alive and body:
-                kept.append(f"{','.join(alive)}{{{body}}}")
-    return "".join(kept)
+    nodejs.node_modules()  # purge.mjs finds PurgeCSS there
+    command = [str(nodejs.node()), str(Path(__file__).with_name("purge.mjs"))]
+    css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
+    done = subprocess.run(command, input=css, cwd=site, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise nodejs.NodeError(f"PurgeCSS failed:\n{done.stderr}")
+    return done.stdout
 
 
 def read(sheet: Path, static: Path) -> str:
@@ -104,16 +52,9 @@ def read(sheet: Path, static: Path) -> str:
 def _finish(app: Sphinx, error: Exception | None) -> None:
     if error is not None or app.builder.format != "html":
         return
-    static = Path(app.outdir, "_static")
-    pages = [page.read_text("utf8") for page in Path(app.outdir).rglob("*.html")]
-    scripts = [script.read_text("utf8") for script in static.rglob("*.js")]
-    used = {
-        name
-        for text in re.findall(r"""\b(?:class|id)=["']([^"']*)["']""", " ".join(pages))
-        for name in text.split()
-    }
-    used.update(*(NAME.findall(script) for script in scripts))
+    from dpofield.palette import PAGE, PALETTE
 
+    static = Path(app.outdir, "_static")
     temml = nodejs.node_modules() / "temml" / "dist" / "Temml-STIX2.css"
     names = ["styles/theme.css", "styles/pydata-sphinx-theme.css"]
     linked = sorted(app.builder._css_files, key=lambda css: css.priority)
@@ -122,10 +63,10 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
     sheets = [read(static / name, static) for name in names if (static / name).exists()]
     # Temml's first, so that the book's own rules win; its font is named in book.css
     mathematics = re.sub(r"@font-face\s*\{.*?\}", "", temml.read_text("utf8"), flags=re.DOTALL)
-    css = "\n".join([mathematics, *sheets])
+    css = "\n".join([roles_css(PALETTE | PAGE), mathematics, *sheets])
     # an icon is a letter of its font: drawn, but not read aloud
     icon = r'content:\s*("(?:[\ue000-\uf8ff]|\\[ef][0-9a-f]{3})")'
-    css = re.sub(icon, r'content:\1;content:\1/""', purge(css, used))
+    css = re.sub(icon, r'content:\1;content:\1/""', purge(css, Path(app.outdir)))
     (static / SHEET).write_text(css, "utf8")
 
 

@@ -1,9 +1,65 @@
 """Sweeps of small preference trainings: frozen configs in, recorded rows out.
 
-`config` says what a run is, `plans` names lists of them, `data` draws its pairs, `measure` makes
-its row (`similarity`, `margins` and `masses` are what it measures, `columns` what each number is),
-`sweep` runs many and keeps what is done (`store`), `provenance` says by which code, and `stats` has
-the few statistics that the chapters quote.
+`Config` says what a run is, `run` makes one, and `recorded` reads the table of many. Behind them:
+`plans` names lists of configs, `data` draws the pairs, `rows` measures a run (`similarity`,
+`margins` and `masses` are what it measures, `columns` what each number is), `sweep` measures many
+and keeps what is done (`store`), and `provenance` says by which code. `stats` has the statistics
+that the chapters quote, `findings` what recorded runs show, `live` what chapters measure anew.
 
     python -m dpofield.experiments run smoke
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpofield.experiments.columns import path, per_pair, per_prompt
+    from dpofield.experiments.config import Config
+    from dpofield.experiments.data import draw, evaluated_prompts, world
+    from dpofield.experiments.one_run import RunWatch, Start, Trained, run
+    from dpofield.experiments.plans import plan
+    from dpofield.experiments.rows import measure
+    from dpofield.experiments.tables import recorded
+
+__all__ = [
+    "Config",
+    "RunWatch",
+    "Start",
+    "Trained",
+    "draw",
+    "evaluated_prompts",
+    "measure",
+    "path",
+    "per_pair",
+    "per_prompt",
+    "plan",
+    "recorded",
+    "run",
+    "world",
+]
+
+_MODULES = {
+    "path": "columns",
+    "per_pair": "columns",
+    "per_prompt": "columns",
+    "Config": "config",
+    "draw": "data",
+    "evaluated_prompts": "data",
+    "world": "data",
+    "RunWatch": "one_run",
+    "Start": "one_run",
+    "Trained": "one_run",
+    "run": "one_run",
+    "plan": "plans",
+    "measure": "rows",
+    "recorded": "tables",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Reading a table needs no torch: a module is imported when one of its names is asked for.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -11,14 +11,14 @@ import numpy as np
 
 from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import attempt
+from dpofield.experiments.rows import attempt
 from dpofield.experiments.store import read_checked
 
 TOLERANCE = 1e-2
 """Difference that is allowed in a number x, over 1 + |x|: rounding, amplified by training."""
 
 # What differs from run to run, or says only who made the row.
-_NOT_MEASURED = {"code", "versions", "wall_s", "cpu_s"}
+_NOT_MEASURED = {"code_hash", "versions", "wall_s", "cpu_s"}
 
 
 class Verdict(NamedTuple):

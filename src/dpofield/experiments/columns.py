@@ -1,8 +1,10 @@
-"""What is in a row: every column, its type and its meaning. One run is one row.
+"""The columns of a table of runs: name, type and meaning. One run is one row.
 
-A quantity that every pair has stands in a list column `pair_NAME` (one entry a pair) and, averaged
-over the pairs that have it, in the column `NAME`. The same holds for the evaluated prompts, with
-`prompt_NAME`. Paths are lists too, T records of N pairs, one record after the other.
+A quantity of each pair is a list column `pair_NAME`, one entry per pair; the column `NAME` has its
+mean over the pairs that have a value. The same holds for the evaluated prompts, with `prompt_NAME`.
+Paths are lists too, T records of N pairs, one record after the other. Names end in `_w` for the
+preferred and in `_l` for the dispreferred response; "before" and "after" mean before the first and
+after the last step of preference training.
 """
 
 from __future__ import annotations
@@ -20,18 +22,16 @@ from dpofield.experiments.margins import MARGINS
 if TYPE_CHECKING:
     import pandas as pd  # a second to import, and frames come from the caller
 
-GOALS = tuple(f"{goal:g}" for goal in MARGINS)
-
 RUN: dict[str, str] = {
     "key": "hash of the configuration",
-    "code": "hash of the sources and libraries that made the row",
+    "code_hash": "hash of the sources and libraries that made the row",
     "versions": "Python and libraries, as JSON",
     "wall_s": "seconds from the loaded starting model to the row",
     "cpu_s": "processor seconds of the same",
     "error": "why there are no measurements; missing if there are",
 } | {
-    f"reached_{goal}": f"step at which the mean margin first is {goal} nats; nan if never"
-    for goal in GOALS
+    f"steps_to_margin_{goal}": f"step at which the mean margin first is {goal} nats; nan if never"
+    for goal in MARGINS
 }
 
 PAIR_TEXT = {
@@ -42,67 +42,69 @@ PAIR_TEXT = {
 
 PAIR: dict[str, str] = (
     {
-        "distance": "Levenshtein distance of the responses, in tokens",
-        "parted": "tokens that the responses have in common before they part",
+        "levenshtein": "Levenshtein distance of the responses, in tokens",
+        "common_prefix": "tokens that the responses share before their first difference",
         "len_w": "scored tokens of the preferred response, the end included",
         "len_l": "scored tokens of the dispreferred response",
         "reward_w": "true reward of the preferred response",
         "reward_l": "true reward of the dispreferred response",
-        "lw": "log pi(yw | x) before, nats",
-        "ll": "log pi(yl | x) before, nats",
-        "k_ww": "K_ww before: squared length of the gradient of lw",
-        "k_wl": "K_wl before",
-        "k_ll": "K_ll before",
-        "cosine": "cosine of the two gradients before",
-        "push_w": "first-order change of lw, a unit of step down the mean loss of all pairs",
-        "push_l": "first-order change of ll in the same step",
+        "ref_logp_w": "log pi(yw | x) before, nats",
+        "ref_logp_l": "log pi(yl | x) before, nats",
+        "kernel_ww": "K_ww before: squared length of the gradient of log pi(yw | x)",
+        "kernel_wl": "K_wl before: inner product of the gradients of both log-probabilities",
+        "kernel_ll": "K_ll before: squared length of the gradient of log pi(yl | x)",
+        "gradient_cosine": "cosine of the two gradients before: K_wl / sqrt(K_ww K_ll)",
+        "push_w": "first-order change of log pi(yw | x) per unit learning rate, for a gradient "
+        "step on the mean loss of all pairs, before",
+        "push_l": "the same of log pi(yl | x)",
         "ches": "CHES before, squared hidden units",
         "ches_normalised": "length-normalised CHES before",
         "u": "log x1 after the last step, nats",
         "v": "log x2 after the last step, nats",
     }
     | {
-        f"{name}_at_{goal}": f"log {x} where the mean margin first is {goal} nats"
-        for goal in GOALS
+        f"{name}_at_margin_{goal}": f"log {x} where the mean margin first is {goal} nats"
+        for goal in MARGINS
         for name, x in (("u", "x1"), ("v", "x2"))
     }
     | {
-        f"own_{goal}": f"step at which the pair's own margin first is {goal} nats; nan if never"
-        for goal in GOALS
+        f"own_steps_to_margin_{goal}": f"step at which the pair's own margin first is {goal} "
+        "nats; nan if never"
+        for goal in MARGINS
     }
     | {
         f"{name}_{when}": f"{meaning}, {when}; nan unless the prompt is evaluated"
         for when in ("before", "after")
         for name, meaning in {
-            "mass_w": "mass on the preferred response",
-            "mass_l": "mass on the dispreferred response",
-            "mass_better": "mass on other responses of higher true reward than the preferred",
-            "mass_worse": "mass on other responses of at most the preferred one's reward",
-            "mass_off": "mass off the grammar",
+            "mass_w": "probability of the preferred response",
+            "mass_l": "probability of the dispreferred response",
+            "mass_better": "probability of other responses with a higher reward than the preferred",
+            "mass_worse": "probability of other responses with at most the preferred one's reward",
+            "mass_off_grammar": "probability off the grammar",
         }.items()
     }
 )
 
 PROMPT_TEXT = {
-    "evaluated": "an evaluated prompt",
-    "top_before": "most likely response on the grammar, before",
-    "top_after": "most likely response on the grammar, after",
+    "prompt": "an evaluated prompt",
+    "top_response_before": "most likely response on the grammar, before",
+    "top_response_after": "most likely response on the grammar, after",
 }
 
 PROMPT: dict[str, str] = {
     f"{name}_{when}": f"{meaning}, {when}"
     for when in ("before", "after")
     for name, meaning in {
-        "reward": "expected true reward, given a response on the grammar",
-        "off": "mass off the grammar",
-        "preferred": "mass of all texts that a trained pair of the prompt prefers",
-        "dispreferred": "mass of all texts that a trained pair of the prompt disprefers",
-        "top_mass": "mass of the most likely response on the grammar",
+        "reward_on_grammar": "expected true reward, given a response on the grammar",
+        "off_grammar": "probability off the grammar",
+        "preferred_mass": "probability of all texts that a trained pair of the prompt prefers",
+        "dispreferred_mass": "probability of all texts that a trained pair disprefers",
+        "top_mass": "probability of the most likely response on the grammar",
         "top_reward": "true reward of the most likely response on the grammar",
     }.items()
 } | {
-    "kl": "KL(after || before) over the grammar, nats",
-    "kl_off": "lower bound of what the KL gains off the grammar, nats",
+    "kl_on_grammar": "KL(after || before) over the grammar, nats",
+    "kl_off_grammar_bound": "lower bound on the rest of that KL, off the grammar, nats",
 }
 
 PATH: dict[str, str] = {
@@ -110,14 +112,14 @@ PATH: dict[str, str] = {
     "u": "log x1, (T, N)",
     "v": "log x2, (T, N)",
     "loss": "per-pair loss, (T, N)",
-    "dx1": "autograd's dL/dx1, (T, N)",
-    "dx2": "autograd's dL/dx2, (T, N)",
+    "dloss_dx1": "autograd's dL/dx1, (T, N)",
+    "dloss_dx2": "autograd's dL/dx2, (T, N)",
 } | {
-    f"{part}_{letter}": f"{meaning} of log {x}, added up from the start, (T, N)"
+    f"{part}_{letter}": f"{meaning} of log {x}, summed from the start, (T, N)"
     for part, meaning in {
-        "first": "first-order change along the steps taken",
-        "concave": "share of log-softmax's concavity in the change",
-        "plain": "first-order change along plain gradients of equal gain in the mean margin",
+        "first_order": "first-order change along the steps taken",
+        "concavity": "part of the change that is due to the concavity of log-softmax",
+        "plain_gradient": "first-order change along plain gradients of equal gain in margin",
     }.items()
     for letter, x in (("u", "x1"), ("v", "x2"))
 }
@@ -146,9 +148,9 @@ _CONFIG = {
 
 
 def schema() -> pa.Schema:
-    """The Arrow schema of a table of runs; what is a number a pair is kept in float32.
+    """The Arrow schema of a table of runs; a number of each pair is kept in float32.
 
-    >>> schema().field("pair_u").type, schema().field("kl").type
+    >>> schema().field("pair_u").type, schema().field("kl_on_grammar").type
     (ListType(list<item: float>), DataType(double))
     """
     return pa.schema([pa.field(name, _kind(name)) for name in MEANING])
@@ -157,7 +159,7 @@ def schema() -> pa.Schema:
 def _kind(name: str) -> pa.DataType:
     if name in _CONFIG:
         return _CONFIG[name]
-    if name in ("key", "code", "versions", "error"):
+    if name in ("key", "code_hash", "versions", "error"):
         return pa.string()
     group, _, rest = name.partition("_")
     if rest in LISTS.get(group, {}):
@@ -166,15 +168,15 @@ def _kind(name: str) -> pa.DataType:
 
 
 def per_pair(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair: the run's columns repeated, the pair's own under their plain names.
+    """One row per pair: the run's columns repeated, the pair's own under their plain names.
 
-    Columns of the run that have the name of one of the pair (its means) give way.
+    A column of the run with the same name, a mean over pairs, is replaced.
     """
     return _long(runs, "pair")
 
 
 def per_prompt(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row an evaluated prompt, in the same way."""
+    """One row per evaluated prompt, in the same way."""
     return _long(runs, "prompt")
 
 
@@ -200,5 +202,5 @@ def path(run: Any, name: str) -> NDArray[np.float64]:
 
 
 def _is_list(cell: Any) -> bool:
-    """Whether a list column holds anything here; what is missing may be None or nan."""
+    """Whether a cell of a list column has entries; a missing one may be None or nan."""
     return isinstance(cell, (list, np.ndarray)) and len(cell) > 0

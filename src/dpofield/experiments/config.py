@@ -6,49 +6,59 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
 
-from dpofield.formulas import LOSSES
 from dpofield.lab.recipe import Architecture, Recipe
+from dpofield.lab.settings import Optimizer, Training, require_known, require_whole
 
 Source = Literal["grammar", "model"]
 Where = Literal["early", "middle", "late"]
 Prompts = Literal["all", "evaluated"]
-Optimizer = Literal["adamw", "sgd"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
     "architecture": get_args(Architecture),
     "source": get_args(Source),
     "prompts": get_args(Prompts),
-    "optimizer": get_args(Optimizer),
 }
 _LEAST = {
-    "layers": 1, "width": 1, "heads": 1, "sft_steps": 0, "pairs": 1, "steps": 1, "batch": 1,
-    "record_every": 1, "evaluated": 0, "sft_seed": 0, "pairs_seed": 0, "seed": 0,
+    "layers": 1, "width": 1, "heads": 1, "sft_steps": 0, "sft_seed": 0, "pairs": 1, "pairs_seed": 0,
+    "evaluated": 0,
 }  # fmt: skip
+_WHOLE = (*_LEAST, "edit_distance", "steps", "batch", "seed", "record_every")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """One preference training, from the untrained model to the last measurement.
 
-    Model: `architecture`, `layers`, `width`, `heads`. Fine-tuning: `sft_steps` (the SFT level),
-    `sft_seed` (initial weights and samples). Pairs: how many `pairs`, `pairs_seed`; off-policy from
-    the "grammar", or on-policy from the fine-tuned "model" (`source`); on all `prompts` or only on
-    the evaluated ones; at an `edit_distance` in tokens, with the first difference in the early,
-    middle or late third (`edit_position`), at equal likelihood under the fine-tuned model
-    (`matched`). Training: a `loss` of `formulas.LOSSES` with `params` beside `beta` (None for a
-    loss that has no beta), `optimizer`, `lr`, `steps`, `batch`, `seed` (the order of pairs).
-    Record: every `record_every` steps; `keep_paths` keeps each pair's path and what the law of
-    motion says of every step (which takes a few times as long); `evaluated` prompts have their
-    whole response set scored.
+    The starting model:
+        `architecture`, `layers`, `width`, `heads`: its shape.
+        `sft_steps`: steps of supervised fine-tuning (the SFT level), 0 for an untrained model.
+        `sft_seed`: seed of its initial weights and of the texts it is fine-tuned on.
+    The pairs:
+        `pairs`: how many. `pairs_seed`: seed of the draw.
+        `source`: "grammar" (off-policy), or "model" for what the starting model writes (on-policy).
+        `prompts`: "all", or only those that are "evaluated".
+        `edit_distance`: tokens in which the two responses differ, None for any number.
+        `edit_position`: third in which they first differ: "early", "middle", "late", or None.
+        `matched`: only pairs whose responses are about equally likely under the starting model.
+    Training:
+        `loss`: a name in `formulas.LOSSES`. `params`: its parameters by name, beta among them;
+        those that are not given take the loss's defaults.
+        `optimizer`, `lr`, `steps`, `batch`: "adamw" or "sgd", learning rate, updates, pairs per
+        update. `seed`: the order of the pairs.
+    What is measured:
+        `record_every`: updates from one record to the next.
+        `keep_paths`: keep every record of every pair, and the parts of the law of motion at every
+        step; such a run takes several times as long.
+        `evaluated`: number of prompts for which every possible response is scored.
 
     Raises `ValueError` naming field and remedy.
 
-    >>> Config(loss="dpop", params={"lam": 5.0}).params
-    (('lam', 5.0),)
-    >>> Config(beta=-1.0)
+    >>> Config(loss="dpop", params={"lam": 5}).params
+    {'beta': 0.1, 'lam': 5.0}
+    >>> Config(params={"beta": -1.0})
     Traceback (most recent call last):
     ...
     ValueError: beta = -1.0 is outside (0, oo): the strength of the KL penalty is positive
@@ -68,8 +78,7 @@ class Config:
     edit_position: Where | None = None
     matched: bool = False
     loss: str = "dpo"
-    params: tuple[tuple[str, float], ...] | Mapping[str, float] = ()
-    beta: float | None = 0.1
+    params: Mapping[str, float] = field(default_factory=dict)
     optimizer: Optimizer = "adamw"
     lr: float = 1e-4
     steps: int = 80
@@ -80,23 +89,14 @@ class Config:
     evaluated: int = 3
 
     def __post_init__(self) -> None:
-        # One spelling of each value, so that equal runs have equal keys.
-        given = sorted((str(k), float(x)) for k, x in dict(self.params).items())
-        object.__setattr__(self, "params", tuple(given))
-        object.__setattr__(self, "lr", float(self.lr))
-        if self.beta is not None:
-            object.__setattr__(self, "beta", float(self.beta))
         for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} = {getattr(self, name)!r} is unknown: take one of {', '.join(known)}"
-                )
+            require_known(name, getattr(self, name), known)
         for name, least in _LEAST.items():
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} = {value!r}: give a whole number of at least {least}")
+            require_whole(name, getattr(self, name), least)
         self._check_pairs()
-        self._check_training()
+        # One spelling of each value, so that equal runs have equal keys.
+        for name in ("params", "lr"):
+            object.__setattr__(self, name, getattr(self.training, name))
 
     def _check_pairs(self) -> None:
         if self.edit_distance is not None and self.edit_distance < 1:
@@ -111,27 +111,13 @@ class Config:
         if self.prompts == "evaluated" and not self.evaluated:
             raise ValueError("prompts = 'evaluated' needs evaluated prompts: set evaluated to 1")
 
-    def _check_training(self) -> None:
-        if self.loss not in LOSSES:
-            raise ValueError(f"loss = {self.loss!r} is unknown: LOSSES has {', '.join(LOSSES)}")
-        if not 0 < self.lr < math.inf:
-            raise ValueError(f"lr = {self.lr}: give a positive learning rate")
-        known = {p.name: p for p in LOSSES[self.loss].params}
-        if (self.beta is None) != ("beta" not in known):
-            has = "has no beta: set beta=None" if self.beta is not None else "needs a beta"
-            raise ValueError(f"beta = {self.beta}: the loss {self.loss!r} {has}")
-        for name, value in self.hyperparameters.items():
-            if name not in known:
-                raise ValueError(
-                    f"params: the loss {self.loss!r} has no {name!r}; it has {', '.join(known)}"
-                )
-            known[name].check(value)
-
     @property
-    def hyperparameters(self) -> dict[str, float]:
-        """All that is given to the loss by name, `beta` among it."""
-        beta = {} if self.beta is None else {"beta": self.beta}
-        return beta | dict(self.params)
+    def training(self) -> Training:
+        """The settings of its preference training."""
+        return Training(
+            loss=self.loss, params=self.params, steps=self.steps, batch=self.batch, lr=self.lr,
+            optimizer=self.optimizer, seed=self.seed, record_every=self.record_every,
+        )  # fmt: skip
 
     @property
     def recipe(self) -> Recipe:
@@ -145,7 +131,7 @@ class Config:
     def key(self) -> str:
         """Hash of the content: equal for equal configurations, on every machine.
 
-        >>> Config().key == Config(lr=1e-4, params={}).key != Config(seed=1).key
+        >>> Config().key == Config(params={"beta": 0.1}).key != Config(seed=1).key
         True
         """
         text = json.dumps(self.flat(), sort_keys=True)
@@ -170,7 +156,7 @@ class Config:
         if lacking:
             raise ValueError(f"no configuration: the row lacks {', '.join(lacking)}")
         values = {f.name: _plain(row[f.name]) for f in fields(cls)}
-        for name in (*_LEAST, "edit_distance"):
+        for name in _WHOLE:
             values[name] = None if values[name] is None else int(values[name])
         for name in ("matched", "keep_paths"):
             values[name] = bool(values[name])

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import Row, attempt
 from dpofield.experiments.plans import distinct
+from dpofield.experiments.rows import Row, attempt
 from dpofield.experiments.store import Store
 from dpofield.lab.checkpoint import card
 from dpofield.lab.recipe import Recipe

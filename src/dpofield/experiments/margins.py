@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
-MARGINS = (2.0, 5.0, 10.0)
+MARGINS = (2, 5, 10)
 """The margins u - v, in nats, at which runs are compared."""
 
 

@@ -64,17 +64,17 @@ def divergence(logprob: Floats, reference: Floats) -> tuple[float, float]:
 class Summary(NamedTuple):
     """A prompt under one model. Rewards are true rewards, masses probabilities.
 
-    `reward`: the expectation over the grammar, given that a response is on it. `off`: mass off the
-    grammar. `preferred`, `dispreferred`: mass of all texts that some trained pair of this prompt
-    prefers, or disprefers. `top`, `top_mass`, `top_reward`: the most likely response on the
-    grammar.
+    `reward_on_grammar`: the expectation, given that a response is on the grammar. `off_grammar`:
+    mass off it. `preferred_mass`, `dispreferred_mass`: mass of all texts that some trained pair of
+    this prompt prefers, or disprefers. `top_response`, `top_mass`, `top_reward`: the most likely
+    response on the grammar.
     """
 
-    reward: float
-    off: float
-    preferred: float
-    dispreferred: float
-    top: str
+    reward_on_grammar: float
+    off_grammar: float
+    preferred_mass: float
+    dispreferred_mass: float
+    top_response: str
     top_mass: float
     top_reward: float
 
@@ -85,28 +85,28 @@ def summary(prompt: str, logprob: Floats, pairs: Sequence[Pair]) -> Summary:
     here = [pair for pair in pairs if pair.prompt == prompt]
     best = int(p.argmax())
     return Summary(
-        reward=float((p @ rewards) / p.sum()),
-        off=off_grammar(logprob),
-        preferred=_mass(p, prompt, {pair.preferred for pair in here}),
-        dispreferred=_mass(p, prompt, {pair.dispreferred for pair in here}),
-        top=texts[best],
+        reward_on_grammar=float((p @ rewards) / p.sum()),
+        off_grammar=off_grammar(logprob),
+        preferred_mass=_mass(p, prompt, {pair.preferred for pair in here}),
+        dispreferred_mass=_mass(p, prompt, {pair.dispreferred for pair in here}),
+        top_response=texts[best],
         top_mass=float(p[best]),
         top_reward=float(rewards[best]),
     )
 
 
 class Split(NamedTuple):
-    """One pair's share-out of all probability; the five add up to one, up to `ROUNDING`.
+    """How all probability is divided, seen from one pair; the five add up to one within `ROUNDING`.
 
     `w`, `l`: the two responses. `better`, `worse`: other responses on the grammar with a true
-    reward above that of the preferred one, and at most that. `off`: off the grammar.
+    reward above that of the preferred one, and at most that. `off_grammar`: the rest.
     """
 
     w: float
     l: float  # noqa: E741 - the field's own letter
     better: float
     worse: float
-    off: float
+    off_grammar: float
 
 
 def split(pair: Pair, logprob: Floats) -> Split:

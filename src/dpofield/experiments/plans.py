@@ -30,22 +30,22 @@ SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 2e-2, "steps": 240, "record_eve
 PATHS: dict[str, Any] = {"keep_paths": True, "pairs": 32}
 """Every step is taken apart, which costs more than the step; so there are fewer pairs."""
 
-REMEDIES: dict[str, dict[str, Any]] = {
+REMEDIES: dict[str, dict[str, float]] = {
     "dpo": {},
     "ipo": {},
     "chi2": {},
     "dpo_shift": {},
-    "dpop": {"params": {"lam": 5.0}},
-    "nca": {"beta": 0.01},
-    "sppo": {"beta": 0.001},
-    "cal_dpo": {"beta": 0.002},
+    "dpop": {"lam": 5.0},
+    "nca": {},
+    "sppo": {},
+    "cal_dpo": {},
     "apo_zero": {},
     "apo_down": {},
     "rpo": {},
-    "simpo": {"beta": 2.0},
-    "orpo": {"beta": None},
+    "simpo": {},
+    "orpo": {},
 }
-"""Losses that differ, each with the strength that its authors or TRL take.
+"""Losses that differ, each with the parameters in which the experiments leave its defaults.
 
 KTO is not among them: with its reference point at 0 it has the gradient of APO-zero.
 """
@@ -74,7 +74,7 @@ def _training_field() -> list[Config]:
     return _seeded(*[PATHS | start | how for start in starts for how in ({}, SGD)])
 
 
-def _sft() -> list[Config]:
+def _sft_quality() -> list[Config]:
     return _seeded(
         *[{"sft_steps": level} for level in SFT_LEVELS],
         *[{"sft_steps": level, "source": "model"} for level in ON_POLICY_LEVELS],
@@ -91,7 +91,7 @@ def _edit_distance() -> list[Config]:
     return _seeded(*distances, *where)
 
 
-def _mass() -> list[Config]:
+def _where_the_mass_goes() -> list[Config]:
     return _seeded(
         *[
             {"prompts": "evaluated", "sft_steps": start, "edit_distance": edit, "source": source}
@@ -105,8 +105,8 @@ def _mass() -> list[Config]:
 def _remedies() -> list[Config]:
     return _seeded(
         *[
-            {"loss": loss, "lr": lr} | setting
-            for loss, setting in REMEDIES.items()
+            {"loss": loss, "params": params, "lr": lr}
+            for loss, params in REMEDIES.items()
             for lr in LEARNING_RATES
         ]
     )
@@ -140,13 +140,13 @@ def _smoke() -> list[Config]:
 
 PLANS: dict[str, list[Config]] = {
     "training-field": _training_field(),
-    "sft": _sft(),
+    "sft-quality": _sft_quality(),
     "edit-distance": _edit_distance(),
-    "mass": _mass(),
+    "where-the-mass-goes": _where_the_mass_goes(),
     "remedies": _remedies(),
     "robustness": _robustness(),
 }
-"""The plans behind the book's chapters, by name."""
+"""The plans behind the book's chapters, by the chapter's slug."""
 
 SMOKE = _smoke()
 
@@ -154,7 +154,7 @@ SMOKE = _smoke()
 def plan(name: str) -> list[Config]:
     """The runs of a plan; "smoke" is one too. Raises `ValueError` for an unknown name.
 
-    >>> len(plan("sft")), len({config.key for config in plan("sft")})
+    >>> len(plan("sft-quality")), len({config.key for config in plan("sft-quality")})
     (130, 130)
     """
     known = PLANS | {"smoke": SMOKE}

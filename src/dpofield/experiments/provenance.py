@@ -9,11 +9,9 @@ from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
-# Which runs there are, in what order they run and what is read from them changes no row.
-_NOT_OF_A_ROW = {
-    "__init__.py", "__main__.py", "check.py", "estimate.py", "findings", "plans.py", "recorded.py",
-    "stats.py", "store.py", "sweep.py",
-}  # fmt: skip
+from dpofield.sources import Sources
+
+_MEASURE = "dpofield.experiments.measure"
 _LIBRARIES = ("numpy", "scipy", "sympy", "tokenizers", "torch", "transformers")
 
 
@@ -24,20 +22,16 @@ def versions() -> dict[str, str]:
 
 @cache
 def code_hash() -> str:
-    """Hash of what a row's numbers come from: sources of formulas, lab and this room; libraries.
+    """Hash of what decides a row's numbers: the modules that measure it, and the libraries.
 
-    Read once a process: what is hashed is what was there when the process began to measure.
+    The modules are those that `measure` imports, directly or not, without comments and docstrings.
+    They are read once per process: the hash is that of the code with which the process began.
 
     >>> len(code_hash())
     16
     """
-    package = Path(__file__).resolve().parents[1]
+    sources = Sources(Path(__file__).resolve().parents[1])
+    modules = sources.digest(sources.closure(sources.code(_MEASURE)))
     libraries = {name: found for name, found in versions().items() if name != "python"}
-    digest = hashlib.sha256(json.dumps(libraries, sort_keys=True).encode())
-    for room in ("formulas", "lab", "experiments"):
-        for path in sorted((package / room).rglob("*.py")):
-            top = path.relative_to(package / room).parts[0]
-            if room != "experiments" or top not in _NOT_OF_A_ROW:
-                digest.update(f"{path.relative_to(package).as_posix()}\0".encode())
-                digest.update(hashlib.sha256(path.read_bytes()).digest())
-    return digest.hexdigest()[:16]
+    text = json.dumps([modules, libraries], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

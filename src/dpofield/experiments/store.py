@@ -15,8 +15,7 @@ import pyarrow.parquet as pq
 from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
 from dpofield.experiments.provenance import code_hash
-from dpofield.lab.checkpoint import cache_root
-from dpofield.lab.files import replacing
+from dpofield.lab.files import cache_root, replacing
 
 _DIGEST = b"dpofield-sha256"
 

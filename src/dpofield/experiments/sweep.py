@@ -15,8 +15,8 @@ from joblib import Parallel, delayed, parallel_config
 from tqdm.auto import tqdm
 
 from dpofield.experiments.config import Config
-from dpofield.experiments.measure import Row, attempt, failure
 from dpofield.experiments.provenance import code_hash
+from dpofield.experiments.rows import Row, attempt, failure
 from dpofield.experiments.store import Store
 from dpofield.lab.files import clear_drafts
 
@@ -63,7 +63,7 @@ def sweep(
         disable=not progress, smoothing=0.1,
     )  # fmt: skip
     for row in bar:
-        if row["code"] != code_hash():
+        if row["code_hash"] != code_hash():
             raise RuntimeError(
                 f"a worker runs code {row['code']}, this process {code_hash()}: install the same "
                 "version and libraries there, or start again if a source has changed here"

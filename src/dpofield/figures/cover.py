@@ -1,19 +1,18 @@
-"""The book's cover picture: one loss in two charts. Drawn for the README and the landing page.
-
-python -m dpofield.figures.cover book/assets/cover.svg
-"""
+"""The README's picture: one loss in two charts. `make stills` writes it."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import IO
 
+import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from dpofield.field.flow import flow
 from dpofield.figures.field import draw_field, draw_flow, draw_start
-from dpofield.figures.style import figure, use
+from dpofield.figures.style import colour, figure, use
 
 BETA = 0.5
 
@@ -21,7 +20,6 @@ BETA = 0.5
 def draw_cover(left: Axes, right: Axes) -> None:
     """The field and the flow line from the start, in ratios (left) and log-ratios (right).
 
-    >>> import matplotlib.pyplot as plt
     >>> draw_cover(*plt.subplots(1, 2)[1]); plt.close("all")
     """
     draw_field(left, beta=BETA, n=12)
@@ -42,9 +40,12 @@ def cover() -> Figure:
     return fig
 
 
+def save_cover(target: str | Path | IO[str]) -> None:
+    """Write the cover as SVG, on a light ground: a README does not know the reader's theme."""
+    fig = cover()
+    fig.savefig(target, format="svg", facecolor=colour("surface"), metadata={"Date": None})
+    plt.close(fig)
+
+
 if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # On a white ground, because a README does not know the reader's theme.
-    cover().savefig(target, facecolor="#fefefe", metadata={"Date": None})
-    print(target)
+    save_cover(Path(sys.argv[1]))

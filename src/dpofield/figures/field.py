@@ -11,7 +11,7 @@ from matplotlib.colors import LogNorm
 
 from dpofield.field.core import find_chart, gradient
 from dpofield.field.flow import Flow
-from dpofield.figures.notes import HALO, HALO_ON_HEAT, INK_ON_HEAT
+from dpofield.figures.notes import HALO, HALO_ON_HEAT, INK_ON_HEAT, PALE_ON_HEAT
 from dpofield.figures.style import MAGNITUDE, colour
 from dpofield.formulas import latex
 
@@ -81,7 +81,12 @@ def draw_start(
     """
     ink = INK_ON_HEAT if on_heat else colour("text")
     ax.plot(
-        *at, "o", color=ink, markersize=7, zorder=5, markeredgecolor="#f4f5f7" if on_heat else ink
+        *at,
+        "o",
+        color=ink,
+        markersize=7,
+        zorder=5,
+        markeredgecolor=PALE_ON_HEAT if on_heat else ink,
     )
     ax.annotate(
         label,

@@ -18,6 +18,7 @@ from dpofield.formulas import LOSSES, Loss
 from dpofield.formulas.losses.classify import pushes, tilt
 from dpofield.formulas.printers import latex
 from dpofield.lab.conventions import ELSEWHERE, TRL
+from dpofield.words import markdown
 
 SHADES: Mapping[str, str] = MappingProxyType(
     {
@@ -129,12 +130,6 @@ def draw_speeds(ax: Axes, losses: Mapping[str, str], *, window: float = 30.0) ->
     ax.set_ylabel(r"push on the margin, $-\partial L/\partial h$")
 
 
-def _table(head: str, rows: Iterable[tuple[str, ...]]) -> str:
-    names = head.split(" | ")
-    lines = [names, ["---"] * len(names), *([cell.replace("|", "\\|") for cell in r] for r in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
 def classes(losses: Iterable[Loss]) -> str:
     """What each loss does to the field; the ratio of components where the losses differ in it.
 
@@ -143,12 +138,12 @@ def classes(losses: Iterable[Loss]) -> str:
     """
     losses = list(losses)
     rows: list[tuple[str, ...]] = [tuple(p.text for p in pushes(loss)) for loss in losses]
-    head = "preferred | dispreferred"
+    head = ["preferred", "dispreferred"]
     if len({tilt(loss) for loss in losses}) > 1:
-        head = f"ratio | {head}"
+        head = ["ratio", *head]
         rows = [(_ratio(loss), *row) for loss, row in zip(losses, rows, strict=True)]
     titled = [(loss.title, *row) for loss, row in zip(losses, rows, strict=True)]
-    return _table(f"loss | {head}", titled)
+    return markdown(["loss", *head], titled)
 
 
 def _ratio(loss: Loss) -> str:
@@ -166,7 +161,7 @@ def definitions(losses: Iterable[Loss]) -> str:
     for loss in losses:
         defaults = ", ".join(f"{name} = {value:g}" for name, value in loss.defaults.items())
         rows.append((loss.title, f"`{loss.name}`", f"${loss.latex}$", defaults, loss.source))
-    return _table("loss | name | $L$ | defaults | source", rows)
+    return markdown(["loss", "name", "$L$", "defaults", "source"], rows)
 
 
 def in_trl() -> str:
@@ -181,7 +176,7 @@ def in_trl() -> str:
         chosen = [_setting(name, value) for name, value in row.setting.items()]
         asked = f"{row.trainer}: {', '.join(chosen)}".removesuffix(": ")
         rows.append((asked, title, row.reads, row.note))
-    return _table("trainer and setting | here | reads | mind", rows)
+    return markdown(["trainer and setting", "here", "reads", "mind"], rows)
 
 
 def elsewhere() -> str:
@@ -194,7 +189,7 @@ def elsewhere() -> str:
         (row.name, f"[{row.where}](https://{row.source})", LOSSES[row.loss].title, row.note)
         for row in ELSEWHERE
     ]
-    return _table("name | where | here | mind", rows)
+    return markdown(["name", "where", "here", "mind"], rows)
 
 
 def _setting(name: str, value: Any) -> str:

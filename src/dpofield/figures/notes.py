@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from dpofield.figures.style import colour
+from dpofield.palette import ON_HEAT
 
 HALO = withStroke(linewidth=3, foreground=colour("surface"))
-INK_ON_HEAT, HALO_ON_HEAT = "#10131a", withStroke(linewidth=3, foreground="#f4f5f7")
-"""Not in the palette on purpose: heat maps look the same in dark mode, so these do too."""
+INK_ON_HEAT, PALE_ON_HEAT = ON_HEAT
+HALO_ON_HEAT = withStroke(linewidth=3, foreground=PALE_ON_HEAT)
 
 
 def note(

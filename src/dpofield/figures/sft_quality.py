@@ -98,8 +98,9 @@ def draw_paths(ax: Axes, paths: Mapping[float, ArrayLike], *, zero: bool = True)
 def level_colours(levels: Sequence[float] | Mapping[float, object]) -> list[str]:
     """One colour a level, from the house's sequential map.
 
-    >>> level_colours([25, 50])
-    ['#3b4a8c', '#f0a030']
+    >>> from dpofield import palette
+    >>> level_colours([25, 50]) == [palette.MAGNITUDE[0], palette.MAGNITUDE[-1]]
+    True
     """
     places = np.linspace(0, 1, len(levels)) if len(levels) > 1 else np.array([0.5])
     return [mpl.colors.to_hex(MAGNITUDE(float(place))) for place in places]

@@ -16,7 +16,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "both": ("model", ""),
     "dispreferred": ("dispreferred", ""),
     "untrained": ("grid", ""),
-    "off": ("reference", "////"),
+    "off_grammar": ("reference", "////"),
     "better": ("model", ""),
     "worse": ("accent", ""),
 }
@@ -35,7 +35,7 @@ def draw_shares(
 
     >>> import matplotlib.pyplot as plt
     >>> half = ([0.5], [0.5])
-    >>> draw_shares(plt.figure().gca(), ["a"], {"preferred": half, "off": half}, {})
+    >>> draw_shares(plt.figure().gca(), ["a"], {"preferred": half, "off_grammar": half}, {})
     >>> plt.close("all")
     """
     place = np.arange(len(rows), dtype=float)

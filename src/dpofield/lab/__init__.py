@@ -1,9 +1,104 @@
 """The laboratory: the small world, causal LMs, sequence log-probs, SFT and DPO, all on record.
 
-Import from the modules: `world`, `pairs`, `tokenizer`, `model`, `logprobs`, `trees`, `enumeration`,
-`training`, `runs`, `kernel`, `layers`, `outer`, `one_step`, `next_step`, `sampling`, `recipe`,
-`checkpoint`.
-Nothing is imported here, so that the world comes without torch. Tensors stay on the device that the
-caller chose: move a batch to the model's with `Batch.to`; what comes back as an array is on the
-host.
+What is listed in `__all__` is public. The modules hold more: `trees`, `layers` and `outer` are the
+fast forms of what `logprobs` and `kernel` specify, and `motion`, `one_step` and `next_step` take
+training steps apart. Tensors stay on the device that the caller chose: move a batch to the model's
+with `Batch.to`; what comes back as an array is on the host.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpofield.lab.checkpoint import sft_checkpoint, sft_history, starting_model
+    from dpofield.lab.descent import Interrupted
+    from dpofield.lab.enumeration import Responses
+    from dpofield.lab.kernel import gram, gram_matrix
+    from dpofield.lab.logprobs import (
+        Batch,
+        encode,
+        encode_texts,
+        pair_logprobs,
+        reference_logprobs,
+        sequence_logprobs,
+    )
+    from dpofield.lab.model import CausalLM, load_causal_lm
+    from dpofield.lab.motion import Motion
+    from dpofield.lab.pairs import Pair
+    from dpofield.lab.recipe import Recipe
+    from dpofield.lab.runs import Run
+    from dpofield.lab.sampling import sample_responses
+    from dpofield.lab.settings import Training
+    from dpofield.lab.tokenizer import word_tokenizer
+    from dpofield.lab.training import dpo, ratio_gradients, sft
+    from dpofield.lab.watch import Watch
+    from dpofield.lab.world import World
+
+__all__ = [
+    "Batch",
+    "CausalLM",
+    "Interrupted",
+    "Motion",
+    "Pair",
+    "Recipe",
+    "Responses",
+    "Run",
+    "Training",
+    "Watch",
+    "World",
+    "dpo",
+    "encode",
+    "encode_texts",
+    "gram",
+    "gram_matrix",
+    "load_causal_lm",
+    "pair_logprobs",
+    "ratio_gradients",
+    "reference_logprobs",
+    "sample_responses",
+    "sequence_logprobs",
+    "sft",
+    "sft_checkpoint",
+    "sft_history",
+    "starting_model",
+    "word_tokenizer",
+]
+
+_MODULES = {
+    "sft_checkpoint": "checkpoint",
+    "sft_history": "checkpoint",
+    "starting_model": "checkpoint",
+    "Interrupted": "descent",
+    "Responses": "enumeration",
+    "gram": "kernel",
+    "gram_matrix": "kernel",
+    "Batch": "logprobs",
+    "encode": "logprobs",
+    "encode_texts": "logprobs",
+    "pair_logprobs": "logprobs",
+    "reference_logprobs": "logprobs",
+    "sequence_logprobs": "logprobs",
+    "CausalLM": "model",
+    "load_causal_lm": "model",
+    "Motion": "motion",
+    "Pair": "pairs",
+    "Recipe": "recipe",
+    "Run": "runs",
+    "sample_responses": "sampling",
+    "Training": "settings",
+    "word_tokenizer": "tokenizer",
+    "dpo": "training",
+    "ratio_gradients": "training",
+    "sft": "training",
+    "Watch": "watch",
+    "World": "world",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # The world comes without torch: a module is imported when one of its names is asked for.
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -13,7 +13,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
 import tempfile
 import time
 import warnings
@@ -29,11 +28,13 @@ import transformers
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from dpofield.lab.files import cache_root
 from dpofield.lab.logprobs import encode_texts
 from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2, small_llama
 from dpofield.lab.recipe import Recipe
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.training import sft
+from dpofield.lab.watch import Watch
 from dpofield.lab.world import World
 
 Level = Literal["weak", "strong"]
@@ -67,12 +68,17 @@ def sft_history(
 
 
 def starting_model(
-    recipe: Recipe, *, root: str | os.PathLike[str] | None = None, progress: bool = True
+    recipe: Recipe,
+    *,
+    root: str | os.PathLike[str] | None = None,
+    progress: bool = True,
+    watch: Watch | None = None,
 ) -> tuple[CausalLM, Any]:
     """(model, tokenizer) made by this recipe; trained now if it is not in the cache.
 
     An interrupted training goes on where it stopped. A damaged folder is reported by a
-    `RuntimeWarning` and made again. `root` defaults to `cache_root()`.
+    `RuntimeWarning` and made again. `root` defaults to `cache_root()`. `watch` follows the
+    training, if there is one.
     """
     folder = _folder(recipe, root)
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +89,7 @@ def starting_model(
             warnings.warn(f"{folder} is damaged ({flaw}): making it again", RuntimeWarning, 2)
             shutil.rmtree(folder)
         if flaw:
-            _make(recipe, folder, progress)
+            _make(recipe, folder, progress, watch)
         with _quiet():
             return load_causal_lm(folder)
 
@@ -112,25 +118,11 @@ def _folder(recipe: Recipe, root: str | os.PathLike[str] | None) -> Path:
     return base / f"{recipe.architecture}-{recipe.steps}-{checkpoint_key(recipe)}"
 
 
-def cache_root() -> Path:
-    """`_build/checkpoints` of the checkout, or the user's cache folder outside of one."""
-    checkout = Path(__file__).resolve().parents[3]
-    if (checkout / "pyproject.toml").is_file() and (checkout / "book").is_dir():
-        return checkout / "_build" / "checkpoints"
-    if sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return caches / "dpofield" / "checkpoints"
-
-
-def _make(recipe: Recipe, folder: Path, progress: bool) -> None:
+def _make(recipe: Recipe, folder: Path, progress: bool, watch: Watch | None) -> None:
     start = time.process_time()
     shape = {"layers": recipe.layers, "width": recipe.width, "heads": recipe.heads}
     tokenizer, model = word_tokenizer(), UNTRAINED[recipe.architecture](recipe.seed, **shape)
-    losses = _tuned(model, tokenizer, recipe, folder, progress)
+    losses = _tuned(model, tokenizer, recipe, folder, progress, watch)
     draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=folder.parent))
     try:
         with _quiet():
@@ -150,7 +142,12 @@ def _make(recipe: Recipe, folder: Path, progress: bool) -> None:
 
 
 def _tuned(
-    model: CausalLM, tokenizer: Any, recipe: Recipe, folder: Path, progress: bool
+    model: CausalLM,
+    tokenizer: Any,
+    recipe: Recipe,
+    folder: Path,
+    progress: bool,
+    watch: Watch | None,
 ) -> NDArray[np.float64]:
     """Fine-tune the model in place, by the recipe; its losses."""
     if not recipe.steps:
@@ -163,6 +160,7 @@ def _tuned(
         return sft(
             model, encode_texts(tokenizer, texts), steps=recipe.steps, batch=recipe.batch,
             lr=recipe.lr, seed=recipe.seed, state=state, progress=progress,
+            watch=watch,
         )  # fmt: skip
 
 

@@ -19,20 +19,22 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from dpofield.lab.files import replacing
+from dpofield.lab.runs import Run
+from dpofield.lab.watch import Watch
 
 Records = dict[str, list[Any]]
 """Name -> one value a record, in order of time; saved and resumed with the weights."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during training, after the step in hand was finished; nothing is lost.
+    """Training was stopped, by Ctrl-C or by a `Watch`, after a whole step; nothing is lost.
 
-    `run` holds what was recorded so far (a `Run` for `dpo`, losses for `sft`).
+    `run` is the `Run` so far where `dpo` was stopped, else None.
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        self.run: Any = None
+        self.run: Run | None = None
 
 
 def descend(
@@ -47,16 +49,18 @@ def descend(
     save_every: int,
     progress: bool,
     label: str,
+    watch: Watch,
 ) -> None:
     """Take `steps` optimizer steps on the scalar `objective(step)`.
 
     The objective may append to `records`, which are saved and resumed with the weights. With a
     `state` file the loop starts where that file ends, saves it every `save_every` steps and when
-    interrupted, and removes it at the end. Raises `Interrupted` on Ctrl-C, and `ValueError` for
-    a state file that is damaged or belongs to another run.
+    interrupted, and removes it at the end. `label` is what a progress bar and `watch` call the
+    training. Raises `Interrupted` on Ctrl-C and when `watch` asks for it, and `ValueError` for a
+    state file that is damaged or belongs to another run.
     """
     start = _load(state, model, optimizer, records, config) if state and state.exists() else 0
-
+    watch.progress(label, start, steps)
     bar = tqdm(
         total=steps, initial=start, desc=label, disable=not progress, leave=False, mininterval=1
     )
@@ -66,12 +70,13 @@ def descend(
             objective(step).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             bar.update()
-            stop = interrupted()
+            watch.progress(label, step + 1, steps)
+            stop = interrupted() or watch.stopped()
             if state and (stop or (step + 1) % save_every == 0):
                 _save(state, model, optimizer, records, config, step + 1)
             if stop:
-                where = f"state in {state}: call again to go on" if state else "no state file given"
-                raise Interrupted(f"{label} stopped after step {step + 1} of {steps}; {where}")
+                where = f"; call again to go on from {state}" if state else ""
+                raise Interrupted(f"Stopped {label} after step {step + 1} of {steps}{where}")
     if state:
         state.unlink(missing_ok=True)
 

@@ -1,8 +1,9 @@
-"""Files that are either whole or absent: write to a neighbour, then rename."""
+"""Files that are either whole or absent, and the folder where what is made once is kept."""
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -10,6 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _DRAFT = ".draft-"
+
+
+def cache_root() -> Path:
+    """`_build/checkpoints` of the checkout, or the user's cache folder outside of one."""
+    checkout = Path(__file__).resolve().parents[3]
+    if (checkout / "pyproject.toml").is_file() and (checkout / "book").is_dir():
+        return checkout / "_build" / "checkpoints"
+    if sys.platform == "win32":
+        caches = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    elif sys.platform == "darwin":
+        caches = Path.home() / "Library" / "Caches"
+    else:
+        caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
+    return caches / "dpofield" / "checkpoints"
 
 
 def clear_drafts(folder: str | os.PathLike[str], *, older: float = 3600.0) -> None:

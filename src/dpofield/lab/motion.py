@@ -19,38 +19,40 @@ from dpofield.lab.kernel import projections, trained
 from dpofield.lab.logprobs import Batch
 from dpofield.lab.model import CausalLM
 from dpofield.lab.one_step import concave_part, row_logits
+from dpofield.lab.watch import Watch
 
 Floats = NDArray[np.float64]
 
-PARTS = ("first", "concave", "plain")
+PARTS = ("first_order", "concavity", "plain_gradient")
 """What is added up, see `Motion`."""
 
 
-class Motion:
+class Motion(Watch):
     """Adds up, over the steps of an optimizer, the parts of each row's change, in nats.
 
-    `rows`: an encoded batch of R rows whose log-probabilities are followed. Give `watch` to
-    `training.dpo`, which calls it with its optimizer. After T steps, `sums` has for each of `PARTS`
-    an array (T + 1, R), row t being the sum over the first t steps of:
+    `rows`: an encoded batch of R rows whose log-probabilities are followed. Give it to
+    `training.dpo` as its `watch`. After T steps, `sums` has for each of `PARTS` an array (T + 1,
+    R), row t being the sum over the first t steps of:
 
-    - `first`: <g_a, d theta>, the law of motion along the step that was taken;
-    - `concave`: the share of log-softmax's concavity in that step, never positive;
-    - `plain`: the law along the loss's own gradient, <g_a, -G> c, where c makes the mean margin
-      of the rows (preferred first, then dispreferred) gain what it gains in `first`. For SGD this
-      is `first` again. Where the own gradient moves the mean margin down or not at all, c = 0.
+    - `first_order`: <g_a, d theta>, the law of motion along the step that was taken;
+    - `concavity`: the share of log-softmax's concavity in that step, never positive;
+    - `plain_gradient`: the law along the loss's own gradient, <g_a, -G> c, where c makes the mean
+      margin of the rows (preferred first, then dispreferred) gain what it gains in `first_order`.
+      For SGD the two are equal. c = 0 where the own gradient does not raise the mean margin.
 
     Every step costs two passes over the rows more (three with another optimizer than SGD).
 
     >>> from dpofield.lab.logprobs import encode, reference_logprobs
     >>> from dpofield.lab.model import small_gpt2
+    >>> from dpofield.lab.settings import Training
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.training import dpo
     >>> from dpofield.lab.world import World
     >>> model, pairs = small_gpt2(seed=0), encode(word_tokenizer(), World().pairs(4, seed=0))
-    >>> motion, how = Motion(model, pairs), {"steps": 3, "batch": 4, "lr": 1e-3, "seed": 0}
-    >>> run = dpo(model, reference_logprobs(model, pairs), pairs, **how, optimizer="sgd",
-    ...           progress=False, watch=motion.watch)
-    >>> u_by_law, v_by_law = np.split(motion.sums["first"][run.step], 2, axis=1)
+    >>> motion = Motion(model, pairs)
+    >>> how = Training(steps=3, batch=4, lr=1e-3, optimizer="sgd", seed=0)
+    >>> run = dpo(model, reference_logprobs(model, pairs), pairs, how, watch=motion, progress=False)
+    >>> u_by_law, v_by_law = np.split(motion.sums["first_order"][run.step], 2, axis=1)
     >>> bool(np.abs(u_by_law - run.u).max() < 0.1 * np.abs(run.u).max())
     True
     """
@@ -62,7 +64,7 @@ class Motion:
         self._logits = row_logits(model, rows)
         self._steps: dict[str, list[Floats]] = {name: [np.zeros(len(rows))] for name in PARTS}
 
-    def watch(self, optimizer: torch.optim.Optimizer) -> None:
+    def begin(self, optimizer: torch.optim.Optimizer) -> None:
         """Look at every step of this optimizer, which must hold the model's trained parameters."""
         plain = isinstance(optimizer, torch.optim.SGD) and not optimizer.defaults["momentum"]
         optimizer.register_step_pre_hook(lambda *_: self._before())
@@ -88,11 +90,12 @@ class Motion:
         end = [p.detach().clone() for p in weights]
         self._set(self._start)
         with torch.enable_grad():
-            found["first"] = projections(self._model, self._rows, moved, progress=False)
-            found["plain"] = found["first"] if plain else self._plain(found["first"])
+            law = projections(self._model, self._rows, moved, progress=False)
+            found["first_order"] = law
+            found["plain_gradient"] = law if plain else self._plain(law)
         self._set(end)
         logits = row_logits(self._model, self._rows)
-        found["concave"] = concave_part(self._logits, logits, self._rows)
+        found["concavity"] = concave_part(self._logits, logits, self._rows)
         self._logits = logits
         for name, value in found.items():
             self._steps[name].append(value)

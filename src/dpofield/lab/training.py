@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,8 +18,11 @@ from dpofield.lab.descent import Interrupted, Records, descend
 from dpofield.lab.logprobs import Batch, logprobs, pair_logprobs, reference_logprobs
 from dpofield.lab.model import CausalLM
 from dpofield.lab.runs import Run
+from dpofield.lab.settings import Training, require_rate, require_whole
+from dpofield.lab.watch import Watch
 
 _WARMUP = 20
+_OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 def sft(
@@ -34,15 +37,19 @@ def sft(
     state: str | os.PathLike[str] | None = None,
     save_every: int = 100,
     progress: bool = True,
+    watch: Watch | None = None,
 ) -> NDArray[np.float64]:
     """Fine-tune `model` in place on encoded (prompt, response) rows; loss per response, in nats.
 
     Minimises the mean negative log-probability of the response tokens with AdamW (no weight
     decay), `_WARMUP` steps of warm-up, linear decay over the second half, gradient norm clipped
     to 1. Returns the batch mean of -log pi(response | prompt) before each update, shape (steps,).
-    `state` names a file to resume from, see `descend`; `share` and errors as in `dpo`.
+    `state` names a file to resume from, see `descend`; `share`, `watch` and errors as in `dpo`.
     """
-    _check(len(examples), "examples", steps=steps, batch=batch, lr=lr)
+    for name, value in {"steps": steps, "batch": batch}.items():
+        require_whole(name, value, 1)
+    require_rate(lr)
+    _check_size(len(examples), "examples", batch)
     config = {"steps": steps, "batch": batch, "lr": lr, "seed": seed, "data": _digest(examples)}
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=_fusible(model)
@@ -62,15 +69,11 @@ def sft(
         records["loss"].append(-logprob.detach().double().mean().cpu().numpy())
         return -logprob.sum() / rows.lengths.sum()
 
-    try:
-        descend(
-            model, optimizer, objective, records, steps=steps, config=config,
-            state=Path(state) if state else None, save_every=save_every, progress=progress,
-            label="SFT",
-        )  # fmt: skip
-    except Interrupted as stop:
-        stop.run = np.array(records["loss"])
-        raise
+    descend(
+        model, optimizer, objective, records, steps=steps, config=config,
+        state=Path(state) if state else None, save_every=save_every, progress=progress,
+        label="SFT", watch=watch or Watch(),
+    )  # fmt: skip
     return np.array(records["loss"])
 
 
@@ -78,119 +81,120 @@ def dpo(
     model: CausalLM,
     reference: Tensor,
     pairs: Batch,
+    settings: Training,
     *,
-    beta: float = 0.1,
-    steps: int,
-    batch: int,
-    lr: float,
-    optimizer: Literal["adamw", "sgd"] = "adamw",
-    seed: int,
-    loss: str = "dpo",
-    params: Mapping[str, float] | None = None,
-    record_every: int = 1,
-    recorded: Sequence[int] | None = None,
-    watch: Callable[[torch.optim.Optimizer], None] | None = None,
+    watch: Watch | None = None,
     share: bool | None = None,
     state: str | os.PathLike[str] | None = None,
     save_every: int = 100,
     progress: bool = True,
 ) -> Run:
-    """Train `model` in place on N encoded pairs with a loss of `dpofield.formulas.LOSSES`.
+    """Train `model` in place on N encoded pairs, with the loss and in the way of `settings`.
 
     `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats; both are on the model's
-    device. Each step descends the mean loss of `batch` pairs at a constant learning rate: AdamW
-    without weight decay, or plain SGD. `params` are the loss's hyperparameters besides `beta`,
-    which a loss without one passes by; what a loss needs of its pairs (reference log-probabilities,
-    lengths) is taken from them. Every `record_every` steps, and after the last, log-probs, loss and
-    autograd's ratio gradients of the `recorded` pairs (all by default) are taken before the update.
-    What the rows of a batch have in common is computed once where the model allows it;
-    `share=False` takes the plain form, `sequence_logprobs`, with the same numbers up to rounding
-    (see `logprobs.logprobs`). `watch` is given the optimizer before the first step, to register
-    hooks on; what it keeps is not in a state file.
+    device. Each step descends the mean loss of a batch; what the loss needs of its pairs (reference
+    log-probabilities, lengths) is taken from them. Every `settings.record_every` steps, and after
+    the last, log-probs, loss and autograd's ratio gradients of the recorded pairs are taken before
+    the update. `watch` follows the training and may end it. Rows that begin alike are computed
+    once where the model allows it; `share=False` takes the plain form, `sequence_logprobs`, with
+    the same numbers up to rounding (see `logprobs.logprobs`). `state` names a file to resume from;
+    it is saved every `save_every` steps.
 
-    Raises `ValueError` for no pairs, beta <= 0, a bad number or a reference of another size;
-    `TypeError` for a hyperparameter that the loss does not have;
+    Raises `ValueError` for no pairs, a batch larger than them and a reference of another size;
     `FloatingPointError`, naming step and pair, when a log-probability is not finite;
-    `Interrupted`, carrying the `Run` so far, on Ctrl-C. `state`: a file to resume from.
+    `Interrupted`, carrying the `Run` so far, on Ctrl-C and when `watch` ends the training.
     """
     n = len(pairs) // 2
-    _check(n, "pairs", steps=steps, batch=batch, lr=lr, record_every=record_every)
-    if loss not in LOSSES:
-        raise ValueError(f"no loss {loss!r}; LOSSES has {', '.join(LOSSES)}")
-    if not beta > 0:
-        raise ValueError(f"beta must be positive, got {beta}: it scales the KL penalty")
+    _check_size(n, "pairs", settings.batch)
     if reference.shape != (2 * n,):
         raise ValueError(
             f"reference has shape {tuple(reference.shape)}, the {n} pairs need ({2 * n},): "
             "use reference_logprobs(model, pairs)"
         )
-    kinds = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-    if optimizer not in kinds:
-        raise ValueError(f"no optimizer {optimizer!r}; there are {', '.join(kinds)}")
-    config = {
-        "loss": loss, "beta": beta, "steps": steps, "batch": batch, "lr": lr, "seed": seed,
-        "optimizer": optimizer, "record_every": record_every, "data": _digest(pairs, reference),
-        "recorded": None if recorded is None else [int(i) for i in recorded],
-        "params": dict(params or {}),
-    }  # fmt: skip
-    has_beta = "beta" in (parameter.name for parameter in LOSSES[loss].params)
-    numbers = {"beta": beta} | dict(params or {}) if has_beta else dict(params or {})
-    of_loss = loss_arguments(loss, numbers, pairs, reference)
-    chosen = torch.arange(n) if recorded is None else torch.tensor(config["recorded"])
-    seen, seen_reference = pairs.pairs(chosen), reference[torch.cat([chosen, chosen + n])].double()
-    ref_w, ref_l = seen_reference.chunk(2)
-    records: Records = {}
-
-    def record(step: int) -> None:
-        lw, ll = reference_logprobs(model, seen, share=share).double().chunk(2)
-        _require_finite(step, chosen, {"preferred": lw, "dispreferred": ll})
-        values = ratio_gradients(loss, lw - ref_w, ll - ref_l, **of_loss(chosen))
-        row = zip(("loss", "dx1", "dx2"), values, strict=True)
-        for name, value in [("step", torch.tensor(step)), ("lw", lw), ("ll", ll), *row]:
-            records.setdefault(name, []).append(value.cpu().numpy())
+    loss, params, watch = settings.loss, settings.params, watch or Watch()
+    of_loss = loss_arguments(loss, params, pairs, reference)
+    record = _Record(model, reference, pairs, settings, watch, share)
 
     def objective(step: int) -> Tensor:
-        if step % record_every == 0:
-            record(step)
-        index = batch_index(n, batch, step, seed)
+        if step % settings.record_every == 0:
+            record.take(step)
+        index = batch_index(n, settings.batch, step, settings.seed)
         lw, ll = pair_logprobs(model, pairs.pairs(index), share=share)
         _require_finite(step, index, {"preferred": lw, "dispreferred": ll})
         u, v = lw - reference[index], ll - reference[index + n]
         per_pair: Tensor = LOSSES[loss].torch(u, v, **of_loss(index))
         return per_pair.mean()
 
-    def run() -> Run:
-        arrays = {name: np.stack(values) for name, values in records.items()}
-        return Run(config=config, ref_w=ref_w.cpu().numpy(), ref_l=ref_l.cpu().numpy(), **arrays)
-
-    descent = kinds[optimizer](model.parameters(), lr=lr, weight_decay=0.0, fused=_fusible(model))
-    if watch is not None:
-        watch(descent)
+    optimizer = _OPTIMIZERS[settings.optimizer](
+        model.parameters(), lr=settings.lr, weight_decay=0.0, fused=_fusible(model)
+    )
+    watch.begin(optimizer)
     try:
         descend(
-            model, descent, objective, records, steps=steps, config=config,
+            model, optimizer, objective, record.values, steps=settings.steps, config=record.config,
             state=Path(state) if state else None, save_every=save_every, progress=progress,
-            label=f"{loss} beta={beta:g}",
+            label=" ".join([loss, *(f"{name}={x:g}" for name, x in params.items())]), watch=watch,
         )  # fmt: skip
     except Interrupted as stop:
-        stop.run = run()
+        stop.run = record.run()
         raise
-    record(steps)
-    return run()
+    record.take(settings.steps)
+    return record.run()
+
+
+class _Record:
+    """What `dpo` records: `values` by name, one a record, and the `Run` that they make."""
+
+    def __init__(
+        self,
+        model: CausalLM,
+        reference: Tensor,
+        pairs: Batch,
+        settings: Training,
+        watch: Watch,
+        share: bool | None,
+    ) -> None:
+        n = len(pairs) // 2
+        chosen = settings.recorded
+        self._model, self._loss, self._watch, self._share = model, settings.loss, watch, share
+        self._index = torch.arange(n) if chosen is None else torch.tensor(chosen)
+        self._of_loss = loss_arguments(settings.loss, settings.params, pairs, reference)
+        self._pairs = pairs.pairs(self._index)
+        rows = torch.cat([self._index, self._index + n])
+        self._ref_w, self._ref_l = reference[rows].double().chunk(2)
+        self.config = settings.flat() | {"data": _digest(pairs, reference)}
+        self.values: Records = {}
+
+    def take(self, step: int) -> None:
+        """Record the pairs after `step` updates, and tell the watch."""
+        lw, ll = reference_logprobs(self._model, self._pairs, share=self._share).double().chunk(2)
+        _require_finite(step, self._index, {"preferred": lw, "dispreferred": ll})
+        u, v = lw - self._ref_w, ll - self._ref_l
+        values = ratio_gradients(self._loss, u, v, **self._of_loss(self._index))
+        row = zip(("loss", "dx1", "dx2"), values, strict=True)
+        for name, value in [("step", torch.tensor(step)), ("lw", lw), ("ll", ll), *row]:
+            self.values.setdefault(name, []).append(value.cpu().numpy())
+        self._watch.record(step, u.cpu().numpy(), v.cpu().numpy())
+
+    def run(self) -> Run:
+        """The run so far."""
+        arrays = {name: np.stack(values) for name, values in self.values.items()}
+        ref_w, ref_l = self._ref_w.cpu().numpy(), self._ref_l.cpu().numpy()
+        return Run(config=self.config, ref_w=ref_w, ref_l=ref_l, **arrays)
 
 
 def loss_arguments(
-    loss: str, numbers: Mapping[str, float], pairs: Batch, reference: Tensor
+    loss: str, params: Mapping[str, float], pairs: Batch, reference: Tensor
 ) -> Callable[[Tensor], dict[str, Any]]:
     """What a loss takes besides u and v, for the pairs of an index.
 
-    These are the hyperparameters, `numbers`, and what the loss needs of its pairs: reference
-    log-probabilities (nats) and lengths (scored tokens, the end included).
+    These are its parameters, `params`, and what it needs of its pairs: reference log-probabilities
+    (nats) and lengths (scored tokens, the end included).
     """
     (ref_w, ref_l), (len_w, len_l) = reference.chunk(2), pairs.lengths.chunk(2)
     known = {"ref_w": ref_w, "ref_l": ref_l, "len_w": len_w, "len_l": len_l}
     needed = {parameter.name: known[parameter.name] for parameter in LOSSES[loss].inputs}
-    return lambda index: dict(numbers) | {name: values[index] for name, values in needed.items()}
+    return lambda index: dict(params) | {name: values[index] for name, values in needed.items()}
 
 
 def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: Any) -> tuple[Tensor, ...]:
@@ -234,14 +238,11 @@ def _clip(model: CausalLM) -> None:
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
 
 
-def _check(n: int, what: str, **positive: float) -> None:
+def _check_size(n: int, what: str, batch: int) -> None:
     if n == 0:
         raise ValueError(f"no {what} to train on: give at least one")
-    for name, value in positive.items():
-        if not value > 0:
-            raise ValueError(f"{name} must be positive, got {value}")
-    if positive["batch"] > n:
-        raise ValueError(f"batch is {positive['batch']} but there are {n} {what}; make it smaller")
+    if batch > n:
+        raise ValueError(f"batch is {batch} but there are {n} {what}; make it smaller")
 
 
 def _require_finite(step: int, index: Tensor, logprobs: Mapping[str, Tensor]) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from dpofield.ledger import checks
+from dpofield.words import markdown
 
 PAGES = Path(__file__).with_name("pages")
 CONTENTS = Path(__file__).resolve().parents[3] / "_toc.yml"
@@ -112,15 +113,11 @@ def run(claims: Iterable[Claim] | None = None) -> Iterator[Entry]:
 
 def table(entries: Iterable[Entry], *, kind: str) -> str:
     """The entries of one kind as a Markdown table that links to the pages."""
-    lines = ["| claim | source | status | evidence in this build |", "|---|---|---|---|"]
+    rows = []
     for entry in entries:
         claim = entry.claim
         if claim.kind == kind:
             where = f"[{claim.id}]({claim.page}.md)"
             cells = (f"{where}: {claim.statement}", claim.source, f"**{claim.status}**")
-            lines.append("| " + " | ".join(_cell(c) for c in (*cells, entry.evidence)) + " |")
-    return "\n".join(lines)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+            rows.append((*cells, entry.evidence))
+    return markdown(["claim", "source", "status", "evidence in this build"], rows)

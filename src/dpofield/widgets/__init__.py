@@ -1,15 +1,21 @@
 """Figures that move without a kernel: anywidgets whose formulas are printed from SymPy.
 
-A figure is registered here and nowhere else; its formulas are printed when the first one is made.
+A figure is registered here and nowhere else; `SomeFigure` is in `some_figure.py`.
 """
 
-from dpofield.widgets.bradley_terry import BradleyTerry
-from dpofield.widgets.cap_explorer import CapExplorer
-from dpofield.widgets.field_explorer import FieldExplorer
-from dpofield.widgets.law_of_motion import LawOfMotion
-from dpofield.widgets.loss_gallery import LossGallery
-from dpofield.widgets.one_softmax import OneSoftmax
-from dpofield.widgets.run_player import RunPlayer
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dpofield.widgets.bradley_terry import BradleyTerry
+    from dpofield.widgets.cap_explorer import CapExplorer
+    from dpofield.widgets.field_explorer import FieldExplorer
+    from dpofield.widgets.law_of_motion import LawOfMotion
+    from dpofield.widgets.loss_gallery import LossGallery
+    from dpofield.widgets.one_softmax import OneSoftmax
+    from dpofield.widgets.run_player import RunPlayer
 
 __all__ = [
     "BradleyTerry",
@@ -20,3 +26,11 @@ __all__ = [
     "OneSoftmax",
     "RunPlayer",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A page imports the figures that it shows, and no other decides what it says.
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no figure {name!r}")
+    module = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+    return getattr(import_module(f"{__name__}.{module}"), name)

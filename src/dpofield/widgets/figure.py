@@ -60,15 +60,6 @@ def literal(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)
 
 
-def esm(entry: Path, exports: Mapping[str, Any]) -> str:
-    """The bundle of a module and its imports; `exports` are the values of `./formulas.js`.
-
-    Raises `dpofield.widgets.modules.ModuleError` when the modules do not fit together.
-    """
-    values = (f"export const {name} = {literal(value)};" for name, value in exports.items())
-    return bundle(entry, {"formulas.js": "\n".join((JS_PRELUDE, *values, ""))})
-
-
 def css(*files: str) -> str:
     """A figure's style sheet: palette, shared rules, its own files."""
     texts = ((FOLDER / name).read_text(encoding="utf-8") for name in ("figure.css", *files))
@@ -180,9 +171,14 @@ class Figure(anywidget.AnyWidget):
         raise NotImplementedError
 
     def reload(self) -> None:
-        """Take module and style sheet as their files are now, into every open view too."""
+        """Take modules and style sheet as their files are now, into every open view too.
+
+        Raises `dpofield.widgets.modules.ModuleError` when the modules do not fit together.
+        """
         name = self.slug().replace("-", "_")
-        self._esm, self._css = esm(FOLDER / f"{name}.js", self.exports()), css(f"{name}.css")
+        values = (f"export const {key} = {literal(one)};" for key, one in self.exports().items())
+        made = {"formulas.js": "\n".join((JS_PRELUDE, *values, ""))}
+        self._esm, self._css = bundle(FOLDER / f"{name}.js", made), css(f"{name}.css")
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
         """Take what the page sends. Meanwhile `_sent` names the traits that the page set itself."""

@@ -69,13 +69,15 @@ class RunPlayer(Figure):
 
     `step` (T,) are the updates made before each record, `u` and `v` (T, N) the log-ratios of the
     preferred and the dispreferred response (nats, kept to 0.001), `texts` N triples of prompt,
-    preferred and dispreferred response, `loss` and `params` the run's loss and its hyperparameters
-    besides `beta`, `title` says which run it is. Without them a recorded run of this book is shown.
-    `record` (0 to T - 1), `pair` (0 to N - 1) and `chart` ("log-ratio" or "ratio") follow the
-    reader's hand where there is a kernel. `extend` adds a record to what is shown; where
-    `follow` is true the view jumps to each new record, until the reader moves away from the newest.
+    preferred and dispreferred response, `loss` and `params` the run's loss and its parameters by
+    name (the trait `beta` is one of them), `title` says which run it is. Without them a recorded
+    run of this book is shown. `record` (0 to T - 1), `pair` (0 to N - 1) and `chart` ("log-ratio"
+    or "ratio") follow the reader's hand where there is a kernel. `extend` adds a record to what is
+    shown; where `follow` is true the view jumps to each new record, until the reader moves away
+    from the newest.
 
-    Raises `ValueError` for arrays that do not belong together and for an unknown loss, and
+    Raises `ValueError` for arrays that do not belong together, for an unknown loss and for a
+    parameter that the loss does not have, and
     `traitlets.TraitError` for an index out of range and an unknown chart.
 
     >>> player = RunPlayer([0, 10], [[0.0], [1.0]], [[0.0], [-3.0]], [("soup :", "good", "bad")])
@@ -125,7 +127,10 @@ class RunPlayer(Figure):
         check_run(step, u, v, texts)
         if loss not in LOSSES:
             raise ValueError(f"no loss {loss!r}; LOSSES has {', '.join(LOSSES)}")
-        self._loss = (loss, tuple(sorted((params or {}).items())))
+        others = LOSSES[loss].complete(params or {})
+        if "beta" in others:
+            kwargs.setdefault("beta", others.pop("beta"))
+        self._loss = (loss, tuple(sorted(others.items())))
         super().__init__(
             step=np.asarray(step).astype(int).tolist(),
             u=rounded(u),

@@ -25,12 +25,12 @@ Floats = NDArray[np.float64]
 GOAL = "5"
 """The margin, in nats, that all 170 runs reach."""
 
-OUTCOME = f"u_at_{GOAL}"
+OUTCOME = f"u_at_margin_{GOAL}"
 
 ANY = "any"
 """The name of a distance that was left open."""
 
-SIMILARITY = ("distance", "cosine", "alike", "ches", "ches_normalised")
+SIMILARITY = ("levenshtein", "gradient_cosine", "alike", "ches", "ches_normalised")
 PREDICTORS = (*SIMILARITY, "push_w")
 
 SCOPES = ("between distances", "sets of one distance", "pairs of a set", "pairs, distance open")
@@ -42,32 +42,32 @@ def prepare(runs: pd.DataFrame) -> pd.DataFrame:
     `name`, the distance as asked for; `alike`, K_wl / K_ww; `alone`, K_ww - 2 K_wl + K_ll, the
     first growth of a pair's margin by its own terms; `room`, the preferred's part of that; `share`,
     the preferred's part of the mean margin's first growth, other pairs included; `middle` and
-    `middle_at_5`, (u + v)/2 after the last step and at the margin `GOAL`.
+    `middle_at_margin_5`, (u + v)/2 after the last step and at the margin `GOAL`.
     """
     made = _names(runs)
-    ww, wl, ll = made["k_ww"], made["k_wl"], made["k_ll"]
+    ww, wl, ll = made["kernel_ww"], made["kernel_wl"], made["kernel_ll"]
     alone = ww - 2 * wl + ll
     return made.assign(
         alone=alone,
         room=(ww - wl) / alone,
         share=made["push_w"] / (made["push_w"] - made["push_l"]),
         middle=(made["u"] + made["v"]) / 2,
-        **{f"middle_at_{GOAL}": (made[OUTCOME] + made[f"v_at_{GOAL}"]) / 2},
+        **{f"middle_at_margin_{GOAL}": (made[OUTCOME] + made[f"v_at_margin_{GOAL}"]) / 2},
     )
 
 
 def pairs(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair with `name`, `alike`, `middle_at_5`, and `fell`: u is below 0 at `GOAL`."""
+    """One row per pair with `name`, `alike`, `middle_at_margin_5`, and `fell`: u < 0 at `GOAL`."""
     made = _names(per_pair(runs))
     fell = (made[OUTCOME] < 0).astype(float)
     return made.assign(
-        fell=fell, **{f"middle_at_{GOAL}": (made[OUTCOME] + made[f"v_at_{GOAL}"]) / 2}
+        fell=fell, **{f"middle_at_margin_{GOAL}": (made[OUTCOME] + made[f"v_at_margin_{GOAL}"]) / 2}
     )
 
 
 def _names(table: pd.DataFrame) -> pd.DataFrame:
     names = [ANY if np.isnan(d) else f"{d:g}" for d in table["edit_distance"].astype(float)]
-    return table.assign(name=names, alike=table["k_wl"] / table["k_ww"])
+    return table.assign(name=names, alike=table["kernel_wl"] / table["kernel_ww"])
 
 
 def plain(table: pd.DataFrame, matched: bool | None = None) -> pd.DataFrame:
@@ -113,7 +113,7 @@ def prediction(
     """
     if scope == SCOPES[1]:
         ranks = runs.groupby(["matched", "name"])[[x, y]].rank()
-        if x == "distance":
+        if x == "levenshtein":
             ranks = ranks[runs["name"] == ANY]
         return stats.over_seeds(_rho, runs.loc[ranks.index, "seed"], ranks[x], ranks[y])
     found = _of_seeds(runs, of_pairs, scope, lambda g: _rho(g[x], g[y]))
@@ -270,13 +270,16 @@ def lag(runs: pd.DataFrame, near: str, far: str) -> Lag:
     straight lines.
     """
     a, b = (runs[runs["name"] == name].set_index("seed").sort_index() for name in (near, far))
-    when = a[f"reached_{GOAL}"]
+    when = a[f"steps_to_margin_{GOAL}"]
     there = np.array([_u_at(run, when[seed]) for seed, run in b.iterrows()])
     return Lag(stats.of_seeds(b[OUTCOME] - there), stats.of_seeds(there - a[OUTCOME]))
 
 
 def _u_at(run: pd.Series, step: float) -> float:
-    known = [(0.0, 0.0), *((run[f"reached_{g}"], run[f"u_at_{g}"]) for g in ("2", "5", "10"))]
+    known = [
+        (0.0, 0.0),
+        *((run[f"steps_to_margin_{g}"], run[f"u_at_margin_{g}"]) for g in ("2", "5", "10")),
+    ]
     steps, u = zip(*[k for k in known if not np.isnan(k[0])], (run["steps"], run["u"]), strict=True)
     return float(np.interp(step, steps, u))
 

@@ -1,4 +1,4 @@
-"""Where the probability went: what the runs of the plan "mass" say, prompt by prompt, pair by pair.
+"""Where the probability went: the runs of the plan "where-the-mass-goes", by prompt and by pair.
 
 All pairs of these runs belong to the evaluated prompts, whose whole response set is scored before
 and after. Frames have one row a prompt of a run, or one row a pair, with the run's columns beside.
@@ -20,10 +20,10 @@ from dpofield.experiments.stats import Interval
 SETTING = ["sft_steps", "edit_distance", "source"]
 """The columns that the settings of the plan differ in."""
 
-ROLES = ("preferred", "both", "dispreferred", "untrained", "off")
+ROLES = ("preferred", "both", "dispreferred", "untrained", "off_grammar")
 """What training asked of a text: its role in the pairs of its prompt; or it is off the grammar."""
 
-TRUTH = ("better", "w", "worse", "l", "off")
+TRUTH = ("better", "w", "worse", "l", "off_grammar")
 """What a text is to a pair: `masses.Split`."""
 
 DEFINITIONS = {
@@ -43,19 +43,19 @@ def by_role(runs: pd.DataFrame) -> pd.DataFrame:
     "both" are texts that one pair prefers and another disprefers. Besides, what `per_prompt` has,
     and `leader`: the role of the most likely text after, or "same" if it is that of before.
     """
-    prompts = per_prompt(runs).drop(columns=[f"{r}_{w}" for r in _TRAINED[::2] for w in _WHEN])
+    prompts = per_prompt(runs)
     texts = _texts(runs)
-    place = pd.MultiIndex.from_frame(prompts[["key", "evaluated"]])
+    place = pd.MultiIndex.from_frame(prompts[["key", "prompt"]])
     for when in _WHEN:
         for role in _TRAINED:
-            here = texts[texts["role"] == role].groupby(["key", "evaluated"])[when].sum()
+            here = texts[texts["role"] == role].groupby(["key", "prompt"])[when].sum()
             prompts[f"{role}_{when}"] = here.reindex(place, fill_value=0.0).to_numpy()
         trained = prompts[[f"{role}_{when}" for role in _TRAINED]].sum(axis=1)
-        prompts[f"untrained_{when}"] = 1 - prompts[f"off_{when}"] - trained
-    known = texts.set_index(["key", "evaluated", "text"])["role"]
-    top = pd.MultiIndex.from_frame(prompts[["key", "evaluated", "top_after"]])
+        prompts[f"untrained_{when}"] = 1 - prompts[f"off_grammar_{when}"] - trained
+    known = texts.set_index(["key", "prompt", "text"])["role"]
+    top = pd.MultiIndex.from_frame(prompts[["key", "prompt", "top_response_after"]])
     leader = known.reindex(top).fillna("untrained").to_numpy()
-    same = prompts["top_before"] == prompts["top_after"]
+    same = prompts["top_response_before"] == prompts["top_response_after"]
     return prompts.assign(leader=np.where(same, "same", leader))
 
 
@@ -64,8 +64,8 @@ def _texts(runs: pd.DataFrame) -> pd.DataFrame:
     pairs, sides = per_pair(runs), []
     for role, letter in (("preferred", "w"), ("dispreferred", "l")):
         side = pairs[["key", "prompt", role, f"mass_{letter}_before", f"mass_{letter}_after"]]
-        sides.append(side.set_axis(["key", "evaluated", "text", *_WHEN], axis=1).assign(role=role))
-    groups = pd.concat(sides).dropna().groupby(["key", "evaluated", "text"], sort=False)
+        sides.append(side.set_axis(["key", "prompt", "text", *_WHEN], axis=1).assign(role=role))
+    groups = pd.concat(sides).dropna().groupby(["key", "prompt", "text"], sort=False)
     found = groups[[*_WHEN, "role"]].first()
     found["role"] = found["role"].where(groups["role"].nunique() == 1, "both")
     return found.reset_index()
@@ -84,12 +84,16 @@ def falls(runs: pd.DataFrame) -> pd.DataFrame:
         pairs[f"d_{name}"] = pairs[f"mass_{name}_after"] - pairs[f"mass_{name}_before"]
     pairs["fell"] = pairs["d_w"] < 0
     pairs["good"] = pairs["d_w"] + pairs["d_better"]
-    after, before = (with_off(prompts[f"reward_{w}"], prompts[f"off_{w}"]) for w in _WHEN[::-1])
-    prompts = prompts.assign(
-        reward=after - before, on_grammar=prompts["reward_after"] - prompts["reward_before"]
+    after, before = (
+        with_off(prompts[f"reward_on_grammar_{w}"], prompts[f"off_grammar_{w}"])
+        for w in _WHEN[::-1]
     )
-    changes = prompts[["key", "evaluated", "reward", "on_grammar"]]
-    return pairs.merge(changes.rename(columns={"evaluated": "prompt"}), on=["key", "prompt"])
+    prompts = prompts.assign(
+        reward=after - before,
+        on_grammar=prompts["reward_on_grammar_after"] - prompts["reward_on_grammar_before"],
+    )
+    changes = prompts[["key", "prompt", "reward", "on_grammar"]]
+    return pairs.merge(changes, on=["key", "prompt"])
 
 
 def kind(pairs: pd.DataFrame, gain: str = "good") -> pd.Series:
@@ -124,8 +128,8 @@ def break_even(prompts: pd.DataFrame) -> Interval:
     Of the means over all prompts (rows of `per_prompt` or `by_role`). Where mass left the grammar,
     training has raised the expectation if such a text is worth more than this.
     """
-    on = [(1 - prompts[f"off_{w}"]) * prompts[f"reward_{w}"] for w in _WHEN]
-    left = prompts["off_after"] - prompts["off_before"]
+    on = [(1 - prompts[f"off_grammar_{w}"]) * prompts[f"reward_on_grammar_{w}"] for w in _WHEN]
+    left = prompts["off_grammar_after"] - prompts["off_grammar_before"]
 
     def worth(gained: Any, lost: Any) -> float:
         return float(-gained.mean() / lost.mean())

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from dpofield.experiments.columns import path
+from dpofield.experiments.config import Config
 from dpofield.experiments.margins import at, reached
 from dpofield.experiments.stats import Interval, of_seeds
 
@@ -53,14 +54,14 @@ class Trace(NamedTuple):
     step: Floats
     u: Floats
     v: Floats
-    dx1: Floats
-    dx2: Floats
-    first_u: Floats
-    first_v: Floats
-    plain_u: Floats
-    plain_v: Floats
-    concave_u: Floats
-    concave_v: Floats
+    dloss_dx1: Floats
+    dloss_dx2: Floats
+    first_order_u: Floats
+    first_order_v: Floats
+    plain_gradient_u: Floats
+    plain_gradient_v: Floats
+    concavity_u: Floats
+    concavity_v: Floats
 
     @property
     def margin(self) -> Floats:
@@ -94,13 +95,14 @@ def theorem_1(runs: pd.DataFrame) -> Agreement:
     """
     largest, rounding, values = 0.0, 0.0, 0
     for (_, run), trace in zip(runs.iterrows(), traces(runs), strict=True):
-        b, x1, x2 = float(run["beta"]), np.exp(trace.u), np.exp(trace.v)
+        b = Config.from_flat(run).params["beta"]
+        x1, x2 = np.exp(trace.u), np.exp(trace.v)
         S = x1**b + x2**b
         # A relative change of x by |u| 2^-24 moves a derivative by at most 1 + b times as much.
         allowed = (1 + b) * (np.abs(trace.u) + np.abs(trace.v) + 1) * FLOAT32
         for recorded, closed in (
-            (trace.dx1, -b * x2**b / (x1 * S)),
-            (trace.dx2, b * x2 ** (b - 1) / S),
+            (trace.dloss_dx1, -b * x2**b / (x1 * S)),
+            (trace.dloss_dx2, b * x2 ** (b - 1) / S),
         ):
             miss = np.abs(recorded / closed - 1)
             largest, rounding = max(largest, miss.max()), max(rounding, (miss / allowed).max())
@@ -124,7 +126,7 @@ def speeds(runs: pd.DataFrame) -> pd.DataFrame:
             list(REGIONS), default="",
         )  # fmt: skip
         columns = {
-            "magnitude": np.hypot(t.dx1, t.dx2)[:-1],
+            "magnitude": np.hypot(t.dloss_dx1, t.dloss_dx2)[:-1],
             "ratios": np.hypot(np.diff(x1, axis=0), np.diff(x2, axis=0)) / steps,
             "logs": np.hypot(np.diff(t.u, axis=0), np.diff(t.v, axis=0)) / steps,
             "u": u, "v": v, "region": place,
@@ -181,7 +183,8 @@ def rates(runs: pd.DataFrame) -> pd.DataFrame:
     frames = []
     for t in traces(runs):
         x1, x2 = np.exp(t.u), np.exp(t.v)
-        du, dv, law_u, law_v = (np.diff(x, axis=0) for x in (t.u, t.v, t.first_u, t.first_v))
+        moved = (t.u, t.v, t.first_order_u, t.first_order_v)
+        du, dv, law_u, law_v = (np.diff(x, axis=0) for x in moved)
         with np.errstate(divide="ignore", invalid="ignore"):
             measured = -np.diff(x1, axis=0) / np.diff(x2, axis=0)
             logs, law = -du / dv, -law_u / law_v
@@ -267,7 +270,7 @@ def start_share(runs: pd.DataFrame) -> Share:
     """`Share` of every run, from the mean push on both responses before the first step."""
     own, start = [], []
     for _, run in runs.iterrows():
-        ww, wl, ll = (np.mean(run[f"pair_k_{name}"]) for name in ("ww", "wl", "ll"))
+        ww, wl, ll = (np.mean(run[f"pair_kernel_{name}"]) for name in ("ww", "wl", "ll"))
         own.append((ww - wl) / (ww - 2 * wl + ll))
         up, down = np.mean(run["pair_push_w"]), np.mean(run["pair_push_l"])
         start.append(up / (up - down))
@@ -287,7 +290,7 @@ def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
     - `cross`: what its cross terms add to that;
     - `drift`: what the plain gradient gives along the run beyond the kernel of the start;
     - `optimizer`: metric and memory, the first order of the real steps beyond the plain gradient;
-    - `size`: what finite steps add to the first order; `concave` of it is the softmax's share.
+    - `size`: what finite steps add to the first order; `concavity` of it is the softmax's share.
 
     `step`: when. `share`: u / (u - v). `more`, `fell`: share of pairs whose dispreferred moved
     farther than the preferred, and whose preferred fell.
@@ -298,17 +301,18 @@ def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
         here = {name: at(trace.step, getattr(trace, name), when) for name in Trace._fields[2:]}
         mean = {name: float(values.mean()) for name, values in here.items()}
         # The plain law has its own margin, a little off the observed one.
-        gain = mean["plain_u"] - mean["plain_v"]
+        gain = mean["plain_gradient_u"] - mean["plain_gradient_v"]
         row = {"seed": trace.seed, "step": when, "u": mean["u"], "v": mean["v"]}
         for letter, sign, shares in (("u", 1, (own, start)), ("v", -1, (1 - own, 1 - start))):
             lazy = [sign * share * gain for share in shares]
             row |= {
                 f"own_{letter}": lazy[0],
                 f"cross_{letter}": lazy[1] - lazy[0],
-                f"drift_{letter}": mean[f"plain_{letter}"] - lazy[1],
-                f"optimizer_{letter}": mean[f"first_{letter}"] - mean[f"plain_{letter}"],
-                f"size_{letter}": mean[letter] - mean[f"first_{letter}"],
-                f"concave_{letter}": mean[f"concave_{letter}"],
+                f"drift_{letter}": mean[f"plain_gradient_{letter}"] - lazy[1],
+                f"optimizer_{letter}": mean[f"first_order_{letter}"]
+                - mean[f"plain_gradient_{letter}"],
+                f"size_{letter}": mean[letter] - mean[f"first_order_{letter}"],
+                f"concavity_{letter}": mean[f"concavity_{letter}"],
             }
         row["share"] = mean["u"] / (mean["u"] - mean["v"])
         known = not np.isnan(when)
@@ -319,16 +323,12 @@ def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
 
 
 def at_step(runs: pd.DataFrame, step: float) -> pd.DataFrame:
-    """One row a run: mean `u`, `v`, `margin` and the law's `first_u`, `first_v` at a step."""
+    """One row a run: mean `u`, `v`, `margin` and the law's `first_order_{u,v}` at a step."""
     rows = []
     for t in traces(runs):
-        u, v, first_u, first_v = (
-            float(at(t.step, x, step).mean()) for x in (t.u, t.v, t.first_u, t.first_v)
-        )
-        rows.append(
-            {"seed": t.seed, "u": u, "v": v, "margin": u - v, "first_u": first_u,
-             "first_v": first_v}
-        )  # fmt: skip
+        names = ("u", "v", "first_order_u", "first_order_v")
+        here = {name: float(at(t.step, getattr(t, name), step).mean()) for name in names}
+        rows.append({"seed": t.seed, "margin": here["u"] - here["v"]} | here)
     return pd.DataFrame(rows)
 
 

@@ -15,6 +15,7 @@ from scipy.stats import rankdata
 
 from dpofield.experiments import stats
 from dpofield.experiments.columns import per_pair
+from dpofield.experiments.config import Config
 from dpofield.experiments.findings.mass import with_off, worst_reward
 from dpofield.experiments.stats import Interval
 from dpofield.formulas import LOSSES
@@ -47,14 +48,14 @@ def outcomes(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFram
     found = runs[["loss", "lr", "seed", "u", "v", "cpu_s"]].copy()
     lists = {
         name: [np.asarray(cell, dtype=float) for cell in runs[f"prompt_{name}"]]
-        for name in ("reward_after", "off_after", "kl", "kl_off")
+        for name in ("reward_on_grammar_after", "off_grammar_after")
     }
     found["reward"] = [
         float(with_off(r, off, worth).mean())
-        for r, off in zip(lists["reward_after"], lists["off_after"], strict=True)
+        for r, off in zip(lists["reward_on_grammar_after"], lists["off_grammar_after"], strict=True)
     ]
-    found["on_grammar"], found["off"] = runs["reward_after"], runs["off_after"]
-    found["kl"] = runs["kl"] + runs["kl_off"]
+    found["on_grammar"], found["off"] = runs["reward_on_grammar_after"], runs["off_grammar_after"]
+    found["kl"] = runs["kl_on_grammar"] + runs["kl_off_grammar_bound"]
     found["objective"] = found["reward"] - PRICE * found["kl"]
     found["margin"] = found["u"] - found["v"]
     found["fell"] = [float(np.mean(np.asarray(u, dtype=float) < 0)) for u in runs["pair_u"]]
@@ -148,12 +149,17 @@ def starts(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
     first = runs.drop_duplicates("seed")
     total = [
         float(with_off(np.asarray(r, float), np.asarray(off, float), worth).mean())
-        for r, off in zip(first["prompt_reward_before"], first["prompt_off_before"], strict=True)
+        for r, off in zip(
+            first["prompt_reward_on_grammar_before"],
+            first["prompt_off_grammar_before"],
+            strict=True,
+        )
     ]
     return pd.DataFrame(
         {
             "seed": first["seed"].to_numpy(), "reward": total, "objective": total,
-            "on_grammar": first["reward_before"].to_numpy(), "off": first["off_before"].to_numpy(),
+            "on_grammar": first["reward_on_grammar_before"].to_numpy(),
+            "off": first["off_grammar_before"].to_numpy(),
             "kl": 0.0, "u": 0.0, "v": 0.0,
         }
     )  # fmt: skip
@@ -169,10 +175,10 @@ def tilt_at_start(runs: pd.DataFrame) -> pd.Series:
     for name, own in runs.groupby("loss", sort=False):
         loss, row = LOSSES[str(name)], own.iloc[0]
         pairs = per_pair(own[own["lr"] == own["lr"].iloc[0]])
-        given = {"ref_w": pairs["lw"], "ref_l": pairs["ll"]}
+        given = {"ref_w": pairs["ref_logp_w"], "ref_l": pairs["ref_logp_l"]}
         given |= {"len_w": pairs["len_w"], "len_l": pairs["len_l"]}
         wanted = {p.name for p in loss.inputs}
-        fixed = _hyperparameters(row)
+        fixed = Config.from_flat(row).params
         if not wanted:
             up, down = at_start(loss, **fixed)
         else:
@@ -181,9 +187,3 @@ def tilt_at_start(runs: pd.DataFrame) -> pd.Series:
             up, down = (float(x) for x in np.mean(pushes, axis=0))
         found[name] = up / -down
     return pd.Series(found, name="tilt")
-
-
-def _hyperparameters(row: pd.Series) -> dict[str, float]:
-    from dpofield.experiments.config import Config
-
-    return Config.from_flat(row.to_dict()).hyperparameters

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from dpofield.experiments.findings import paths
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval, of_seeds
+from dpofield.experiments.tables import recorded
 
 SHAPES: dict[str, tuple[str, int, int]] = {
     "main": ("gpt2", 4, 128),
@@ -25,7 +25,7 @@ SHAPES: dict[str, tuple[str, int, int]] = {
 
 OTHERS = ("small", "Llama")
 
-EXPERIMENTS = {"training-field": "the field in training", "sft": "SFT quality",
+EXPERIMENTS = {"training-field": "the field in training", "sft-quality": "SFT quality",
                "edit-distance": "edit distance"}  # fmt: skip
 """The plans of the main model, and what the text calls them."""
 
@@ -181,7 +181,7 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
 
 def at_margin(column: str, goal: str, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
     """Mean `column` ("u") of each run of a setting where its mean margin first is `goal` nats."""
-    return lambda runs: select(runs, **setting)[f"{column}_at_{goal}"]  # type: ignore[arg-type]
+    return lambda runs: select(runs, **setting)[f"{column}_at_margin_{goal}"]  # type: ignore[arg-type]
 
 
 def preferred_share(goal: str, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
@@ -230,7 +230,7 @@ def miss(letter: str) -> Callable[[pd.DataFrame], pd.Series]:
     def values(runs: pd.DataFrame) -> pd.Series:
         kept = with_paths(runs)
         gaps = [
-            float((getattr(t, letter)[-1] - getattr(t, f"first_{letter}")[-1]).mean())
+            float((getattr(t, letter)[-1] - getattr(t, f"first_order_{letter}")[-1]).mean())
             for t in paths.traces(kept)
         ]
         return by_seed(gaps, kept)
@@ -260,7 +260,7 @@ def slower(source: str) -> Callable[[pd.DataFrame], pd.Series]:
     """How many times as many steps to a margin of 2 after the most SFT as after the least."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
-        low, high = (select(runs, sft_steps=n, source=source)["reached_2"] for n in LEVELS)
+        low, high = (select(runs, sft_steps=n, source=source)["steps_to_margin_2"] for n in LEVELS)
         return high / low
 
     return values
@@ -273,7 +273,7 @@ def between_distances(high: int | None, low: int | None) -> Callable[[pd.DataFra
     """Mean u at a margin of 2: at one edit distance minus at another, seed by seed."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
-        one, other = (select(runs, edit_distance=d)["u_at_2"] for d in (high, low))
+        one, other = (select(runs, edit_distance=d)["u_at_margin_2"] for d in (high, low))
         return one - other
 
     return values
@@ -281,28 +281,32 @@ def between_distances(high: int | None, low: int | None) -> Callable[[pd.DataFra
 
 def pace_of_edits(runs: pd.DataFrame) -> pd.Series:
     """How many times as many steps to a margin of 2 one edit takes as independent responses."""
-    one, other = (select(runs, edit_distance=d)["reached_2"] for d in (1, None))
+    one, other = (select(runs, edit_distance=d)["steps_to_margin_2"] for d in (1, None))
     return one / other
 
 
-PREDICTORS = {"alike": "$K_{wl}/K_{ww}$", "cosine": "cosine", "distance": "edit distance"}
+PREDICTORS = {
+    "alike": "$K_{wl}/K_{ww}$",
+    "gradient_cosine": "cosine",
+    "levenshtein": "edit distance",
+}
 """What may foretell a pair's change of the preferred, and how it is written."""
 
 
 def edit_pairs(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair of the three edit distances: seed, asked, `alike`, cosine, distance, u_at_2.
+    """One row a pair of the three edit distances: seed, `asked`, predictors, u_at_margin_2.
 
     `alike` is K_wl / K_ww before DPO; `asked` the edit distance of the setting, as text.
     """
-    names = ["k_wl", "k_ww", "cosine", "distance", "u_at_2"]
+    names = ["kernel_wl", "kernel_ww", "gradient_cosine", "levenshtein", "u_at_margin_2"]
     frames = []
     for asked in DISTANCES:
         chosen = select(runs, edit_distance=asked)
         columns = {c: np.concatenate([np.asarray(x) for x in chosen[f"pair_{c}"]]) for c in names}
-        seeds = np.repeat(chosen["seed"].to_numpy(), [len(x) for x in chosen["pair_k_ww"]])
+        seeds = np.repeat(chosen["seed"].to_numpy(), [len(x) for x in chosen["pair_kernel_ww"]])
         frames.append(pd.DataFrame(columns).assign(seed=seeds, asked=str(asked)))
     made = pd.concat(frames, ignore_index=True).astype({c: float for c in names})
-    return made.assign(alike=made["k_wl"] / made["k_ww"])
+    return made.assign(alike=made["kernel_wl"] / made["kernel_ww"])
 
 
 def foretold(x: str) -> Callable[[pd.DataFrame], pd.Series]:
@@ -332,7 +336,7 @@ def foretells_more(x: str, other: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 def _rank(pairs: pd.DataFrame, x: str) -> pd.Series:
     of_seed = {
-        seed: rows[x].corr(rows["u_at_2"], method="spearman")
+        seed: rows[x].corr(rows["u_at_margin_2"], method="spearman")
         for seed, rows in pairs.groupby("seed")
     }
     return pd.Series(of_seed, dtype=float)
@@ -376,7 +380,7 @@ QUESTIONS = (
             Question(SFT, f"{text}: preferred after 80 steps, 600 minus 50", "nats",
                      over_levels("u", source), "above", 0.0),
             Question(SFT, f"{text}: preferred at 2 nats, 600 minus 50", "nats",
-                     over_levels("u_at_2", source), "within", BAND),
+                     over_levels("u_at_margin_2", source), "within", BAND),
         )
     ),
     Question(EDITS, "steps to 2 nats, one edit over any", "times",
@@ -391,18 +395,18 @@ QUESTIONS = (
              between_distances(None, 3), "above", 0.0),
     *(
         Question(EDITS, f"rank correlation with the preferred: {text}", "rho",
-                 foretold(x), "above" if x == "distance" else "below", 0.0)
+                 foretold(x), "above" if x == "levenshtein" else "below", 0.0)
         for x, text in PREDICTORS.items()
     ),
     *(
         Question(EDITS, f"the same within one edit: {PREDICTORS[x]}", "rho",
                  foretold_within(x, 1), "below", 0.0)
-        for x in ("alike", "cosine")
+        for x in ("alike", "gradient_cosine")
     ),
     *(
         Question(EDITS, f"{PREDICTORS[x]} over edit distance, gain in $|\\rho|$", "rho",
-                 foretells_more(x, "distance"), "above", 0.0)
-        for x in ("alike", "cosine")
+                 foretells_more(x, "levenshtein"), "above", 0.0)
+        for x in ("alike", "gradient_cosine")
     ),
 )  # fmt: skip
 """Every verdict, in the order of the chapters; the bound is what the main model's chapter says."""

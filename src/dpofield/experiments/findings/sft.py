@@ -1,4 +1,4 @@
-"""What the level of SFT decides: the runs of the plan "sft", where DPO starts and where it ends.
+"""What the level of SFT decides: where the runs of the plan "sft-quality" start and end.
 
 Two questions are kept apart. *Pace*: after how many steps the mean margin u - v is 2 nats. *Path*:
 where the preferred response is by then. Frames have one row a run or one row a pair.
@@ -26,10 +26,10 @@ SETTING = ["source", "sft_steps"]
 GOAL = "2"
 """The margin in nats that every run reaches, so that none is left out of a comparison."""
 
-START = ("lw", "ll", "gap")
+START = ("ref_logp_w", "ref_logp_l", "gap")
 OWN = {"pace": "alone", "path": "room"}
 PUSH = {"pace": "growth", "path": "share"}
-OUTCOME = {"pace": "speed", "path": f"u_at_{GOAL}"}
+OUTCOME = {"pace": "speed", "path": f"u_at_margin_{GOAL}"}
 
 SCOPES = ("levels, off-policy", "levels, on-policy", "seeds of a setting", "pairs of a run")
 """Within what a predictor is held against an outcome: from what SFT moves to what it does not."""
@@ -48,13 +48,13 @@ def prepare(runs: pd.DataFrame) -> pd.DataFrame:
     made = _start(runs)
     made["share"] = made["push_w"] / made["growth"]
     made["margin"] = made["u"] - made["v"]
-    made["speed"] = -made[f"reached_{GOAL}"]
-    made["gain"] = made["reward_after"] - made["reward_before"]
+    made["speed"] = -made[f"steps_to_margin_{GOAL}"]
+    made["gain"] = made["reward_on_grammar_after"] - made["reward_on_grammar_before"]
     for when in ("before", "after"):
-        off = made[f"off_{when}"]
-        made[f"told_{when}"] = (1 - off) * made[f"reward_{when}"] + off * worst_reward()
+        off = made[f"off_grammar_{when}"]
+        made[f"told_{when}"] = (1 - off) * made[f"reward_on_grammar_{when}"] + off * worst_reward()
     made["told_gain"] = made["told_after"] - made["told_before"]
-    made["kl_all"] = made["kl"] + made["kl_off"]
+    made["kl_all"] = made["kl_on_grammar"] + made["kl_off_grammar_bound"]
     return made
 
 
@@ -66,14 +66,14 @@ def pairs(runs: pd.DataFrame) -> pd.DataFrame:
     """
     made = _start(per_pair(runs))
     made["share"] = made["push_w"] / made.groupby("key")["growth"].transform("mean")
-    made["speed"] = -made[f"own_{GOAL}"].fillna(np.inf)
+    made["speed"] = -made[f"own_steps_to_margin_{GOAL}"].fillna(np.inf)
     return made
 
 
 def _start(table: pd.DataFrame) -> pd.DataFrame:
-    ww, wl, ll = table["k_ww"], table["k_wl"], table["k_ll"]
+    ww, wl, ll = table["kernel_ww"], table["kernel_wl"], table["kernel_ll"]
     return table.assign(
-        gap=table["ll"] - table["lw"],
+        gap=table["ref_logp_l"] - table["ref_logp_w"],
         alone=ww - 2 * wl + ll,
         room=(ww - wl) / (ww - 2 * wl + ll),
         alike=wl / ww,
@@ -203,9 +203,9 @@ def paths(runs: pd.DataFrame) -> dict[tuple[str, int], Floats]:
     found = {}
     for setting, group in runs.groupby(SETTING):
         there = [
-            (float(goal), float(group[f"u_at_{goal}"].mean()))
+            (float(goal), float(group[f"u_at_margin_{goal}"].mean()))
             for goal in ("2", "5", "10")
-            if group[f"reached_{goal}"].notna().all()
+            if group[f"steps_to_margin_{goal}"].notna().all()
         ]
         end = (float(group["margin"].mean()), float(group["u"].mean()))
         found[setting] = np.array([(0.0, 0.0), *there, end])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from typing import Any, Literal
 
 import sympy as sp
@@ -88,6 +89,30 @@ class Loss:
     def defaults(self) -> dict[str, float]:
         """Hyperparameter names with the values used when none is given."""
         return {p.name: p.default for p in self.params if p.default is not None}
+
+    def complete(self, given: Mapping[str, float]) -> dict[str, float]:
+        """All hyperparameters by name: those given, and the defaults of the others.
+
+        Raises `ValueError` for a name that the loss does not have, for what is not a number and for
+        a number out of range.
+
+        >>> from dpofield.formulas.losses import LOSSES
+        >>> LOSSES["dpop"].complete({"lam": 5})
+        {'beta': 0.1, 'lam': 5.0}
+        >>> LOSSES["dpo"].complete({"lam": 5})
+        Traceback (most recent call last):
+        ...
+        ValueError: params: the loss 'dpo' has no 'lam'; it has beta
+        """
+        known = {p.name: p for p in self.params}
+        for name, value in given.items():
+            if name not in known:
+                has = ", ".join(known) or "none"
+                raise ValueError(f"params: the loss {self.name!r} has no {name!r}; it has {has}")
+            if not isinstance(value, Real):
+                raise ValueError(f"params: {name} = {value!r}: give a number")
+            known[name].check(value)
+        return {name: float(x) for name, x in (self.defaults | dict(given)).items()}
 
     @property
     def arguments(self) -> tuple[Parameter, ...]:

@@ -7,8 +7,8 @@ from functools import lru_cache
 import pandas as pd
 
 from dpofield.experiments.findings import edits
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval
+from dpofield.experiments.tables import recorded
 
 
 @lru_cache(maxsize=1)
@@ -24,7 +24,7 @@ def _kinds() -> dict[str, pd.DataFrame]:
 
 def higher_at_a_margin() -> str:
     """Eight tokens against one, the preferred where the mean margin is 5 nats."""
-    found = {kind: edits.gap(r, "name", "8", "1", "u_at_5") for kind, r in _kinds().items()}
+    found = {kind: edits.gap(r, "name", "8", "1", "u_at_margin_5") for kind, r in _kinds().items()}
     assert all(x.low > 0 for x in found.values()), f"at margin 5: {found}"
     return "u at margin 5, 8 tokens - 1 token: " + _list(found) + " nats (10 seeds)"
 
@@ -44,7 +44,7 @@ def by_delay() -> str:
     """Most of the difference at the margin is what a longer run costs."""
     lags = {kind: edits.lag(r, "1", "8") for kind, r in _kinds().items()}
     for kind, r in _kinds().items():
-        assert edits.times(r, "1", "8", "reached_5").low > 1.5
+        assert edits.times(r, "1", "8", "steps_to_margin_5").low > 1.5
         assert lags[kind].delay.low > lags[kind].rest.high, f"{kind}: {lags[kind]}"
     delays = _list({kind: x.delay for kind, x in lags.items()})
     return f"delay {delays}; at equal steps {_list({k: x.rest for k, x in lags.items()})} nats"
@@ -62,29 +62,30 @@ def similarity_of_sets() -> str:
     """Between distances, cosine and CHES tell as much as edit distance."""
     runs, pairs = _tables()
     rho = {
-        x: edits.prediction(runs, pairs, edits.SCOPES[0], x) for x in ("distance", "cosine", "ches")
+        x: edits.prediction(runs, pairs, edits.SCOPES[0], x)
+        for x in ("levenshtein", "gradient_cosine", "ches")
     }
     assert all(abs(x.value) > 0.8 for x in rho.values()), str(rho)
-    for x in ("cosine", "ches"):
-        assert 0 in edits.better(runs, pairs, edits.SCOPES[0], x, "distance"), x
+    for x in ("gradient_cosine", "ches"):
+        assert 0 in edits.better(runs, pairs, edits.SCOPES[0], x, "levenshtein"), x
     return f"rank correlation with u at margin 5: {_list(rho)} (10 seeds)"
 
 
 def push_within_a_set() -> str:
     """Within sets the batch push tells, and cosine and CHES hardly."""
     runs, pairs = _tables()
-    names = ("cosine", "ches", "push_w")
+    names = ("gradient_cosine", "ches", "push_w")
     rho = {x: edits.prediction(runs, pairs, edits.SCOPES[2], x) for x in names}
     assert rho["push_w"].low > 0.7, str(rho)
-    assert all(abs(rho[x].value) < 0.2 for x in ("cosine", "ches")), str(rho)
+    assert all(abs(rho[x].value) < 0.2 for x in ("gradient_cosine", "ches")), str(rho)
     return f"rank correlation with u at margin 5: {_list(rho)} (10 seeds)"
 
 
 def neither_with_open_distance() -> str:
     """Where both vary freely, edit distance and CHES tell single pairs equally little."""
     runs, pairs = _tables()
-    gap = edits.better(runs, pairs, edits.SCOPES[3], "ches", "distance")
-    rho = {x: edits.prediction(runs, pairs, edits.SCOPES[3], x) for x in ("distance", "ches")}
+    gap = edits.better(runs, pairs, edits.SCOPES[3], "ches", "levenshtein")
+    rho = {x: edits.prediction(runs, pairs, edits.SCOPES[3], x) for x in ("levenshtein", "ches")}
     assert 0 in gap, f"CHES ahead by {gap}"
     assert all(abs(x.value) < 0.3 for x in rho.values()), str(rho)
     return f"rank correlation with u at margin 5: {_list(rho)}; CHES ahead by {gap} (10 seeds)"

@@ -16,6 +16,7 @@ from dpofield.lab.kernel import Gram, gram, gram_matrix, predicted_change, proje
 from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
 from dpofield.lab.next_step import next_step
 from dpofield.lab.one_step import change, steps_alone
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 
@@ -231,10 +232,8 @@ def one_small_step() -> str:
     misses = []
     for eta in (1e-4, 1e-5):
         predicted = eta * beta / 2 * np.array([K.ww - K.wl, K.wl - K.ll]).ravel()
-        step = dpo(
-            copy.deepcopy(model), start, pair,
-            beta=beta, steps=1, batch=1, lr=eta, optimizer="sgd", seed=0, progress=False,
-        )  # fmt: skip
+        how = Training(params={"beta": beta}, steps=1, batch=1, lr=eta, optimizer="sgd", seed=0)
+        step = dpo(copy.deepcopy(model), start, pair, how, progress=False)
         observed = np.array([step.u[1, 0], step.v[1, 0]])
         misses.append(float(np.abs(observed - predicted).max() / np.abs(predicted).max()))
     assert misses[1] < 0.02, f"the prediction misses by {misses[1]:.1%} at a step of 1e-5"

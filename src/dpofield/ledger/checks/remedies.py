@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 
 from dpofield.experiments.findings import remedies
-from dpofield.experiments.recorded import recorded
+from dpofield.experiments.tables import recorded
 
 
 @lru_cache

@@ -8,15 +8,15 @@ import pandas as pd
 
 from dpofield.experiments import stats
 from dpofield.experiments.findings import sft
-from dpofield.experiments.recorded import recorded
+from dpofield.experiments.tables import recorded
 
 LOW, HIGH = 25, 1200
 
 
 @lru_cache
 def _runs() -> pd.DataFrame:
-    """The plan "sft", trained models only."""
-    runs = sft.prepare(recorded("sft"))
+    """The plan "sft-quality", trained models only."""
+    runs = sft.prepare(recorded("sft-quality"))
     return runs[runs["sft_steps"] > 0]
 
 
@@ -27,7 +27,10 @@ def _of(source: str) -> pd.DataFrame:
 
 def pace() -> str:
     """Steps to a margin of 2 nats, the highest level over the lowest trained one."""
-    found = {name: sft.times(_runs(), "reached_2", LOW, HIGH, s) for s, name in sft.SOURCES.items()}
+    found = {
+        name: sft.times(_runs(), "steps_to_margin_2", LOW, HIGH, s)
+        for s, name in sft.SOURCES.items()
+    }
     assert all(f.low > 5 for f in found.values()), f"{found}"
     return "; ".join(f"{name}: {f} times the steps" for name, f in found.items())
 
@@ -37,11 +40,11 @@ def path() -> str:
     said = []
     for source, name in sft.SOURCES.items():
         runs = _of(source)
-        by_steps, by_margin = (sft.explained(runs, c) for c in ("u", "u_at_2"))
+        by_steps, by_margin = (sft.explained(runs, c) for c in ("u", "u_at_margin_2"))
         chance = sft.by_chance(runs)
         assert by_steps.low > 0.5, f"{name}: after 80 steps the level explains {by_steps}"
         assert by_margin.value < 2 * chance, f"{name}: at 2 nats the level explains {by_margin}"
-        moved = sft.moved(runs, "u_at_2", LOW, HIGH, source)
+        moved = sft.moved(runs, "u_at_margin_2", LOW, HIGH, source)
         assert abs(moved.value) < 0.3, f"{name}: at 2 nats the preferred is {moved} nats higher"
         said.append(f"{name}: {by_steps} after 80 steps, {by_margin} at 2 nats")
     return f"part of variance between levels (by chance {chance:.2f}), " + "; ".join(said)
@@ -51,18 +54,18 @@ def fixed_steps() -> str:
     """Sensitivity at equal steps, and one starting point in the ratios with one gradient."""
     both = {name: sft.moved(_runs(), "u", LOW, HIGH, s) for s, name in sft.SOURCES.items()}
     assert all(b.low > 3 for b in both.values()), f"{both}"
-    assert (_runs()["beta"] == 0.1).all()
+    assert set(_runs()["params"]) == {'{"beta": 0.1}'}
     said = "; ".join(f"{name} {b}" for name, b in both.items())
     return f"preferred after 80 steps, nats higher at {HIGH} than at {LOW} SFT steps: {said}"
 
 
 def start_in_probabilities() -> str:
     """On-policy starts are equally likely at all levels, and the pace differs as off-policy."""
-    likelier = sft.moved(_runs(), "lw", LOW, HIGH, "model")
-    slower = sft.times(_runs(), "reached_2", LOW, HIGH, "model")
+    likelier = sft.moved(_runs(), "ref_logp_w", LOW, HIGH, "model")
+    slower = sft.times(_runs(), "steps_to_margin_2", LOW, HIGH, "model")
     assert abs(likelier.value) < 1, f"on-policy starts are {likelier} nats likelier"
     assert slower.low > 5
-    seeds = sft.prediction(_runs(), _runs(), sft.SCOPES[2], "lw", "speed")
+    seeds = sft.prediction(_runs(), _runs(), sft.SCOPES[2], "ref_logp_w", "speed")
     assert 0 in seeds, f"across seeds log pi_w tells the speed: {seeds}"
     return (
         f"on-policy: log pi_w {likelier} nats higher at {HIGH} than at {LOW} SFT steps, "
@@ -74,8 +77,10 @@ def push() -> str:
     """Rank correlation of a pair's first push with where it is at 2 nats, beside that of pi_w."""
     of_pairs = sft.pairs(_runs())
     last, y = sft.SCOPES[3], sft.OUTCOME["path"]
-    by_push, by_start = (sft.prediction(_runs(), of_pairs, last, x, y) for x in ("share", "lw"))
-    gap = sft.better(_runs(), of_pairs, last, "share", "lw", y)
+    by_push, by_start = (
+        sft.prediction(_runs(), of_pairs, last, x, y) for x in ("share", "ref_logp_w")
+    )
+    gap = sft.better(_runs(), of_pairs, last, "share", "ref_logp_w", y)
     assert by_push.low > 0.8 > 0.2 > abs(by_start.value), f"{by_push}, {by_start}"
     assert gap.low > 0.5
     return f"rank correlation: first push {by_push}, log pi_w {by_start}; difference {gap}"
@@ -84,12 +89,12 @@ def push() -> str:
 def mass_off() -> str:
     """Mass off the grammar after DPO: added to in most settings; SFT decides how much there is."""
     groups = _runs().groupby(sft.SETTING)
-    added = {k: stats.of_seeds(g["off_after"] - g["off_before"]) for k, g in groups}
+    added = {k: stats.of_seeds(g["off_grammar_after"] - g["off_grammar_before"]) for k, g in groups}
     grown = sum(a.low > 0 for a in added.values())
     fallen = sum(a.high < 0 for a in added.values())
     assert grown > len(added) / 2, f"{grown} of {len(added)}"
     assert fallen == 0
-    less = sft.moved(_runs(), "off_after", HIGH, LOW)
+    less = sft.moved(_runs(), "off_grammar_after", HIGH, LOW)
     assert less.low > 0.4
     return (
         f"more than before in {grown} of {len(added)} settings (interval above 0), less in "

@@ -7,14 +7,14 @@ from functools import lru_cache
 
 import numpy as np
 import pandas as pd
-import torch
 
 from dpofield.experiments.findings import paths
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval, of_seeds
+from dpofield.experiments.tables import recorded
 from dpofield.lab.checkpoint import sft_checkpoint
 from dpofield.lab.logprobs import encode, reference_logprobs
 from dpofield.lab.runs import Run
+from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 from dpofield.lab.world import World
 from dpofield.ledger.checks.theorem_1 import closed_form
@@ -178,10 +178,8 @@ def short_run() -> Run:
     model, tokenizer = sft_checkpoint("weak", progress=False)
     pairs = encode(tokenizer, World().pairs(32, seed=5, edit_distance=1))
     reference = reference_logprobs(model, pairs)
-    torch.manual_seed(0)
-    return dpo(
-        model, reference, pairs, steps=15, batch=32, lr=1e-4, beta=0.1, seed=0, progress=False
-    )
+    settings = Training(params={"beta": 0.1}, steps=15, batch=32, lr=1e-4, seed=0)
+    return dpo(model, reference, pairs, settings, progress=False)
 
 
 def theorem_1_in_a_run() -> str:

@@ -8,13 +8,13 @@ import pandas as pd
 
 from dpofield.experiments import stats
 from dpofield.experiments.findings import mass
-from dpofield.experiments.recorded import recorded
 from dpofield.experiments.stats import Interval
+from dpofield.experiments.tables import recorded
 
 
 @lru_cache
 def _pairs() -> pd.DataFrame:
-    pairs = mass.falls(recorded("mass"))
+    pairs = mass.falls(recorded("where-the-mass-goes"))
     for gain in mass.DEFINITIONS:
         pairs[f"harmful_{gain}"] = mass.kind(pairs, gain) == "harmful"
     return pairs
@@ -22,7 +22,7 @@ def _pairs() -> pd.DataFrame:
 
 @lru_cache
 def _prompts() -> pd.DataFrame:
-    return mass.by_role(recorded("mass"))
+    return mass.by_role(recorded("where-the-mass-goes"))
 
 
 def _span(found: pd.Series) -> str:
@@ -44,7 +44,9 @@ def most_fall() -> str:
 
 def on_and_off_the_grammar() -> str:
     """Worse responses lose everywhere, reward on the grammar rises, and mass leaves the grammar."""
-    worse, off, reward = (mass.by_setting(_pairs(), c) for c in ("d_worse", "d_off", "on_grammar"))
+    worse, off, reward = (
+        mass.by_setting(_pairs(), c) for c in ("d_worse", "d_off_grammar", "on_grammar")
+    )
     assert all(i.high < 0 for i in worse), f"{worse}"
     assert all(i.low > 0 for i in off), f"{off}"
     assert all(i.low > 0 for i in reward), f"{reward}"
@@ -62,7 +64,7 @@ def definitions() -> str:
         said.append(f"{gain}: {_span(found)}, agreement {agree:.0%}")
         assert gain == "good" or 0.5 < agree < 0.85, f"{gain} agrees with the first in {agree:.0%}"
     fallen = fallen.assign(harmful=first == "harmful", size=-fallen["u"])
-    leak, size = (mass.told_by(fallen, score, "harmful") for score in ("d_off", "size"))
+    leak, size = (mass.told_by(fallen, score, "harmful") for score in ("d_off_grammar", "size"))
     assert leak.low > 0.7 and size.high < 0.6, f"leak {leak}, size of the fall {size}"  # noqa: PT018
     return "; ".join(said) + f"; AUC of the leak {leak}, of the size of the fall {size}"
 

@@ -1,0 +1,1 @@
+"""Measurements that chapters make live, on runs short enough for a page; one module per chapter."""

@@ -1,0 +1,95 @@
+"""One run: a configuration in, the trained model out, with all that it was trained on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dpofield.experiments.config import Config
+from dpofield.experiments.data import draw
+from dpofield.lab.checkpoint import starting_model
+from dpofield.lab.descent import Interrupted
+from dpofield.lab.logprobs import Batch, encode, reference_logprobs
+from dpofield.lab.model import CausalLM
+from dpofield.lab.pairs import Pair
+from dpofield.lab.runs import Run
+from dpofield.lab.training import dpo
+from dpofield.lab.watch import Watch
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run starts from: the fine-tuned model, and N pairs.
+
+    `batch` holds the encoded pairs, `reference` (2 N,) the model's log-probabilities of their
+    responses before training, in nats, preferred ones first.
+    """
+
+    config: Config
+    model: CausalLM
+    tokenizer: Any
+    pairs: list[Pair]
+    batch: Batch
+    reference: Tensor
+
+
+@dataclass(frozen=True)
+class Trained(Start):
+    """What a run leaves behind; `model` is trained now, `run` is the record of its pairs."""
+
+    run: Run
+
+
+class RunWatch(Watch):
+    """Follows a run from the starting model on; see `Watch`."""
+
+    def loaded(self) -> None:
+        """The starting model is there; pairs are drawn next."""
+
+    def drawn(self, start: Start) -> None:
+        """Pairs are drawn and encoded; `start.model` will be trained in place."""
+
+
+def run(
+    config: Config, watch: RunWatch | None = None, *, root: str | os.PathLike[str] | None = None
+) -> Trained:
+    """Make the starting model if it is not cached, draw the pairs, and train on them.
+
+    `watch` follows the run and may end it; it changes no number. `root` is where starting models
+    are cached (`lab.files.cache_root()` by default). One torch thread, here and afterwards, so
+    that the numbers do not depend on how many there are. Raises what drawing pairs and training
+    raise, and `Interrupted` when `watch` ends the run.
+    """
+    watch = watch or RunWatch()
+    torch.set_num_threads(1)
+    model, tokenizer = starting_model(config.recipe, root=root, progress=False, watch=watch)
+    watch.loaded()
+    with _may_end(model, watch):
+        pairs = draw(config, model, tokenizer)
+    batch = encode(tokenizer, pairs)
+    start = Start(config, model, tokenizer, pairs, batch, reference_logprobs(model, batch))
+    watch.drawn(start)
+    record = dpo(model, start.reference, batch, config.training, watch=watch, progress=False)
+    return Trained(**vars(start), run=record)
+
+
+@contextmanager
+def _may_end(model: CausalLM, watch: Watch) -> Iterator[None]:
+    """A weak model is asked for many responses before there are pairs; `watch` can end that."""
+
+    def go_on(*_: object) -> None:
+        if watch.stopped():
+            raise Interrupted("Stopped before the first step")
+
+    hook = model.register_forward_pre_hook(go_on)
+    try:
+        yield
+    finally:
+        hook.remove()
+    go_on()

@@ -1,0 +1,43 @@
+"""The tables that the book shows: whole, of the plan as it is, and what this code measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dpofield.experiments.check import check
+from dpofield.experiments.plans import PLANS, plan
+from dpofield.experiments.store import Store
+from dpofield.experiments.sweep import sweep
+from dpofield.experiments.tables import recorded
+
+RESULTS = Path(__file__).parents[2] / "results" / "experiments"
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_row_of_every_run(name: str) -> None:
+    """No run of a plan failed, and each says by what it was made."""
+    table = recorded(name)
+    assert len(table) == len(plan(name))
+    assert table["code_hash"].nunique() == table["versions"].nunique() == 1
+
+
+def test_recorded_rows_come_out_again(tmp_path: Path) -> None:
+    """A random sample of the recorded rows, measured by the code of today."""
+    verdicts = list(check(RESULTS, 4, seed=20261126))
+    assert [v for v in verdicts if not v.same] == []
+
+
+def test_no_table_no_other_table_no_damaged_table(tmp_path: Path, models: Path) -> None:
+    """Each is an error with the command that makes the table."""
+    with pytest.raises(FileNotFoundError, match="experiments run smoke"):
+        recorded("smoke", tmp_path)
+    store, target = Store(tmp_path / "store"), tmp_path / "smoke.parquet"
+    sweep(plan("smoke")[:2], store, root=models, progress=False)
+    store.collect(plan("smoke")[:2], target)
+    with pytest.raises(ValueError, match=r"other runs than the plan.*experiments run smoke"):
+        recorded("smoke", tmp_path)
+    target.write_bytes(target.read_bytes()[:-20])
+    with pytest.raises(ValueError, match=r"damaged.*experiments run smoke"):
+        recorded("smoke", tmp_path)
