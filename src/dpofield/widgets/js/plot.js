@@ -120,7 +120,7 @@ export function plane({
   return { node, axes, part };
 }
 
-export const MAGNITUDES = 6; // colour steps, as in the style sheet
+const MAGNITUDES = 6; // colour steps, as in the style sheet
 export const arrowNodes = () => Array.from({ length: MAGNITUDES }, (_, i) =>
   svg("path", { class: `dpf-arrows dpf-m${i}` }));
 
