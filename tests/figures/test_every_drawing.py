@@ -171,11 +171,28 @@ def test_a_drawing_can_be_read_on_both_pages(name: str, fig: Figure) -> None:
 
 
 def test_looks_reach_for_what_there_is_today() -> None:
-    """Each divergence and each model of the robustness plan has a look of its own."""
+    """Each divergence and each model of the robustness plan has a look."""
     assert set(HOUSE["divergences"].LOOKS) == set(DIVERGENCES)
     assert set(HOUSE["robustness"].SHAPES) >= set(SHAPES)
-    for looks in (HOUSE["divergences"].LOOKS, HOUSE["robustness"].SHAPES):
-        assert len(set(looks.values())) == len(looks)
+
+
+@pytest.mark.parametrize(
+    ("module", "table"),
+    [
+        ("divergences", "LOOKS"),
+        ("edit_distance", "KINDS"),
+        ("remedies", "MARKED"),
+        ("robustness", "SHAPES"),
+        ("sft_quality", "SOURCES"),
+        ("where_the_mass_goes", "LEADERS"),
+    ],
+)
+def test_no_two_look_alike(module: str, table: str) -> None:
+    """In a table of looks every colour is there once, and every mark where there are marks."""
+    looks = getattr(HOUSE[module], table).values()
+    assert len({look[0] for look in looks}) == len(looks)
+    if module != "divergences":
+        assert len({look[1] for look in looks}) == len(looks)
 
 
 MANY = [str(i) for i in range(9)]

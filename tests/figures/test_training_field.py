@@ -48,6 +48,7 @@ def test_speeds_are_medians_of_their_class(ax: Axes) -> None:
     (line,) = ax.lines
     assert list(line.get_xdata()) == [2, 8]
     assert list(line.get_ydata()) == [20, 80]
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
 
 
 def test_bars_end_where_the_shares_do(ax: Axes) -> None:

@@ -28,6 +28,9 @@ def test_every_prompt_is_one_mark_of_its_leader(ax: Axes) -> None:
     assert (marks["same"], marks["untrained"]) == (2, 1)
     low, high = ax.get_ylim()
     assert low < 0.1 < 0.3 < high
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    same = next(line for line in ax.lines if line.get_label() == "same")
+    assert same.get_xydata().tolist() == [[0.1, 0.2], [0.2, 0.1]]
 
 
 def test_a_dot_is_a_prompt_that_leaked_and_gained(ax: Axes) -> None:
