@@ -69,6 +69,14 @@ def test_a_name_stands_in_its_region(ax: Axes, place: tuple[float, float], words
     assert region(name.xy[0] + across, name.xy[1] - 0.02) == words
 
 
+def test_a_boundary_has_the_colour_of_the_response_that_rests_there(ax: Axes) -> None:
+    """The preferred does not move where K_wl = K_ww, the dispreferred where K_wl = K_ll."""
+    law.draw_regions(ax, top=3.0)
+    shown = {line.get_color(): line.get_xydata().tolist() for line in ax.lines}
+    assert shown[colour("preferred")] == [[1, 1], [1, 3]]
+    assert shown[colour("dispreferred")] == [[0, 0], [1, 1]]
+
+
 def test_a_group_of_pairs_keeps_its_axes(ax: Axes) -> None:
     law.draw_pairs_in_plane(ax, {"one word": ([0.8], [1.1]), "any": ([0.1], [2.0])})
     assert [line.get_xydata().tolist() for line in ax.lines] == [[[0.8, 1.1]], [[0.1, 2.0]]]
