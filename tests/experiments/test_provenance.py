@@ -37,10 +37,10 @@ def test_what_the_code_hash_sees(package: Path, monkeypatch: pytest.MonkeyPatch)
         return before != after
 
     assert edited("formulas/losses/margin.py", SIGN, "expr=logsigmoid(")
-    for name in ("lab/descent", "experiments/measure", "experiments/config", "__init__"):
+    for name in ("lab/descent", "experiments/rows", "experiments/config", "__init__"):
         assert edited(f"{name}.py", "", "\nADDED = 1\n"), name
     assert not edited("formulas/losses/margin.py", SIGN, f"# a comment\n        {SIGN}")
-    assert not edited("experiments/measure.py", '"""', '"""Another docstring. ')
+    assert not edited("experiments/rows.py", '"""', '"""Another docstring. ')
     for name in ("experiments/findings/__init__", "experiments/stats", "widgets/figure"):
         assert not edited(f"{name}.py", "", "\nADDED = 1\n"), name
 
