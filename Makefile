@@ -40,6 +40,7 @@ book: setup-book  ## execute every chapter and write the site to _build/html
 
 test: setup-test  ## everything: linters, types, import layers, the book, all tests
 	@$(RUN) tools/chromium.py
+	@$(RUN) tools/node.py --dev >/dev/null  # now: both of the next two need packages of it
 	@$(MAKE) --no-print-directory -j2 check site
 	@$(RUN) -m pytest -n auto --dist worksteal
 
@@ -52,8 +53,9 @@ check:
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
+	$(RUN) tools/lint.py
 
-lint: setup-test check  ## ruff, mypy, import layers
+lint: setup-test check  ## ruff, mypy, import layers, JavaScript
 
 audit: setup-test  ## Lighthouse on every page; table and results/audit.json
 	@$(RUN) tools/chromium.py

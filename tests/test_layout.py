@@ -14,7 +14,7 @@ SLUGS = {Path(c["file"]).name for part in CONTENTS["parts"] for c in part["chapt
 
 ROOMS = {
     "formulas/theorems": set(),
-    "figures": {"style", "field", "notes", "cover"},
+    "figures": {"style", "field", "notes", "intervals", "cover"},
     "experiments/findings": set(),
     "ledger/pages": set(),
     "ledger/checks": set(),

@@ -33,7 +33,7 @@ NOT_READ = {"src", "book", "tests", "tools", "_build", "pyproject.toml", "constr
 # Made from the finished site or its figures, and read by no chapter (a test looks).
 WRITTEN_ABOUT_THE_SITE = {"results/audit.json", "results/response.json"}
 SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
-# Writes its own files anew in every build, and nothing into a page.
+# Writes its own files, under a fingerprint of its own, and nothing into a page.
 WRITES_NO_PAGE = {"demos.py"}
 
 CELL = re.compile(r"^ {0,3}(```+|~~~+)\{code-cell\}[^\n]*\n(.*?)^ {0,3}\1", re.M | re.S)

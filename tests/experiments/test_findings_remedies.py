@@ -52,7 +52,7 @@ def planted(shift: float) -> pd.DataFrame:
 
 
 def test_differences_are_paired() -> None:
-    """What a seed adds to every loss takes nothing from the certainty."""
+    """An addition to all losses of a seed does not widen the interval."""
     found = remedies.against(planted(0.3), "reward", "x")
     assert found.low < 0.31
     assert found.high > 0.29
@@ -94,9 +94,9 @@ def test_ranks_over_losses() -> None:
          for k, x in enumerate("abcde") for seed in SEEDS],
         columns=["loss", "seed", "u"],
     )  # fmt: skip
-    told = pd.Series(dict(zip("abcde", (1.0, 2.0, 4.0, 8.0, 16.0), strict=True)))
-    assert remedies.rank_over_losses(table, "u", told) == pytest.approx((1, 1, 1))
-    assert remedies.rank_over_losses(table, "u", -told).value == pytest.approx(-1)
+    known = pd.Series(dict(zip("abcde", (1.0, 2.0, 4.0, 8.0, 16.0), strict=True)))
+    assert remedies.rank_over_losses(table, "u", known) == pytest.approx((1, 1, 1))
+    assert remedies.rank_over_losses(table, "u", -known).value == pytest.approx(-1)
 
 
 def test_marked_losses_are_trained() -> None:

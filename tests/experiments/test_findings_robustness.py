@@ -29,7 +29,7 @@ def made(effect: dict[str, float]) -> pd.DataFrame:
     return runs.assign(shape=robustness.shape_of(runs))
 
 
-ABOVE = Question("e", "preferred", "nats", robustness.at_margin("u", "2"), "above", 0.0)
+ABOVE = Question("e", "u", "preferred", "nats", robustness.at_margin("u", 2), "above", 0.0)
 
 
 def test_a_shape_that_differs_is_named_and_one_that_does_not_is_not() -> None:
@@ -49,6 +49,14 @@ def test_what_cannot_be_told_is_undecided() -> None:
     runs = made({"main": 0.0, "small": 1.0, "Llama": 1.0})
     words = robustness.answers(runs, (ABOVE,)).set_index("shape")["word"]
     assert set(words) == {"undecided"}
+
+
+def test_keys_and_labels_are_distinct() -> None:
+    """A table is read by keys, and a reader tells its rows apart by their labels."""
+    for names in ([q.key for q in robustness.QUESTIONS], [q.label for q in robustness.QUESTIONS]):
+        assert len(set(names)) == len(names)
+    assert {q.experiment for q in robustness.QUESTIONS} == set(robustness.EXPERIMENTS)
+    assert set(robustness.GAINS) <= {q.key for q in robustness.QUESTIONS}
 
 
 def test_the_order_of_rows_is_nothing() -> None:
@@ -72,14 +80,14 @@ def test_the_order_of_rows_is_nothing() -> None:
 )
 def test_answers(kind: str, interval: tuple[float, ...], answer: str) -> None:
     """Against a bound of 1, the whole interval must be on one side."""
-    question = Question("", "", "", lambda r: r["u"], kind, 1.0)  # type: ignore[arg-type]
+    question = Question("", "", "", "", lambda r: r["u"], kind, 1.0)  # type: ignore[arg-type]
     assert question.answer(Interval(*interval)) == answer
 
 
 def test_factors_are_means_of_logarithms() -> None:
     """2 and 8 times as many steps are 4 times as many, whichever seed is which."""
     steps = pd.DataFrame({"a": [2.0, 8.0] * 5})
-    question = Question("", "", "", lambda r: r["a"], "above", 1.0, geometric=True)
+    question = Question("", "", "", "", lambda r: r["a"], "above", 1.0, geometric=True)
     assert question.interval(steps).value == pytest.approx(4)
 
 
@@ -119,12 +127,12 @@ def edited(slope: float) -> pd.DataFrame:
 
 def test_a_planted_predictor_is_found_and_an_idle_one_is_not() -> None:
     runs = edited(-1.0)
-    assert robustness.foretold("alike")(runs).max() < -0.9
-    assert robustness.foretold_within("alike", 1)(runs).max() < -0.9
-    assert abs(robustness.foretold("gradient_cosine")(runs).mean()) < 0.2
-    assert robustness.foretells_more("alike", "gradient_cosine")(runs).min() > 0.5
+    assert robustness.predicts("kernel_ratio")(runs).max() < -0.9
+    assert robustness.predicts_within("kernel_ratio", 1)(runs).max() < -0.9
+    assert abs(robustness.predicts("gradient_cosine")(runs).mean()) < 0.2
+    assert robustness.predicts_better("kernel_ratio", "gradient_cosine")(runs).min() > 0.5
     assert robustness.between_distances(None, 1)(runs).min() > 0.6
-    assert abs(robustness.foretold("alike")(edited(0.0)).mean()) < 0.2
+    assert abs(robustness.predicts("kernel_ratio")(edited(0.0)).mean()) < 0.2
 
 
 def test_sizes_are_those_that_the_chapter_names() -> None:

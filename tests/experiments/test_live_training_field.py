@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dpofield.experiments.findings import paths
+from dpofield.experiments.findings import training_field as paths
 from dpofield.experiments.live import training_field as live
 from dpofield.experiments.rows import measure
 from dpofield.lab.kernel import predicted_change

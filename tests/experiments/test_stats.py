@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats as scipy_stats
 
@@ -18,14 +19,14 @@ def noise(seed: int) -> np.ndarray:
 def test_values_are_those_of_all_rows() -> None:
     """The statistic itself is no bootstrap mean, and nan rows are left out."""
     x, y = noise(0), noise(0) + noise(1)
-    assert stats.spearman(SEEDS, x, y).value == scipy_stats.spearmanr(x, y).statistic
+    assert stats.over_seeds(stats.rho, SEEDS, x, y).value == stats.rho(x, y)
     assert stats.mean(SEEDS, x).value == pytest.approx(x.mean())
     holes = np.where(np.arange(len(x)) % 3 == 0, np.nan, x)
     assert stats.mean(SEEDS, holes).value == pytest.approx(np.nanmean(holes))
 
 
 def test_the_interval_of_a_mean() -> None:
-    """One value a seed: close to the normal-theory interval, a little narrower; and it is fixed."""
+    """One value per seed: close to the normal-theory interval, a little narrower; it is fixed."""
     values = np.random.default_rng(3).normal(5, 2, size=30)
     found = stats.mean(np.arange(30), values)
     exact = scipy_stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / np.sqrt(30))
@@ -34,7 +35,7 @@ def test_the_interval_of_a_mean() -> None:
     assert stats.mean(np.arange(30), values) == found
 
 
-def test_one_value_a_seed_is_a_short_way_to_the_same_interval() -> None:
+def test_of_seeds_is_a_fast_way_to_the_same_interval() -> None:
     """`of_seeds` draws the same seeds as `mean`, leaves nan out, and refuses a single seed."""
     values = np.random.default_rng(5).normal(2, 1, size=10)
     assert stats.of_seeds(values) == pytest.approx(stats.mean(np.arange(10), values))
@@ -45,7 +46,7 @@ def test_one_value_a_seed_is_a_short_way_to_the_same_interval() -> None:
 
 
 def test_a_seed_is_one_repetition() -> None:
-    """Rows of a seed that say the same are no more evidence than one of them."""
+    """Equal rows of a seed are no more evidence than one of them."""
     values = np.random.default_rng(4).normal(size=10)
     assert stats.mean(SEEDS, np.repeat(values, 20)) == pytest.approx(
         stats.mean(np.arange(10), values)
@@ -62,26 +63,99 @@ def test_intervals_cover() -> None:
     assert 48 <= held <= 60
 
 
+def frame(**columns: np.ndarray) -> pd.DataFrame:
+    """Two runs per seed, ten rows each."""
+    run = np.tile(np.repeat([0, 1], 10), 10)
+    return pd.DataFrame({"seed": SEEDS, "run": run, **columns})
+
+
+def test_within_averages_over_the_groups_of_a_seed() -> None:
+    """By hand: one correlation per run, their mean per seed; a run that has none is left out."""
+    rows = frame(x=noise(0), y=noise(0) + noise(1))
+    rows.loc[(rows["seed"] == 3) & (rows["run"] == 1), "x"] = 7.0
+    found = stats.within(rows, ["run"], stats.rho, "x", "y")
+    assert list(found.index) == list(range(10))
+    for seed in range(10):
+        runs = [g for _, g in rows[rows["seed"] == seed].groupby("run")][: 1 if seed == 3 else 2]
+        expected = [scipy_stats.spearmanr(g["x"], g["y"]).statistic for g in runs]
+        assert found[seed] == pytest.approx(np.mean(expected))
+    whole = stats.within(rows, [], stats.rho, "x", "y")
+    own = rows[rows["seed"] == 0]
+    assert whole[0] == pytest.approx(scipy_stats.spearmanr(own["x"], own["y"]).statistic)
+
+
+def test_rows_that_lie_apart_between_groups_make_no_correlation_within() -> None:
+    """A cause that only differs between runs has no part in what is found within them."""
+    rows = frame(x=noise(0), y=noise(1))
+    rows[["x", "y"]] += 100 * rows[["run"]].to_numpy()
+    assert stats.rho(rows["x"], rows["y"]) > 0.5
+    assert abs(stats.within(rows, ["run"], stats.rho, "x", "y").mean()) < 0.15
+
+
+def test_rank_correlation() -> None:
+    """scipy's, with ties and infinite values; a column that does not vary has none."""
+    x = np.round(noise(0), 1)
+    y = np.where(noise(1) > 1.5, -np.inf, x + noise(1))
+    assert stats.rho(x, y) == pytest.approx(scipy_stats.spearmanr(x, y).statistic)
+    assert np.isnan(stats.rho(x, np.full(len(x), 2.0)))
+    assert np.isnan(stats.rho([1.0, np.nan, 2.0], [1.0, 2.0, 3.0]))
+
+
+def test_rank_correlation_across_seeds() -> None:
+    """An addition to all seeds of a setting changes nothing; ranks are those within a setting."""
+    chance = np.random.default_rng(7)
+    rows = pd.DataFrame(
+        [(s, seed, 100.0 * s, 100.0 * s) for s in range(4) for seed in range(12)],
+        columns=["setting", "seed", "x", "y"],
+    )
+    x, e = chance.normal(size=(2, len(rows)))
+    rows["x"] += x
+    none = stats.rho_across_seeds(rows.assign(y=rows["y"] + e), ["setting"], "x", "y")
+    assert 0 in none
+    planted = rows.assign(y=rows["y"] + x + e)
+    found = stats.rho_across_seeds(planted, ["setting"], "x", "y")
+    each = [scipy_stats.spearmanr(g["x"], g["y"]).statistic for _, g in planted.groupby("setting")]
+    assert found.value == pytest.approx(np.mean(each))
+    assert 0 < found.low < found.value < found.high
+    stretched = planted.assign(y=np.exp(planted["y"] / 100))
+    again = stats.rho_across_seeds(stretched.sample(frac=1, random_state=0), ["setting"], "x", "y")
+    assert again == pytest.approx(found)
+    mixed = planted.assign(
+        seed=chance.permuted(planted["seed"].to_numpy().reshape(4, 12), axis=1).ravel()
+    )
+    assert stats.rho_across_seeds(mixed, ["setting"], "x", "y").value == pytest.approx(found.value)
+
+
 def test_which_of_two_predicts_better() -> None:
     """One is y with noise, the other with more: the interval is above 0, and turned round below."""
     y = noise(0)
-    good, poor = y + 0.3 * noise(1), -(y + 2 * noise(2))
-    assert stats.stronger(SEEDS, good, poor, y).low > 0
-    assert stats.stronger(SEEDS, poor, good, y).high < 0
-    assert stats.stronger(SEEDS, good, -good, y) == (0, 0, 0)
+    rows = frame(y=y, good=y + 0.3 * noise(1), poor=-(y + 2 * noise(2)))
+    good, poor = (stats.within(rows, ["run"], stats.rho, c, "y") for c in ("good", "poor"))
+    assert stats.stronger(good, poor).low > 0
+    assert stats.stronger(poor, good).high < 0
+    assert stats.stronger(good, -good) == (0, 0, 0)
+    # A correlation that changes its sign from seed to seed is weak, however large each one is.
+    flips = pd.Series(np.where(np.arange(10) % 2, 0.8, -0.8), index=good.index)
+    assert stats.stronger(good, flips).value == pytest.approx(abs(good.mean()))
+    assert stats.of_seeds(stats.oriented(good) - stats.oriented(poor)).value == pytest.approx(
+        stats.stronger(good, poor).value
+    )
 
 
 def test_partial_correlation_takes_the_common_cause_out() -> None:
     """Two effects of one cause are correlated, and not once the cause is given."""
     cause = noise(0)
     x, y = cause + 0.3 * noise(1), cause + 0.3 * noise(2)
-    assert stats.spearman(SEEDS, x, y).low > 0.7
-    found = stats.partial_spearman(SEEDS, x, y, cause)
-    assert abs(found.value) < 0.2
-    ranks = [scipy_stats.rankdata(a) for a in (x, y, cause)]
-    r = np.corrcoef(ranks)
-    formula = (r[0, 1] - r[0, 2] * r[1, 2]) / np.sqrt((1 - r[0, 2] ** 2) * (1 - r[1, 2] ** 2))
-    assert found.value == pytest.approx(formula)
+    assert stats.rho(x, y) > 0.7
+    found = stats.partial_rho(x, y, cause)
+    assert abs(found) < 0.2
+    z = np.column_stack([np.ones(len(cause)), scipy_stats.rankdata(cause)])
+    left = [
+        ranks - z @ np.linalg.lstsq(z, ranks, rcond=None)[0]
+        for ranks in (scipy_stats.rankdata(x), scipy_stats.rankdata(y))
+    ]
+    assert found == pytest.approx(np.corrcoef(*left)[0, 1])
+    assert np.isnan(stats.partial_rho(x, y, 3 * x))  # nothing is left of x
 
 
 def test_area_under_the_curve() -> None:
@@ -89,20 +163,28 @@ def test_area_under_the_curve() -> None:
     score, happened = np.round(noise(0), 1), noise(0) + noise(1) > 0
     yes, no = score[happened], score[~happened]
     couples = np.sign(yes[:, None] - no[None, :])
-    found = stats.auc(SEEDS, score, happened)
-    assert found.value == pytest.approx((couples.mean() + 1) / 2)
-    assert found.low > 0.5
+    assert stats.auc(score, happened) == pytest.approx((couples.mean() + 1) / 2)
+    assert stats.auc(np.ones(len(score)), happened) == 0.5
+    assert np.isnan(stats.auc(score, np.ones(len(score))))
 
 
-def test_effects() -> None:
-    """Mean difference over its deviation, and one difference a seed."""
-    values = np.random.default_rng(0).normal(1, 0.5, size=10)
-    found = stats.effect(np.arange(10), values)
-    assert found.value == pytest.approx(values.mean() / values.std(ddof=1))
-    assert found.low > 0
-    with pytest.raises(ValueError, match="a seed has several differences: average them first"):
-        stats.effect(SEEDS, noise(0))
-    assert stats.share([0, 1, 2, 3], [True, False, True, True]).value == 0.75
+def test_explained_variance() -> None:
+    """All of it, none but what chance gives, and blind to unit and origin."""
+    groups = np.repeat([25, 100, 400], 8)
+    y = np.log(groups) + np.random.default_rng(2).normal(size=24)
+    assert stats.eta_squared(groups, groups) == pytest.approx(1)
+    assert stats.eta_squared(groups, y) == pytest.approx(stats.eta_squared(groups, 7 - 3 * y))
+    chance = np.random.default_rng(1)
+    dealt = [stats.eta_squared(groups, chance.normal(size=24)) for _ in range(2000)]
+    assert np.mean(dealt) == pytest.approx(2 / 23, abs=0.01)
+
+
+def test_geometric_means() -> None:
+    """Factors: the mean of their logarithms, whatever the unit, and its ends as factors."""
+    ratios = np.exp(np.random.default_rng(6).normal(1, 0.5, size=10))
+    found, logs = stats.geometric(ratios), stats.of_seeds(np.log(ratios))
+    assert tuple(np.log(found)) == pytest.approx(tuple(logs))
+    assert stats.geometric(3 * ratios).value == pytest.approx(3 * found.value)
 
 
 def test_one_seed_is_no_evidence() -> None:

@@ -1,24 +1,12 @@
-"""Figures of the four charts draw the flows that they are given, in colours with dark twins."""
+"""The figures of the charts draw the flows they are given."""
 
 from __future__ import annotations
 
-import io
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 from dpofield.field import coordinates, flow, invariant, margin_at
 from dpofield.figures import four_charts as fc
-from dpofield.figures import style
-
-
-@pytest.fixture
-def ax():
-    """One empty Axes in the house style; closed afterwards."""
-    style.use()
-    yield plt.figure().gca()
-    plt.close("all")
 
 
 @pytest.mark.parametrize("chart", fc.WINDOWS)
@@ -40,21 +28,3 @@ def test_the_two_courses_part(ax):
     assert solid.get_ydata()[-1] < 1e-8
     at_end = np.interp(line.t[-1], dashed.get_xdata(), dashed.get_ydata())
     assert at_end == pytest.approx(np.exp(-margin_at(line.t[-1], 0.1) / 2), abs=1e-3)
-
-
-DRAWINGS = {
-    "pairs": lambda ax: fc.draw_pairs(ax, "logit", beta=0.5),
-    "courses": lambda ax: fc.draw_two_courses(ax, flow("dpo", "ratio", beta=1.0), beta=1.0),
-    "margins": lambda ax: fc.draw_margins(ax, {"ratios": flow("dpo", "ratio")}, beta=0.1),
-}
-
-
-@pytest.mark.parametrize("name", DRAWINGS)
-def test_drawings_are_labelled_and_survive_dark_mode(name, ax):
-    """Both axes are named, and nothing is drawn in black, which has no dark twin."""
-    DRAWINGS[name](ax)
-    assert ax.get_xlabel()
-    assert ax.get_ylabel()
-    page = io.StringIO()
-    ax.figure.savefig(page, format="svg")
-    assert "#000000" not in page.getvalue()

@@ -1,27 +1,16 @@
-"""The figures of recorded runs show the numbers they were given, and survive dark mode."""
+"""The figures of recorded runs show the numbers they were given."""
 
 from __future__ import annotations
 
-import io
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
 from dpofield.field import gradient
-from dpofield.figures import style
 from dpofield.figures import training_field as fp
+from dpofield.figures.style import colour
 
 LINE = np.array([0.0, 1.0, 2.0])
-
-
-@pytest.fixture
-def ax():
-    """One empty Axes in the house style; closed afterwards."""
-    style.use()
-    yield plt.figure().gca()
-    plt.close("all")
 
 
 def test_arrows_of_the_probability_chart_are_downhill(ax: Axes) -> None:
@@ -68,33 +57,56 @@ def test_bars_end_where_the_shares_do(ax: Axes) -> None:
     np.testing.assert_allclose(ends, [(0, 0.7), (0.7, 0.9), (0.9, 1.0)])
 
 
-def test_a_run_of_each_setting_is_a_mark_with_its_interval(ax: Axes) -> None:
-    """The mark stands at the value, the whisker from end to end; the first row is on top."""
+def test_the_sum_of_the_parts_stands_below_a_line(ax: Axes) -> None:
+    """Parts in their order, one mark a setting, and a line above the last row, the sum."""
     fp.draw_parts(ax, {"AdamW": {"own": (2.0, 1.5, 2.5), "together": (-1.0, -2.0, 0.0)}})
+    assert [text.get_text() for text in ax.get_yticklabels()] == ["own", "together"]
     marks = next(line for line in ax.lines if line.get_label() == "AdamW")
     assert list(marks.get_xdata()) == [2.0, -1.0]
-    spans = [segment[:, 0].tolist() for segment in ax.collections[0].get_segments()]
-    assert spans == [[1.5, 2.5], [-2.0, 0.0]]
-    assert ax.yaxis_inverted()
+    rules = [line for line in ax.lines if line.get_color() == colour("muted")]
+    assert [0.5, 0.5] in [list(line.get_ydata()) for line in rules]
 
 
-DRAWINGS = {
-    "ways": lambda ax: (fp.draw_ways(ax, *[np.ones((3, 2))] * 4), ax.set(xlabel="x", ylabel="y")),
-    "arrows": lambda ax: fp.draw_probability_arrows(ax, LINE - 9, LINE - 9),
-    "magnitudes": lambda ax: fp.draw_magnitudes(ax, LINE, -LINE, LINE + 1),
-    "speeds": lambda ax: fp.draw_speeds(ax, LINE + 1, {"a": LINE + 1, "b": LINE + 2}, bins=3),
-    "quotients": lambda ax: fp.draw_quotients(ax, LINE + 1, -LINE, [True, False, False]),
-    "by margin": lambda ax: fp.draw_by_margin(ax, LINE, [LINE], [-LINE], 0.5, circle=True),
-    "terms": lambda ax: fp.draw_terms(ax, LINE, {"own": [LINE], "together": [LINE]}),
-}
+def test_terms_are_told_by_their_colour(ax: Axes) -> None:
+    """Thick is the mean of the runs; what preferred responses do is blue, the others' orange."""
+    runs = [np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]) * k for k in (1, 2, 3, 4)]
+    names = ["own", "preferred of others", "dispreferred of others", "together"]
+    fp.draw_terms(ax, LINE, dict(zip(names, runs, strict=True)))
+    thick = {line.get_label(): line for line in ax.lines if line.get_label() in names}
+    np.testing.assert_array_equal(thick["own"].get_ydata(), [1, 2, 3])
+    assert thick["preferred of others"].get_color() == colour("preferred")
+    assert thick["dispreferred of others"].get_color() == colour("dispreferred")
 
 
-@pytest.mark.parametrize("name", DRAWINGS)
-def test_drawings_are_labelled_and_survive_dark_mode(name: str, ax: Axes) -> None:
-    """Both axes are named, and nothing is drawn in black, which has no dark twin."""
-    DRAWINGS[name](ax)
-    assert ax.get_xlabel()
-    assert ax.get_ylabel()
-    page = io.StringIO()
-    ax.figure.savefig(page, format="svg")
-    assert "#000000" not in page.getvalue()
+def test_preferred_and_dispreferred_by_margin(ax: Axes) -> None:
+    """Mean u is blue and mean v is orange, thick over the single runs."""
+    fp.draw_by_margin(ax, LINE, [LINE / 2, LINE], [-LINE / 2, -LINE], 0.4)
+    thick = {line.get_label(): line for line in ax.lines}
+    for role, end in (("preferred", 1.5), ("dispreferred", -1.5)):
+        assert thick[role].get_color() == colour(role)
+        assert thick[role].get_ydata()[-1] == end
+
+
+def test_magnitudes_are_colours_on_a_log_scale(ax: Axes) -> None:
+    """A dot stands at (u, v), and its colour is its magnitude's logarithm."""
+    dots = fp.draw_magnitudes(ax, [0, 1], [0, -9], [0.1, 10.0])
+    assert dots.get_offsets().tolist() == [[0, 0], [1, -9]]
+    assert list(dots.get_array()) == [0.1, 10.0]
+    assert dots.norm(1.0) == pytest.approx(0.5)
+
+
+def test_paths_end_in_dots(ax: Axes) -> None:
+    """Each mean path of a run ends in a dot, first coordinate to the right."""
+    a, b = LINE[:, None] * [1.0, 2.0], -LINE[:, None] * [3.0, 4.0]
+    fp.draw_ways(ax, a, b, a, b)
+    assert ax.lines[-1].get_xydata().tolist() == [[2, -6], [4, -8]]
+
+
+def test_measured_quotients_against_what_the_field_predicts(ax: Axes) -> None:
+    """Equality is the dashed diagonal; first intervals are apart; signs can be read."""
+    fp.draw_quotients(ax, LINE + 1, -LINE, [True, False, False])
+    rest, first, equal = ax.lines[:3]
+    assert first.get_xydata().tolist() == [[1, 0]]
+    assert rest.get_xydata().tolist() == [[2, -1], [3, -2]]
+    np.testing.assert_array_equal(*equal.get_xydata().T)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "symlog")

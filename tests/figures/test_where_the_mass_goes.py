@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
-import numpy as np
 import pytest
+from matplotlib.axes import Axes
 
 from dpofield.figures import where_the_mass_goes as fm
 
 
-@pytest.fixture
-def ax():
-    yield plt.figure().gca()
-    plt.close("all")
-
-
-def test_bars_share_out_the_whole_width(ax) -> None:
+def test_bars_share_out_the_whole_width(ax: Axes) -> None:
     """Before and after, each row's parts lie end to end from 0 to 1."""
     parts = {"preferred": ([0.2, 0.1], [0.5, 0.3]), "off_grammar": ([0.8, 0.9], [0.5, 0.7])}
     fm.draw_shares(ax, ["a", "b"], parts, {"off_grammar": "off the grammar"})
@@ -29,7 +22,7 @@ def test_bars_share_out_the_whole_width(ax) -> None:
     assert ax.get_legend_handles_labels()[1] == ["preferred", "off the grammar"]
 
 
-def test_every_prompt_is_one_mark_of_its_leader(ax) -> None:
+def test_every_prompt_is_one_mark_of_its_leader(ax: Axes) -> None:
     fm.draw_leaders(ax, [0.1, 0.1, 0.2], [0.2, 0.3, 0.1], ["same", "untrained", "same"], {})
     marks = {line.get_label(): len(line.get_xdata()) for line in ax.lines}
     assert (marks["same"], marks["untrained"]) == (2, 1)
@@ -37,9 +30,22 @@ def test_every_prompt_is_one_mark_of_its_leader(ax) -> None:
     assert low < 0.1 < 0.3 < high
 
 
-def test_intervals_keep_their_rows(ax) -> None:
-    """Each key's marks stay within half a row of the row's name."""
-    values = {"a": [(1.0, 0.0, 2.0), (2.0, 1.0, 3.0)], "b": [(3.0, 2.0, 4.0), (4.0, 3.0, 5.0)]}
-    fm.draw_intervals(ax, ["x", "y"], values, {"a": ("model", "o"), "b": ("accent", "s")})
-    for line in ax.lines:
-        assert np.abs(np.asarray(line.get_ydata()) - [0, 1]).max() < 0.5
+def test_a_dot_is_a_prompt_that_leaked_and_gained(ax: Axes) -> None:
+    """What left the grammar is to the right, what the reward gained is upwards."""
+    fm.draw_grammar_and_leak(ax, [0.1, 0.4], [1.0, -0.5], {"b": ([False, True], "model", "s")})
+    assert ax.lines[0].get_xydata().tolist() == [[0.4, -0.5]]
+    assert "off the grammar" in ax.get_xlabel()
+
+
+def test_who_falls_is_below_zero(ax: Axes) -> None:
+    """The line is the values, the band the intervals."""
+    fm.draw_who_falls(ax, [0.0, 1.0], {"a": [(-3.0, -4.0, -1.0), (-2.0, -2.5, -1.5)]})
+    assert ax.lines[0].get_xydata().tolist() == [[0, -3], [1, -2]]
+    ends = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert (ends.min(), ends.max()) == (-4.0, -1.0)
+
+
+def test_the_two_responses_keep_their_colours() -> None:
+    """In both tables of looks blue is the preferred and orange the dispreferred."""
+    for name in ("preferred", "dispreferred"):
+        assert fm.PARTS[name][0] == name == fm.LEADERS[name][0]

@@ -12,15 +12,21 @@ import sympy as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dpofield.field import gallery
 from dpofield.figures.loss_zoo import classes, definitions, elsewhere, in_trl
-from dpofield.formulas import LOSSES
+from dpofield.formulas import DIVERGENCES, LOSSES
 from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import UndecidedError, points, sign, vanishes
 from dpofield.formulas.losses.classify import at_start, pushes, reading, tilt
-from dpofield.formulas.losses.core import BELOW_HALF, EPSILON, Sign
+from dpofield.formulas.losses.core import BELOW_HALF, EPSILON, LEN_L, LEN_W, Sign
+from dpofield.formulas.losses.divergence import DIVERGENCE
+from dpofield.formulas.losses.likelihood import LIKELIHOOD
+from dpofield.formulas.losses.margin import MARGIN
+from dpofield.formulas.losses.separate import SEPARATE
 from dpofield.formulas.printers import numpy_function
-from dpofield.lab.conventions import ELSEWHERE
+from dpofield.lab.conventions import ELSEWHERE, MEAN, SUM, TRL
 
+# The one list by hand of what SymPy has to find: a new loss that belongs here is added here.
 MARGIN_ONLY = {"dpo", "cdpo", "robust", "ipo", "hinge", "exo", "discopop", "aot"}
 TILTED = {"dpo_shift", "ipo_norm", "sigmoid_norm", "simpo"}
 BETA, EPS = 0.3, 0.2
@@ -208,3 +214,34 @@ def test_what_a_name_means_elsewhere(row):
     loss = LOSSES[row.loss]
     assert dict(row.params).items() <= loss.defaults.items()
     assert re.fullmatch(r"(github\.com|arxiv\.org)/[\w./-]+", row.source)
+
+
+def test_what_trl_reads_is_what_the_loss_compares():
+    """Means in the row if and only if the loss is one of means per token: no beta by a guess."""
+    for row in TRL:
+        scale = LOSSES[row.loss].scale
+        assert (row.reads == MEAN) == (scale == "token"), row
+        if row.reads not in (SUM, MEAN):  # "a sum and a mean": a term of sums, and an NLL
+            assert {p.name for p in LOSSES[row.loss].inputs} >= {"ref_w", "len_w"}
+    assert {loss.scale for loss in LOSSES.values()} == {"sum", "token"}
+
+
+def test_a_loss_of_sums_keeps_its_beta_whatever_lengths_it_reads():
+    """A penalty on lengths does not make a loss one of means per token."""
+    loss = LOSSES["dpo"]
+    penalised = dataclasses.replace(loss, expr=loss.expr + s.len_w - s.len_l, inputs=(LEN_W, LEN_L))
+    assert gallery.settings(penalised)["beta"] == gallery.SETTINGS["beta"]
+    assert gallery.settings(LOSSES["simpo"])["beta"] == gallery.PER_TOKEN["beta"]
+
+
+def test_a_loss_is_in_the_module_of_what_it_reads():
+    """The rule of `losses/__init__.py`: inputs first, then a divergence, then the margin alone."""
+    divergences = {d.loss for d in DIVERGENCES.values()} - {"dpo"}
+    for name, loss in LOSSES.items():
+        if loss.inputs:
+            expected = LIKELIHOOD
+        elif name in divergences:
+            expected = DIVERGENCE
+        else:
+            expected = MARGIN if loss.margin_only else SEPARATE
+        assert loss in expected, name

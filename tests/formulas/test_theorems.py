@@ -11,7 +11,7 @@ import sympy as sp
 from scipy.optimize import minimize
 
 from dpofield.formulas import CHARTS, LOSSES, THEOREMS
-from dpofield.formulas.derivation import Chain, Step, difference
+from dpofield.formulas.derivation import Chain, chain, difference
 from dpofield.formulas.stable import sigmoid
 from dpofield.formulas.symbols import beta, u, v, x1, x2
 
@@ -31,12 +31,12 @@ def test_residual_is_exactly_zero(name):
 def test_every_link_can_fail(name):
     """Protects against a residual that is 0 whatever is written: spoil each step in turn."""
     theorem = THEOREMS[name]
-    for i, chain in enumerate(theorem.chains):
-        for j, step in enumerate(chain.steps):
+    for i, proof in enumerate(theorem.chains):
+        for j, step in enumerate(proof.steps):
             wrong = dataclasses.replace(step, expr=step.expr + x1 / 7)
-            steps = (*chain.steps[:j], wrong, *chain.steps[j + 1 :])
+            steps = (*proof.steps[:j], wrong, *proof.steps[j + 1 :])
             chains = list(theorem.chains)
-            chains[i] = Chain(chain.start, steps)
+            chains[i] = Chain(proof.start, steps)
             spoiled = dataclasses.replace(theorem, chains=tuple(chains))
             assert not spoiled.proved
             with pytest.raises(AssertionError, match=f"{name}: chain {i + 1}"):
@@ -56,8 +56,8 @@ def test_a_false_fact_is_noticed():
 def test_residuals_cannot_cancel():
     """Protects `residual` as one number: two opposite errors must not add up to 0."""
     chains = (
-        Chain(x1, (Step("wrong by +1", x1 + 1),)),
-        Chain(x1, (Step("wrong by -1", x1 - 1),)),
+        chain(x1, ("wrong by +1", x1 + 1)),
+        chain(x1, ("wrong by -1", x1 - 1)),
     )
     assert dataclasses.replace(THEOREMS["theorem-1"], chains=chains).residual != 0
 

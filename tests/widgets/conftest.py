@@ -183,7 +183,7 @@ def under_node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("module")
 
     def call(figure, script, job):
-        (folder / "module.mjs").write_text(figure._esm, encoding="utf-8")
+        (folder / "module.mjs").write_text(figure()._esm, encoding="utf-8")
         (folder / "run.mjs").write_text(script, encoding="utf-8")
         done = subprocess.run(
             [str(node.node()), "run.mjs"],

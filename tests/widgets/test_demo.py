@@ -24,7 +24,7 @@ def test_one_file_with_everything_inside(name, tmp_path):
     scripts = re.findall(r'<script type="application/vnd[^"]*">(.*?)</script>', page, re.DOTALL)
     view, state = (json.loads(s) for s in scripts)
     figure = state["state"][view["model_id"]]["state"]
-    assert figure["_esm"] == DEMOS[name][0]._esm
+    assert figure["_esm"] == DEMOS[name]()._esm
     assert f"--wide:{figure['_height']}px;--narrow:{figure['_height_narrow']}px" in page
 
 

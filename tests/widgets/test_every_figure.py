@@ -278,7 +278,7 @@ def test_foreign_views_are_refused(opened, subtests, demo):
     begin, address = shown.numbers(), shown.page.url
     for view, why in FOREIGN[demo]:
         with subtests.test(view):
-            shown.page.goto(f"{address}?{DEMOS[demo][0].__name__}.{view}")
+            shown.page.goto(f"{address}?{DEMOS[demo].__name__}.{view}")
             shown.page.wait_for_selector('[data-mounted="1"]')
             assert why in shown.complaint.inner_text()
             assert shown.numbers() == begin

@@ -6,9 +6,9 @@ import math
 
 import pytest
 
+from dpofield.field import coordinates
 from dpofield.formulas import CHARTS
 from dpofield.palette import PALETTE
-from dpofield.widgets.field_explorer import coordinates
 from dpofield.widgets.field_formulas import SHOWN
 from tests.widgets.conftest import PHONE, Explorer
 
@@ -54,7 +54,7 @@ def test_chart_by_mouse_keeps_the_pair(explorer):
     explorer.type("b", "1.2")
     for chart in ("log-ratio", "logit", "probability", "ratio"):
         explorer.radio(chart).click()
-        a, b = coordinates(chart, math.log(0.5), math.log(1.2))
+        a, b = map(float, coordinates(chart, math.log(0.5), math.log(1.2)))
         assert explorer.start() == pytest.approx((a, b), rel=1e-3)
         explorer.agrees(chart, 0.1, a, b)
         assert explorer.numbers()["paper"] == pytest.approx(2.4, rel=1e-6)
@@ -123,7 +123,7 @@ def test_losses(explorer, loss):
     for u, v in ((0.4, -0.3), (-0.5, 0.2)):
         for chart in CHARTS:
             explorer.radio(chart).check()
-            a, b = (float(f"{c:.2g}") for c in coordinates(chart, u, v))
+            a, b = (float(f"{c:.2g}") for c in map(float, coordinates(chart, u, v)))
             explorer.type("a", str(a))
             explorer.type("b", str(b))
             explorer.type("beta", "1.5")

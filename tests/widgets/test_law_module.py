@@ -1,4 +1,4 @@
-"""The law of motion's module and traits: one step of a real optimiser, and what is refused."""
+"""The law of motion's module under Node: one step of a real optimiser, and its words."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from traitlets import TraitError
 
 from dpofield.formulas import LOSSES
 from dpofield.widgets import LawOfMotion
@@ -74,54 +71,3 @@ def test_words_and_kernel(under_node):
         kernel = (length**2, length * along, along**2 + across**2)
         assert kernel == pytest.approx((found["ww"], found["wl"], found["ll"]), abs=1e-12)
         assert found["cosine"] == pytest.approx(found["wl"] / (found["ww"] * found["ll"]) ** 0.5)
-
-
-@given(st.floats(0.01, 500), st.floats(-1, 1), st.floats(0.01, 500))
-def test_a_preset_has_its_kernel(ww, cosine, ll):
-    """The vectors set by a preset have the inner products that it names."""
-    wl = cosine * math.sqrt(ww * ll)
-    law = LawOfMotion(presets=[{"name": "pair", "ww": ww, "wl": wl, "ll": ll}])
-    assert law.wx == 1.0
-    law.preset = 0
-    assert law.wx**2 + law.wy**2 == pytest.approx(ww)
-    assert law.wx * law.lx + law.wy * law.ly == pytest.approx(wl)
-    assert law.lx**2 + law.ly**2 == pytest.approx(ll)
-
-
-@pytest.mark.parametrize(
-    ("values", "says"),
-    [
-        ({"pace": 0.0}, "pace"),
-        ({"wx": math.nan}, "wx"),
-        ({"wx": 0.0, "wy": 0.0}, "length 0"),
-        ({"preset": 1}, "there are 1"),
-        ({"presets": [{"name": "x", "ww": 1.0, "wl": 2.0, "ll": 1.0}]}, "Cauchy-Schwarz"),
-        ({"presets": [{"name": "x", "ww": 0.0, "wl": 0.0, "ll": 1.0}]}, "ww of preset 'x'"),
-        ({"presets": [{"name": "x"}]}, "a preset holds"),
-    ],
-)
-def test_bad_values_are_refused_by_name(values, says):
-    """At construction and later; later the last good state stays."""
-    one = [{"name": "one", "ww": 4.0, "wl": 1.0, "ll": 9.0}]
-    with pytest.raises(TraitError, match=says):
-        LawOfMotion(**({"presets": one} | values))
-    law = LawOfMotion(presets=one)
-    before = law.get_state()
-    with pytest.raises(TraitError, match=says):
-        together(law, values)
-    assert law.get_state() == before
-
-
-def together(law, values):
-    with law.hold_trait_notifications():
-        for name, value in values.items():
-            setattr(law, name, value)
-
-
-def test_a_page_that_takes_a_preset_has_moved_the_vectors_itself():
-    """And moving by hand leaves the preset, without moving anything else."""
-    law = LawOfMotion(presets=[{"name": "one", "ww": 4.0, "wl": 2.0, "ll": 9.0}])
-    law.set_state({"preset": 0, "wx": 1.2, "wy": 1.6, "lx": 0.5, "ly": 2.0})
-    assert (law.wx, law.ly) == (1.2, 2.0)
-    law.set_state({"preset": -1, "lx": 0.75})
-    assert (law.preset, law.wx, law.lx) == (-1, 1.2, 0.75)

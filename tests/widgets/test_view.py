@@ -34,7 +34,7 @@ def moved(shown):
 def test_the_address_carries_the_view(opened, demo):
     """What was moved stands in the address once things are quiet, behind the page's own anchor;
     the same address shows it again, and Reset leaves nothing of it."""
-    name = DEMOS[demo][0].__name__
+    name = DEMOS[demo].__name__
     shown = opened(demo=demo, figure=Shown, view="#part")
     assert urlsplit(shown.page.url).query == ""
     plain = shown.numbers()
@@ -55,9 +55,9 @@ def test_the_address_carries_the_view(opened, demo):
 def test_a_foreign_address_is_refused(opened, demo):
     """An unknown trait, one that the page gave, and a text in place of a number: a sentence, and
     the page's own view. The rest of the address is none of the figure's business."""
-    name = DEMOS[demo][0].__name__
+    name = DEMOS[demo].__name__
     plain = opened(demo=demo, figure=Shown).numbers()
-    number = next(k for k, v in DEMOS[demo][0]().get_state().items() if isinstance(v, float))
+    number = next(k for k, v in DEMOS[demo]().get_state().items() if isinstance(v, float))
     for view in (f"?{name}.nope=1", f"?{name}._height=9", f"?{name}.{number}=%3Cb%3E"):
         shown = opened(demo=demo, figure=Shown, view=view)
         assert "The link’s view was refused" in shown.complaint.inner_text()
@@ -94,7 +94,7 @@ def test_a_foreign_address_is_refused(opened, demo):
 )
 def test_values_that_no_figure_can_have(opened, demo, view, why):
     """The reasons are those of the controls."""
-    name = DEMOS[demo][0].__name__
+    name = DEMOS[demo].__name__
     shown = opened(demo=demo, figure=Shown, view=f"?{name}.{view}")
     assert why in shown.complaint.inner_text()
 

@@ -18,7 +18,6 @@
   class Model {
     #state;
     #listeners = [];
-    #changed = false;
     constructor(state) { this.#state = state; }
     get(name) { return this.#state[name]; }
     set(name, value) {

@@ -1,4 +1,4 @@
-"""Where the probability is: a prompt's whole response set, under the model before and after."""
+"""The probability of every response to a prompt, under the model before and after."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dpofield.lab.tokenizer import word_tokenizer
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-6
-"""What float32 leaves uncertain in a sum of probabilities; no mass off the grammar is below it."""
+"""Rounding of a sum of probabilities in float32; mass off the grammar is at least this."""
 
 
 @cache
 def responses(prompt: str) -> Responses:
-    """The response set of a prompt, planted once a process."""
+    """The response set of a prompt, made once per process."""
     return Responses(world(), word_tokenizer(), prompt)
 
 
-# What starting models say, by their cache keys: many runs of a sweep start from the same one.
+# Log-probabilities under starting models, by cache key: many runs share a starting model.
 _BEFORE: dict[tuple[str, str], Floats] = {}
 
 
@@ -39,7 +39,7 @@ def before(key: str, prompt: str, model: CausalLM) -> Floats:
 
 
 def off_grammar(logprob: Floats) -> float:
-    """The mass that is missing to one, and is off the grammar.
+    """The mass off the grammar: one less the sum over it.
 
     >>> off_grammar(np.log([0.5, 0.25]))
     0.25
@@ -51,7 +51,7 @@ def divergence(logprob: Floats, reference: Floats) -> tuple[float, float]:
     """KL(pi || reference) in nats: exactly over the grammar, and a lower bound for the rest.
 
     The bound is that of the log-sum inequality, q log(q / q_ref) for masses q and q_ref off the
-    grammar. It is reached if both models spread that mass alike, and may be negative.
+    grammar. It is exact if both models distribute that mass alike, and may be negative.
 
     >>> divergence(np.log([0.5, 0.5]), np.log([0.5, 0.5]))
     (0.0, 0.0)

@@ -24,7 +24,7 @@ def versions() -> dict[str, str]:
 def code_hash() -> str:
     """Hash of what decides a row's numbers: the modules that measure it, and the libraries.
 
-    The modules are those that `measure` imports, directly or not, without comments and docstrings.
+    The modules are those that `rows` imports, directly or not, without comments and docstrings.
     They are read once per process: the hash is that of the code with which the process began.
 
     >>> len(code_hash())

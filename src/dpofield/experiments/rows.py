@@ -36,7 +36,7 @@ _TURN = threading.Lock()
 
 
 def attempt(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
-    """The row of a configuration, in any case: if measuring it fails, the row says why.
+    """The row of a configuration; if the measurement fails, the row has the error.
 
     `root` is where starting models are cached (`lab.files.cache_root()` by default).
     """
@@ -115,7 +115,7 @@ def _each(kind: str, found: dict[str, Any]) -> Row:
 
 
 def _given(pairs: list[Pair], batch: Batch) -> dict[str, Any]:
-    """What pairs are by themselves."""
+    """Texts, lengths and rewards of the pairs."""
     len_w, len_l = batch.lengths.chunk(2)
     return {
         "prompt": [p.prompt for p in pairs],
@@ -131,7 +131,7 @@ def _given(pairs: list[Pair], batch: Batch) -> dict[str, Any]:
 
 
 def _start(start: Start) -> dict[str, Any]:
-    """What pairs are to the starting model."""
+    """Log-probabilities, kernel and similarity of the pairs under the starting model."""
     lw, ll = start.reference.double().numpy().reshape(2, -1)
     K = gram(start.model, start.batch, progress=False)
     alike = ches(start.model, start.batch)
@@ -142,7 +142,7 @@ def _start(start: Start) -> dict[str, Any]:
 
 
 def _pushed(start: Start) -> dict[str, Any]:
-    """The law's first push on every response, when all pairs take one step together."""
+    """First-order push on every response by one gradient step on the mean loss of all pairs."""
     config, model, batch, reference = start.config, start.model, start.batch, start.reference
     n = len(start.pairs)
     of_loss = loss_arguments(config.loss, config.params, batch, reference)
@@ -156,7 +156,7 @@ def _pushed(start: Start) -> dict[str, Any]:
 
 
 def _moved(run: Run) -> Row:
-    """Where pairs are at the end and at matched margins, and when they were there."""
+    """u and v of the pairs at the end and at matched margins, and the steps of those margins."""
     mean, found, row = run.margin.mean(axis=1), {"u": run.u[-1], "v": run.v[-1]}, {}
     for goal in MARGINS:
         when = row[f"steps_to_margin_{goal}"] = reached(run.step, mean, goal)
@@ -168,7 +168,7 @@ def _moved(run: Run) -> Row:
 
 
 def _path(run: Run, motion: Motion) -> Iterator[tuple[str, masses.Floats]]:
-    """The paths of all pairs, and the parts that their changes add up from."""
+    """The paths of all pairs, and the parts that add up to their changes."""
     for name in ("step", "u", "v", "loss"):
         yield name, getattr(run, name)
     yield from (("dloss_dx1", run.dx1), ("dloss_dx2", run.dx2))
@@ -180,7 +180,7 @@ def _path(run: Run, motion: Motion) -> Iterator[tuple[str, masses.Floats]]:
 def _splits(
     pairs: list[Pair], old: dict[str, masses.Floats], new: dict[str, masses.Floats]
 ) -> dict[str, Any]:
-    """How each pair's prompt shares its probability out; nan where it is not evaluated."""
+    """How the probability of each pair's prompt is divided; nan where it is not evaluated."""
     nowhere = masses.Split(*[float("nan")] * 5)
     found: dict[str, Any] = {}
     for when, values in (("before", old), ("after", new)):

@@ -1,20 +1,26 @@
-"""The few statistics that chapters quote. What is resampled is always the seed.
+"""The statistics that chapters and checks quote; only whole seeds are resampled.
 
 A seed is one independent repetition: new initial weights, new samples, new pairs, new order. Pairs
-of one run share a model, so they are not independent, and an interval that took them for so would
-be too narrow. Every interval here is a percentile bootstrap interval over seeds, from
-`scipy.stats.bootstrap`, with a fixed random state: it says how the statistic would vary if the
-seeds had been others, in this world and at this size. With ten seeds it is a little too narrow.
+of one run share a model, so they are not independent, and an interval that ignored this would be
+too narrow. Every interval here is a percentile bootstrap interval over seeds, from
+`scipy.stats.bootstrap`, with a fixed random state: it estimates how the statistic would vary with
+other seeds, in this world and at this size. With ten seeds it is a little too narrow.
+
+`rho`, `partial_rho`, `auc` and `eta_squared` are numbers of plain arrays. `within` gives one such
+number per seed, and `of_seeds` the mean of those with its interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
+
+if TYPE_CHECKING:
+    import pandas as pd  # a second to import, and frames come from the caller
 
 Floats = NDArray[np.float64]
 
@@ -36,10 +42,14 @@ class Interval(NamedTuple):
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
 
 
+UNKNOWN = Interval(*[float("nan")] * 3)
+"""The interval of a statistic that has no value."""
+
+
 def over_seeds(statistic: Callable[..., Any], seeds: ArrayLike, *columns: ArrayLike) -> Interval:
     """`statistic(*columns)` of all rows, with its interval when whole seeds are drawn again.
 
-    `seeds` (n,) says which seed each row is of; `columns` are (n,) each. Rows with a nan in any
+    `seeds` (n,) has the seed of each row; `columns` are (n,) each. Rows with a nan in any
     column are left out first. Raises `ValueError` for fewer than two seeds.
 
     >>> print(over_seeds(lambda x: x.mean(), [0, 0, 1, 2], [1.0, 3.0, 2.0, 2.0]))
@@ -64,7 +74,7 @@ def over_seeds(statistic: Callable[..., Any], seeds: ArrayLike, *columns: ArrayL
 
 
 def mean(seeds: ArrayLike, values: ArrayLike) -> Interval:
-    """The mean of all rows; for a difference of two settings, give paired differences a seed.
+    """The mean of all rows; for a difference of two settings, give one paired difference per seed.
 
     >>> print(mean([0, 1, 2, 3], [1.0, 2.0, 3.0, 4.0]))
     2.5 [1.5, 3.5]
@@ -73,9 +83,9 @@ def mean(seeds: ArrayLike, values: ArrayLike) -> Interval:
 
 
 def of_seeds(values: ArrayLike) -> Interval:
-    """The mean of one value a seed: the interval of `mean`, hundreds of times as fast.
+    """The mean of one value per seed: the interval of `mean`, hundreds of times as fast.
 
-    For what is already one number a run. A nan is left out. Raises `ValueError` for fewer than two
+    A nan is left out. Raises `ValueError` for fewer than two
     values.
 
     >>> print(of_seeds([1.0, 2.0, 3.0, 4.0]))
@@ -92,28 +102,8 @@ def of_seeds(values: ArrayLike) -> Interval:
     return Interval(float(x.mean()), float(found.low), float(found.high))
 
 
-def share(seeds: ArrayLike, happened: ArrayLike) -> Interval:
-    """The share of rows in which something happened."""
-    return mean(seeds, np.asarray(happened, dtype=float))
-
-
-def effect(seeds: ArrayLike, differences: ArrayLike) -> Interval:
-    """Standardised effect: the mean of paired differences, one a seed, over their deviation.
-
-    Raises `ValueError` unless every seed has one difference.
-    """
-    if len(np.unique(np.asarray(seeds))) != len(np.asarray(seeds)):
-        raise ValueError("a seed has several differences: average them first")
-
-    def ratio(x: Floats) -> float:
-        spread = x.std(ddof=1)
-        return float(x.mean() / spread) if spread else float(np.sign(x.mean()) * np.inf)
-
-    return over_seeds(ratio, seeds, differences)
-
-
 def next_seed(values: ArrayLike, level: float = 0.99) -> Interval:
-    """The mean of one value a seed, and Student's prediction interval for one more seed.
+    """The mean of one value per seed, and Student's prediction interval for one more seed.
 
     Where a new repetition falls with probability `level`, if seeds are normally distributed. This
     is wider than an interval for the mean, and does not shrink to nothing with more seeds. Raises
@@ -131,62 +121,97 @@ def next_seed(values: ArrayLike, level: float = 0.99) -> Interval:
     return Interval(float(x.mean()), float(x.mean()) - reach, float(x.mean()) + reach)
 
 
-def spearman(seeds: ArrayLike, x: ArrayLike, y: ArrayLike) -> Interval:
-    """Spearman's rank correlation of two columns over all rows.
+def geometric(values: ArrayLike) -> Interval:
+    """The geometric mean of one positive number per seed, such as a ratio of two settings.
 
-    >>> print(spearman([0, 0, 1, 1], [1, 2, 3, 4], [1, 2, 3, 4]))
-    1 [1, 1]
+    >>> print(geometric([2.0, 8.0]))
+    4 [2, 8]
     """
-    return over_seeds(_rho, seeds, x, y)
+    logs = of_seeds(np.log(np.asarray(values, dtype=float)))
+    return Interval(*(float(np.exp(x)) for x in logs))
 
 
-def partial_spearman(seeds: ArrayLike, x: ArrayLike, y: ArrayLike, given: ArrayLike) -> Interval:
-    """Spearman's correlation of x and y once the ranks of `given` are taken out of both.
+def within(
+    table: pd.DataFrame,
+    groups: Sequence[str],
+    statistic: Callable[..., float],
+    *columns: str,
+) -> pd.Series:
+    """`statistic` of the columns within each seed and group: its mean over the groups, by seed.
 
-    The correlation of what a straight line in the ranks of `given` leaves of the ranks of x and
-    of y: what x says about y that `given` does not.
+    `groups` are columns of the table, all of `seed` if there are none. A group without a value
+    (nan) is left out.
     """
-    return over_seeds(_partial, seeds, x, y, given)
+    rows = table.groupby(["seed", *groups])[list(columns)]
+    found = rows.apply(lambda g: statistic(*(g[c].to_numpy(dtype=float) for c in columns)))
+    means: pd.Series = found.groupby(level="seed").mean()
+    return means
 
 
-def stronger(seeds: ArrayLike, x: ArrayLike, other: ArrayLike, y: ArrayLike) -> Interval:
-    """|Spearman(x, y)| - |Spearman(other, y)| on the same rows: above 0, x predicts y better."""
+def rho(x: ArrayLike, y: ArrayLike) -> float:
+    """Spearman's rank correlation; nan if either does not vary.
 
-    def gap(x: Floats, other: Floats, y: Floats) -> float:
-        return abs(_rho(x, y)) - abs(_rho(other, y))
+    >>> rho([1, 2, 3], [1, 10, 100])
+    1.0
+    """
+    a, b = stats.rankdata(x), stats.rankdata(y)
+    varies = np.ptp(a) > 0 and np.ptp(b) > 0
+    return float(np.corrcoef(a, b)[0, 1]) if varies else float("nan")
 
-    return over_seeds(gap, seeds, x, other, y)
+
+def rho_across_seeds(table: pd.DataFrame, setting: Sequence[str], x: str, y: str) -> Interval:
+    """Spearman's correlation across the seeds that share a setting, all settings taken together.
+
+    x and y are replaced by their ranks within the setting, and `rho` of these ranks is computed in
+    every resample. `table` has one row per seed and setting; `setting` are the columns that
+    settings differ in.
+    """
+    ranks = table.groupby(list(setting))[[x, y]].rank()
+    return over_seeds(rho, table["seed"], ranks[x], ranks[y])
 
 
-def auc(seeds: ArrayLike, score: ArrayLike, happened: ArrayLike) -> Interval:
+def partial_rho(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
+    """Spearman's correlation of x and y once the ranks of `given` are regressed out of both.
+
+    nan if `given` leaves nothing of one of them.
+    """
+    xy, xz, yz = rho(x, y), rho(x, given), rho(y, given)
+    left = (1 - xz**2) * (1 - yz**2)
+    return (xy - xz * yz) / float(np.sqrt(left)) if left > 1e-9 else float("nan")
+
+
+def oriented(correlations: pd.Series) -> pd.Series:
+    """One correlation per seed, with the sign that makes their mean positive."""
+    return correlations * np.sign(correlations.mean())
+
+
+def stronger(one: pd.Series, other: pd.Series) -> Interval:
+    """|mean of `one`| - |mean of `other`|, one correlation per seed: above 0, `one` is stronger."""
+    return over_seeds(lambda a, b: abs(a.mean()) - abs(b.mean()), one.index, one, other)
+
+
+def auc(score: ArrayLike, happened: ArrayLike) -> float:
     """Area under the ROC curve: the chance that a row where it happened has the higher score.
 
-    Ties count half. From the Mann-Whitney statistic; nan where all rows or none happened.
+    Ties count half. nan where all rows or none happened.
 
-    >>> print(auc([0, 0, 1, 1], [0.1, 0.9, 0.2, 0.8], [0, 1, 0, 1]))
-    1 [1, 1]
+    >>> auc([0.1, 0.9, 0.2, 0.8], [0, 1, 0, 1])
+    1.0
     """
-    return over_seeds(_auc, seeds, score, happened)
-
-
-def _rho(x: Floats, y: Floats) -> float:
-    if not (np.ptp(x) and np.ptp(y)):
-        return float("nan")  # a constant has no ranks
-    return float(stats.spearmanr(x, y).statistic)
-
-
-def _partial(x: Floats, y: Floats, given: Floats) -> float:
-    z = np.column_stack([np.ones(len(given)), stats.rankdata(given)])
-    left = []
-    for ranks in (stats.rankdata(x), stats.rankdata(y)):
-        left.append(ranks - z @ np.linalg.lstsq(z, ranks, rcond=None)[0])
-    if min(np.ptp(part) for part in left) < 1e-9:
-        return float("nan")  # nothing is left of one of them
-    return float(np.corrcoef(*left)[0, 1])
-
-
-def _auc(score: Floats, happened: Floats) -> float:
-    yes, no = score[happened > 0], score[happened == 0]
+    s, h = np.asarray(score, dtype=float), np.asarray(happened, dtype=float)
+    yes, no = s[h > 0], s[h == 0]
     if not (len(yes) and len(no)):
         return float("nan")
     return float(stats.mannwhitneyu(yes, no).statistic / (len(yes) * len(no)))
+
+
+def eta_squared(group: ArrayLike, y: ArrayLike) -> float:
+    """The part of the variance of y that lies between groups.
+
+    Not zero without any effect: by chance it is (groups - 1) / (rows - 1) on average.
+    """
+    values = np.asarray(y, dtype=float)
+    _, index = np.unique(np.asarray(group), return_inverse=True)
+    means = np.bincount(index, values) / np.bincount(index)
+    spread = ((means[index] - values.mean()) ** 2).sum()
+    return float(spread / ((values - values.mean()) ** 2).sum())

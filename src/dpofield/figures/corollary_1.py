@@ -10,16 +10,12 @@ from matplotlib.colors import LogNorm
 from dpofield.field.core import gradient
 from dpofield.field.flow import Flow
 from dpofield.figures.field import axis_labels
-from dpofield.figures.notes import INK_ON_HEAT
+from dpofield.figures.notes import INK_ON_HEAT, note
 from dpofield.figures.style import colour
 
 
 def draw_ratio_regions(ax: Axes, *, low: float = 0.05, high: float = 2.2) -> ScalarMappable:
-    """The ratio |dL/dx1| / |dL/dx2| of the DPO loss over the square, log scale about 1.
-
-    >>> import matplotlib.pyplot as plt
-    >>> mappable = draw_ratio_regions(plt.figure().gca()); plt.close("all")
-    """
+    """The ratio |dL/dx1| / |dL/dx2| of the DPO loss over the square, log scale about 1."""
     grid = np.linspace(low, high, 160)
     along_a, along_b = gradient("dpo", "ratio", *np.meshgrid(grid, grid), beta=0.1)
     ax.grid(False)
@@ -37,24 +33,12 @@ def draw_ratio_regions(ax: Axes, *, low: float = 0.05, high: float = 2.2) -> Sca
 
 
 def draw_time_course(ax: Axes, line: Flow, *, labels: tuple[str, str]) -> None:
-    """Both coordinates of a flow line against time.
-
-    >>> import matplotlib.pyplot as plt
-    >>> from dpofield.field.flow import flow
-    >>> line = flow("dpo", "ratio", beta=1.0)
-    >>> draw_time_course(plt.figure().gca(), line, labels=("$x_1$", "$x_2$")); plt.close("all")
-    """
+    """Both coordinates of a flow line against time."""
     for values, role, label in zip(
         (line.a, line.b), ("preferred", "dispreferred"), labels, strict=True
     ):
         ax.plot(line.t, values, color=colour(role))
         middle = len(line.t) // 2
-        ax.annotate(
-            label,
-            (line.t[middle], values[middle]),
-            xytext=(0, 6),
-            textcoords="offset points",
-            color=colour(role),
-        )
+        note(ax, label, (line.t[middle], values[middle]), (0, 6), role=role)
     ax.set_xlabel("time (unit step size)")
     ax.set_ylabel("coordinate")

@@ -18,10 +18,7 @@ BETA = 0.5
 
 
 def draw_cover(left: Axes, right: Axes) -> None:
-    """The field and the flow line from the start, in ratios (left) and log-ratios (right).
-
-    >>> draw_cover(*plt.subplots(1, 2)[1]); plt.close("all")
-    """
+    """The field and the flow line from the start, in ratios (left) and log-ratios (right)."""
     draw_field(left, beta=BETA, n=12)
     draw_flow(left, flow("dpo", "ratio", beta=BETA))
     draw_start(left)

@@ -9,6 +9,7 @@ from dpofield.field.caps import cap, conserved_by
 from dpofield.field.core import gradient
 from dpofield.field.flow import Flow
 from dpofield.figures.field import axis_labels
+from dpofield.figures.notes import note
 from dpofield.figures.style import colour
 from dpofield.formulas.divergences import DIVERGENCES
 
@@ -47,21 +48,18 @@ def conserved_curve(name: str, points: int = 200) -> tuple[np.ndarray, np.ndarra
 
 
 def draw_caps(ax: Axes) -> None:
-    """The five conserved curves from (1, 1), each with its cap on the axis.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_caps(plt.figure().gca()); plt.close("all")
-    """
-    for name, (role, dash) in LOOKS.items():
+    """The conserved curve of each divergence from (1, 1), each with its cap on the axis."""
+    for name in DIVERGENCES:
+        role, dash = LOOKS[name]
         x1, x2 = conserved_curve(name)
         top = cap(name)
         label = f"{title_of(name)}: {top:.3f}"
         ax.plot(x1, x2, dash, color=colour(role), label=label)
         ax.plot(top, 0, "o", color=colour(role), markersize=6, clip_on=False, zorder=5)
     ax.plot(1, 1, "o", color=colour("text"), markersize=7, zorder=6)
-    ax.annotate("start", (1, 1), xytext=(8, 2), textcoords="offset points")
+    note(ax, "start", (1, 1), (8, 2), role="text")
     axis_labels(ax, "ratio")
-    ax.set_xlim(0.95, 2.05)
+    ax.set_xlim(0.95, 1.025 * max(cap(name) for name in DIVERGENCES))
     ax.set_ylim(0, 1.1)
     ax.legend(title="divergence: cap", loc="upper right", fontsize=9, title_fontsize=9)
 
@@ -70,10 +68,6 @@ def draw_clocks(ax: Axes, lines: dict[str, Flow], *, late: float = 1e6, low: flo
     """x2 against time on a logarithmic axis, of flows from (1, 1) by name of the divergence.
 
     Both axes are logarithmic: a flow that comes to 0 in finite time leaves through the bottom.
-
-    >>> import matplotlib.pyplot as plt
-    >>> from dpofield.field import flow
-    >>> draw_clocks(plt.figure().gca(), {"chi2": flow("chi2", "ratio")}); plt.close("all")
     """
     for name, line in lines.items():
         role, dash = LOOKS[name]
@@ -90,11 +84,9 @@ def draw_balance(ax: Axes, chart: str, *, beta: float) -> None:
     """The ratio of components, preferred over dispreferred, on each curve as x2 falls.
 
     `chart` is "ratio" or "log-ratio"; at 1 the two components are equal.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_balance(plt.figure().gca(), "log-ratio", beta=0.1); plt.close("all")
     """
-    for name, (role, dash) in LOOKS.items():
+    for name in DIVERGENCES:
+        role, dash = LOOKS[name]
         x1, x2 = (values[:-10] for values in conserved_curve(name))  # near 0 the weight underflows
         at = (x1, x2) if chart == "ratio" else (np.log(x1), np.log(x2))
         first, second = gradient(DIVERGENCES[name].loss, chart, *at, beta=beta)

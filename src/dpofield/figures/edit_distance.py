@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
+from dpofield.figures.intervals import draw_along
 from dpofield.figures.style import MAGNITUDE, colour
 
 KINDS = {"unmatched": ("model", "o", "-"), "matched": ("reference", "s", "--")}
@@ -20,21 +21,14 @@ def draw_distances(
     """Distance, by name -> value and ends of its interval; the last, "any", stands apart.
 
     `kind` is "unmatched" or "matched"; `shift` moves the marks aside, in tokens.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_distances(plt.figure().gca(), {"1": (1, 0, 2), "any": (2, 1, 3)}, "matched")
-    >>> plt.close("all")
     """
     role, mark, line = KINDS[kind]
-    value, low, high = np.array([tuple(x) for x in intervals.values()], dtype=float).T
-    place = np.array([10.0 if name == "any" else float(name) for name in intervals])
-    asked = place < 10
-    ax.plot(place[asked] + shift, value[asked], line, color=colour(role), linewidth=1.4)
-    ax.errorbar(
-        place + shift, value, yerr=[value - low, high - value], color=colour(role), marker=mark,
-        linestyle="none", elinewidth=1.6, markersize=5.5, label=kind,
-        markerfacecolor=colour(role) if mark == "o" else colour("surface"),
-    )  # fmt: skip
+    values = np.asarray(list(intervals.values()), dtype=float)
+    asked = np.array([name != "any" for name in intervals])
+    last = max(float(name) for name in intervals if name != "any")
+    place = np.array([last + 2 if name == "any" else float(name) for name in intervals])
+    for which, dash, label in ((asked, line, kind), (~asked, "none", "_any")):
+        draw_along(ax, place[which] + shift, values[which], (role, mark), line=dash, label=label)
     ax.set_xticks(place, list(intervals))
     ax.grid(axis="x", visible=False)
     ax.set_xlabel("edit distance (tokens)")
@@ -43,16 +37,13 @@ def draw_distances(
 def draw_dots(
     ax: Axes, x: ArrayLike, y: ArrayLike, distance: Sequence[str], *, rho: float, size: float = 14
 ) -> None:
-    """Dots in the colour of their distance ("1" to "any"), with their rank correlation.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_dots(plt.figure().gca(), [1, 2], [1, 2], ["1", "any"], rho=1.0); plt.close("all")
-    """
+    """Dots in the colour of their distance ("1" to "any"), with their rank correlation."""
     x, y, names = np.asarray(x, float), np.asarray(y, float), np.asarray(distance)
-    known = sorted(set(names), key=lambda name: 99.0 if name == "any" else float(name))
+    known = sorted(set(names), key=lambda name: np.inf if name == "any" else float(name))
+    steps = max(1, len([name for name in known if name != "any"]) - 1)
     for i, name in enumerate(known):
         here = names == name
-        ink = colour("muted") if name == "any" else MAGNITUDE(i / max(1, len(known) - 2))
+        ink = colour("muted") if name == "any" else MAGNITUDE(i / steps)
         ax.scatter(x[here], y[here], s=size, color=ink, linewidths=0, label=name)
     ax.set_title(f"$\\rho$ = {rho:.2f}".replace("-", "−"))
     ax.axhline(0, color=colour("muted"), linewidth=1, zorder=1)

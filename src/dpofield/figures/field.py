@@ -11,20 +11,13 @@ from matplotlib.colors import LogNorm
 
 from dpofield.field.core import find_chart, gradient
 from dpofield.field.flow import Flow
-from dpofield.figures.notes import HALO, HALO_ON_HEAT, INK_ON_HEAT, PALE_ON_HEAT
+from dpofield.figures.notes import INK_ON_HEAT, PALE_ON_HEAT, arrow_head, note
 from dpofield.figures.style import MAGNITUDE, colour
 from dpofield.formulas import latex
 
-ROLES = ("model", "reference", "accent", "muted")
-"""For lines told apart by beta: the colours of the two responses are kept for the responses."""
-
 
 def axis_labels(ax: Axes, chart: str) -> None:
-    """Name both axes with the chart's coordinates, said in words.
-
-    >>> import matplotlib.pyplot as plt
-    >>> axis_labels(plt.figure().gca(), "ratio"); plt.close("all")
-    """
+    """Name both axes with the chart's coordinates, said in words."""
     a, b = (latex(symbol) for symbol in find_chart(chart).coordinates)
     ax.set_xlabel(f"preferred, ${a}$")
     ax.set_ylabel(f"dispreferred, ${b}$")
@@ -45,9 +38,6 @@ def draw_field(
 
     All arrows have one length; the colour carries the size (log scale, nats per unit). Returns
     the mappable for a colour bar.
-
-    >>> import matplotlib.pyplot as plt
-    >>> mappable = draw_field(plt.figure().gca(), beta=0.5); plt.close("all")
     """
     grid = np.linspace(low, high, n)
     a, b = np.meshgrid(grid, grid)
@@ -74,11 +64,7 @@ def draw_field(
 def draw_start(
     ax: Axes, at: tuple[float, float] = (1.0, 1.0), label: str = "start", *, on_heat: bool = False
 ) -> None:
-    """Mark where training starts; `on_heat` keeps the ink dark where the ground stays light.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_start(plt.figure().gca()); plt.close("all")
-    """
+    """Mark where training starts; `on_heat` keeps the ink dark where the ground stays light."""
     ink = INK_ON_HEAT if on_heat else colour("text")
     ax.plot(
         *at,
@@ -88,29 +74,10 @@ def draw_start(
         zorder=5,
         markeredgecolor=PALE_ON_HEAT if on_heat else ink,
     )
-    ax.annotate(
-        label,
-        at,
-        xytext=(8, 7),
-        textcoords="offset points",
-        color=ink,
-        zorder=6,
-        path_effects=[HALO_ON_HEAT if on_heat else HALO],
-    )
+    note(ax, label, at, (8, 7), role="text", on_heat=on_heat)
 
 
 def draw_flow(ax: Axes, line: Flow, *, role: str = "dispreferred", label: str = "") -> None:
-    """A flow line with an arrow head at its end.
-
-    >>> import matplotlib.pyplot as plt
-    >>> from dpofield.field.flow import flow
-    >>> draw_flow(plt.figure().gca(), flow("dpo", "ratio", beta=1.0)); plt.close("all")
-    """
+    """A flow line with an arrow head at its end."""
     ax.plot(line.a, line.b, color=colour(role), zorder=4, label=label or None)
-    ax.annotate(
-        "",
-        (line.a[-1], line.b[-1]),
-        xytext=(line.a[-6], line.b[-6]),
-        arrowprops={"arrowstyle": "-|>", "color": colour(role), "lw": 2},
-        zorder=4,
-    )
+    arrow_head(ax, (line.a[-6], line.b[-6]), (line.a[-1], line.b[-1]), role=role)

@@ -11,10 +11,9 @@ from dpofield.field.clock import margin_at
 from dpofield.field.core import coordinates, invariant, logratios
 from dpofield.field.flow import Flow, flow
 from dpofield.figures.field import axis_labels
-from dpofield.figures.style import colour
+from dpofield.figures.notes import arrow_head, note
+from dpofield.figures.style import LINES, colour, with_looks
 
-LINES = ("text", "model", "reference", "accent", "muted")
-"""One colour a pair: those of the two responses are kept for the responses."""
 PAIRS = ((0.0, 0.0), (-1.0, 0.6), (-0.9, -0.9), (0.5, 0.5), (0.1, -1.0))
 """Log-ratios (nats) of the pairs that all four panels show; the first is the start of training."""
 WINDOWS: Mapping[str, tuple[float, float]] = {
@@ -33,16 +32,13 @@ def draw_pairs(
 
     `pairs` are log-ratios (nats), the same for every chart; references are the chart's defaults.
     Shaded: points that no policy has, since the two probabilities would exceed 1.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_pairs(plt.figure().gca(), "ratio", pairs=[(0.0, 0.0)], beta=0.5); plt.close("all")
     """
     low, high = WINDOWS[chart]
     grid = np.meshgrid(*(np.linspace(max(low, FLOOR.get(chart, low)), high, 240),) * 2)
     kept = invariant(chart, *grid)
     room = np.add(*coordinates("probability", *logratios(chart, *grid)))
     ax.contourf(*grid, room, levels=[1.0, np.inf], colors=[colour("muted")], alpha=0.22)
-    for (u, v), role in zip(pairs, LINES, strict=False):
+    for (u, v), role in with_looks(pairs, ("text", *LINES[:-1])):
         a, b = (float(c) for c in coordinates(chart, u, v))
         level = float(invariant(chart, a, b))
         ax.contour(*grid, kept, levels=[level], colors=[colour(role)], linestyles=":", linewidths=1)
@@ -50,13 +46,7 @@ def draw_pairs(
         shown = (line.a <= high) & (line.b >= low)
         ax.plot(line.a[shown], line.b[shown], color=colour(role), zorder=4)
         end = int(np.flatnonzero(shown)[-1])
-        ax.annotate(
-            "",
-            (line.a[end], line.b[end]),
-            xytext=(line.a[end - 8], line.b[end - 8]),
-            arrowprops={"arrowstyle": "-|>", "color": colour(role), "lw": 2},
-            zorder=4,
-        )
+        arrow_head(ax, (line.a[end - 8], line.b[end - 8]), (line.a[end], line.b[end]), role=role)
         ax.plot(a, b, "o", color=colour(role), markersize=6, zorder=5)
     axis_labels(ax, chart)
     ax.set_xlim(low, high)
@@ -65,12 +55,7 @@ def draw_pairs(
 
 
 def draw_two_courses(ax: Axes, line: Flow, *, beta: float, high: float = 2.2) -> None:
-    """x1 and x2 against time: along `line` (ratios, solid) and by the log-ratio clock (dashed).
-
-    >>> import matplotlib.pyplot as plt
-    >>> line = flow("dpo", "ratio", beta=1.0)
-    >>> draw_two_courses(plt.figure().gca(), line, beta=1.0); plt.close("all")
-    """
+    """x1 and x2 against time: along `line` (ratios, solid) and by the log-ratio clock (dashed)."""
     time = np.geomspace(0.1, 1e4, 300)
     half = margin_at(time, beta) / 2
     roles = ("preferred", "dispreferred")
@@ -81,7 +66,7 @@ def draw_two_courses(ax: Axes, line: Flow, *, beta: float, high: float = 2.2) ->
     ax.axvline(line.t[-1], color=colour("muted"), linestyle=":", linewidth=1.5)
     for label, offset, role in (("$x_1$", 8, roles[0]), ("$x_2$", -18, roles[1])):
         at = (time[0] * 1.3, 1.0)
-        ax.annotate(label, at, xytext=(0, offset), textcoords="offset points", color=colour(role))
+        note(ax, label, at, (0, offset), role=role)
     for label, style in (("in ratios", "-"), ("in log-ratios", "--")):
         ax.plot([], [], style, color=colour("muted"), label=label)
     ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.65))
@@ -98,32 +83,15 @@ def draw_margins(ax: Axes, lines: Mapping[str, Flow], *, beta: float, high: floa
     `lines` are flows by label, in ratios or probabilities, from the reference with equal
     reference probabilities, where the margin is log(a/b). The exact course in log-ratios is
     drawn beside them.
-
-    >>> import matplotlib.pyplot as plt
-    >>> lines = {"ratios": flow("dpo", "ratio", beta=1.0)}
-    >>> draw_margins(plt.figure().gca(), lines, beta=1.0); plt.close("all")
     """
     time = np.geomspace(0.1, 1e4, 300)
     margin = margin_at(time, beta)
     ax.plot(time, margin, "--", color=colour("text"))
-    ax.annotate(
-        "log-ratios,\nlogits",
-        (time[230], margin[230]),
-        xytext=(8, -14),
-        textcoords="offset points",
-    )
-    for (label, line), role in zip(lines.items(), ("model", "reference"), strict=False):
+    note(ax, "log-ratios,\nlogits", (time[230], margin[230]), (8, -14), role="text")
+    for (label, line), role in with_looks(lines.items(), LINES):
         ax.plot(line.t[1:], np.log(line.a[1:] / line.b[1:]), color=colour(role))
         ax.axvline(line.t[-1], color=colour(role), linestyle=":", linewidth=1.5)
-        ax.annotate(
-            label,
-            (line.t[-1], 0.97 * high),
-            xytext=(3, 0),
-            textcoords="offset points",
-            rotation=90,
-            va="top",
-            color=colour(role),
-        )
+        note(ax, label, (line.t[-1], 0.97 * high), (3, 0), role=role, rotation=90, va="top")
     ax.set_xscale("log")
     ax.set_xlim(time[0], time[-1])
     ax.set_ylim(0, high)

@@ -9,32 +9,21 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dpofield.figures.style import colour
-
-GROUP_ROLES = ("model", "reference", "accent")
+from dpofield.figures.notes import note
+from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_sft(ax: Axes, curves: Mapping[str, ArrayLike], floor: float, *, smooth: int = 40) -> None:
-    """SFT loss (nats a response) against step, one running mean a level, above the entropy.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_sft(plt.figure().gca(), {"weak": [9.0, 8.0]}, 7.5, smooth=1); plt.close("all")
-    """
-    for (name, losses), role in zip(curves.items(), GROUP_ROLES, strict=False):
+    """SFT loss (nats a response) against step, one running mean a level, above the entropy."""
+    for (name, losses), role in with_looks(curves.items(), LINES):
         kernel = np.ones(smooth) / smooth
         mean = np.convolve(np.asarray(losses, dtype=float), kernel, mode="valid")
         ax.plot(np.arange(len(mean)) + smooth, mean, color=colour(role), label=f"{name} SFT")
     ax.axhline(floor, color=colour("muted"), linestyle="--", linewidth=1.4)
-    ax.annotate(
-        "entropy of the grammar",
-        (1, floor),
-        xycoords=("axes fraction", "data"),
-        xytext=(-4, -5),
-        textcoords="offset points",
-        ha="right",
-        va="top",
-        color=colour("muted"),
-    )
+    note(
+        ax, "entropy of the grammar", (1, floor), (-4, -5), xycoords=("axes fraction", "data"),
+        ha="right", va="top",
+    )  # fmt: skip
     ax.set_xlabel("SFT step")
     ax.set_ylabel("loss (nats a response)")
     ax.set_ylim(floor - 1, floor + 6)  # the first steps stand far above and say nothing
@@ -42,12 +31,7 @@ def draw_sft(ax: Axes, curves: Mapping[str, ArrayLike], floor: float, *, smooth:
 
 
 def draw_changes(ax: Axes, step: ArrayLike, u: ArrayLike, v: ArrayLike) -> None:
-    """Change of both log-probs since the start, (T, N), in nats: thin a pair, thick the mean.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_changes(plt.figure().gca(), [0, 1], np.zeros((2, 3)), np.zeros((2, 3)))
-    >>> plt.close("all")
-    """
+    """Change of both log-probs since the start, (T, N), in nats: thin a pair, thick the mean."""
     for values, role in ((u, "preferred"), (v, "dispreferred")):
         change = np.asarray(values, dtype=float)
         ax.plot(step, change, color=colour(role), linewidth=0.7, alpha=0.35)
@@ -65,9 +49,6 @@ def draw_tree(
 
     Prompt and common beginning on one line, then a branch for each response. The last word of a
     branch is predicted and never read: it stands in brackets.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_tree(plt.figure().gca(), ["a", ":"], ["b", "c"], ["b", "d", "c"]); plt.close("all")
     """
     alike = takewhile(lambda ab: ab[0] == ab[1], zip(preferred, dispreferred, strict=False))
     common = len(list(alike))

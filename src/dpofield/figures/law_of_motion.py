@@ -11,45 +11,29 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from dpofield.figures.laboratory import GROUP_ROLES
-from dpofield.figures.notes import HALO
-from dpofield.figures.style import colour
+from dpofield.figures.notes import note
+from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_law(
     ax: Axes, predicted: Mapping[str, ArrayLike], observed: Mapping[str, ArrayLike]
 ) -> None:
-    """Observed against predicted changes of many pairs, small marks by role; a line: equality.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_law(plt.figure().gca(), {"preferred": [1.0, 2.0]}, {"preferred": [1.0, 2.0]})
-    >>> plt.close("all")
-    """
+    """Observed against predicted changes of many pairs, small marks by role; a line: equality."""
     values = [np.asarray(v, dtype=float) for v in predicted.values()]
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     ax.plot([low, high], [low, high], color=colour("muted"), linewidth=1.0, zorder=1)
-    for role, marker in (("preferred", "o"), ("dispreferred", "s")):
-        if role in predicted:
-            ax.plot(
-                predicted[role],
-                observed[role],
-                marker,
-                color=colour(role),
-                markersize=4,
-                alpha=0.55,
-                markeredgewidth=0,
-                label=role,
-            )
+    marks = {"preferred": "o", "dispreferred": "s"}
+    for role, said in predicted.items():
+        ax.plot(
+            said, observed[role], marks[role], color=colour(role), markersize=4, alpha=0.55,
+            markeredgewidth=0, label=role,
+        )  # fmt: skip
     ax.axhline(0, color=colour("muted"), linewidth=0.7, zorder=0)
     ax.axvline(0, color=colour("muted"), linewidth=0.7, zorder=0)
 
 
 def draw_miss(ax: Axes, lrs: ArrayLike, miss: ArrayLike, *, limit: float | None = None) -> None:
-    """Relative error (S, M) against S step sizes: median, band from 5% to 95%, slope 1 dashed.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_miss(plt.figure().gca(), [1e-3, 1e-2], [[1e-3, 2e-3], [1e-2, 2e-2]]); plt.close("all")
-    """
+    """Relative error (S, M) against S step sizes: median, band from 5% to 95%, slope 1 dashed."""
     steps, errors = np.asarray(lrs, dtype=float), np.asarray(miss, dtype=float)
     low, middle, high = np.quantile(errors, [0.05, 0.5, 0.95], axis=1)
     ink = colour("model")
@@ -59,13 +43,7 @@ def draw_miss(ax: Axes, lrs: ArrayLike, miss: ArrayLike, *, limit: float | None 
     ax.plot(steps, guide, "--", color=colour("text"), linewidth=1.2, label="slope 1")
     if limit is not None:
         ax.axhline(limit, color=colour("muted"), linewidth=1.2)
-        ax.annotate(
-            f"{limit:.1%}",
-            (steps.min(), limit),
-            xytext=(0, 4),
-            textcoords="offset points",
-            color=colour("muted"),
-        )
+        note(ax, f"{limit:.1%}", (float(steps.min()), limit), (0, 4))
     ax.set_xscale("log")
     ax.set_yscale("log")
     ax.set_xlabel(r"step size $\eta$")
@@ -74,26 +52,16 @@ def draw_miss(ax: Axes, lrs: ArrayLike, miss: ArrayLike, *, limit: float | None 
 
 
 def draw_miss_counts(ax: Axes, miss: ArrayLike, *, limit: float) -> None:
-    """How many of M values are missed by how much, relative errors on a log axis; a line: `limit`.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_miss_counts(plt.figure().gca(), [1e-6, 1e-5, 2e-5], limit=1e-3); plt.close("all")
-    """
+    """How many of M values are missed by how much (relative, log axis); a line at `limit`."""
     errors = np.asarray(miss, dtype=float)
     bins = np.geomspace(errors.min(), errors.max(), 31)
     ax.hist(errors, bins=list(bins), color=colour("model"), alpha=0.8)
     ax.axvline(float(np.median(errors)), color=colour("text"), linewidth=1.6, label="median")
     ax.axvline(limit, color=colour("muted"), linewidth=1.2)
-    ax.annotate(
-        f"{limit:.1%}",
-        (limit, 1),
-        xycoords=("data", "axes fraction"),
-        xytext=(-4, -4),
-        textcoords="offset points",
-        ha="right",
+    note(
+        ax, f"{limit:.1%}", (limit, 1), (-4, -4), xycoords=("data", "axes fraction"), ha="right",
         va="top",
-        color=colour("muted"),
-    )
+    )  # fmt: skip
     ax.set_xscale("log")
     ax.set_xlabel("relative error of the law")
     ax.set_ylabel("log-probabilities")
@@ -101,11 +69,7 @@ def draw_miss_counts(ax: Axes, miss: ArrayLike, *, limit: float) -> None:
 
 
 def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
-    """The plane of K_wl/K_ww and K_ll/K_ww: what Cauchy-Schwarz forbids, and three boundaries.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_regions(plt.figure().gca()); plt.close("all")
-    """
+    """The plane of K_wl/K_ww and K_ll/K_ww: what Cauchy-Schwarz forbids, and three boundaries."""
     left, text = -0.75, colour("text")
     x = np.linspace(left, right, 300)
     ax.fill_between(x, 0, np.minimum(x**2, top), color=colour("grid"), linewidth=0, zorder=0)
@@ -119,9 +83,7 @@ def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
         ((left + 0.04, 0.86), "preferred\nmoves more", "left"),
     )
     for at, words, side in places:
-        ax.annotate(
-            words, at, ha=side, va="top", color=text, fontsize=10, path_effects=[HALO], zorder=6
-        )
+        note(ax, words, at, (0, 0), role="text", ha=side, va="top", fontsize=10)
     ax.annotate("not possible", (right - 0.04, 0.85), ha="right", va="top", color=text, fontsize=10)
     ax.annotate(
         "both rise",
@@ -141,13 +103,9 @@ def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
 
 
 def draw_pairs_in_plane(ax: Axes, groups: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
-    """Pairs as points (K_wl/K_ww, K_ll/K_ww), one colour and mark a group.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_pairs_in_plane(plt.figure().gca(), {"one word": ([0.8], [1.1])}); plt.close("all")
-    """
-    marks = ("o", "s", "^")
-    for (name, (x, y)), role, mark in zip(groups.items(), GROUP_ROLES, marks, strict=False):
+    """Pairs as points (K_wl/K_ww, K_ll/K_ww), one colour and mark a group."""
+    looks = list(zip(LINES, "os^Dv", strict=True))
+    for (name, (x, y)), (role, mark) in with_looks(groups.items(), looks):
         ax.plot(
             x, y, mark, color=colour(role), markersize=4.5, alpha=0.8, markeredgewidth=0, label=name
         )
@@ -163,11 +121,6 @@ def draw_step_sizes(
     """Change over step size, by role: the law's constant dashed, observed solid, law + concavity.
 
     All in nats per unit of step; `split` holds first order plus the concave part, drawn as crosses.
-
-    >>> import matplotlib.pyplot as plt
-    >>> line = {"preferred": [1.0, 0.5]}
-    >>> draw_step_sizes(plt.figure().gca(), [1e-3, 1e-2], {"preferred": 1.0}, line, line)
-    >>> plt.close("all")
     """
     for role, constant in first_order.items():
         ink = colour(role)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -28,7 +29,7 @@ SHADES: Mapping[str, str] = MappingProxyType(
         "both_wrong": "accent",
     }
 )
-"""The colour role of each of `PUSHES`, in its order."""
+"""The colour role of each of `PUSHES`."""
 
 
 def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -> None:
@@ -36,15 +37,12 @@ def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -
 
     An arrow's length falls with the logarithm of its size below the panel's largest; a dot stands
     where nothing is pushed. Regions of a wrong push are shaded.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_push(plt.figure().gca(), "nca"); plt.close("all")
     """
     loss = find_loss(loss)
     params = settings(loss)
     fine = np.linspace(-1.08 * window, 1.08 * window, 161)
     kinds = effect(*push(loss, fine[None, :], fine[:, None], **params))
-    roles = list(SHADES.values())
+    roles = [SHADES[kind] for kind in PUSHES]
     for kind in np.unique(kinds[kinds > 0]):
         ax.contourf(
             fine, fine, kinds == kind, levels=[0.5, 1.5], colors=[colour(roles[kind])], alpha=0.25
@@ -73,55 +71,57 @@ def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -
     ax.set_title(loss.title, fontsize=9, pad=3, loc="center")
 
 
-def draw_gallery(fig: Figure, losses: Sequence[Loss], *, columns: int = 5) -> None:
-    """Every loss as a panel, in the three groups; the legend stands in the first group's free row.
+def draw_gallery(losses: Sequence[Loss], *, columns: int = 5, width: float = 7.6) -> Figure:
+    """Every loss as a panel, group by group under the legend; the height follows from their number.
 
-    >>> from dpofield.formulas import LOSSES
-    >>> import matplotlib.pyplot as plt
-    >>> draw_gallery(plt.figure(), [LOSSES[n] for n in ("dpo", "sft", "kto")]); plt.close("all")
+    `width` is in inches. A group without a loss has no heading.
     """
     members = {name: [loss for loss in losses if group(loss) == name] for name in GROUPS}
-    # None is a heading, which is lower than a row of panels
-    rows: list[tuple[str, int | None]] = []
+    # A row is its height in panels and what stands in it: losses, a heading, or the legend (None).
+    rows: list[tuple[float, str | Sequence[Loss] | None]] = [(0.34, None)]
     for name, here in members.items():
-        rows += [(name, None), *((name, first) for first in range(0, len(here), columns))]
-    heights = [0.14 if first is None else 1.0 for _, first in rows]
+        if here:
+            rows.append((0.14, name))
+            rows += [(1.0, here[i : i + columns]) for i in range(0, len(here), columns)]
+    heights = [height for height, _ in rows]
+    fig = plt.figure(figsize=(width, 1.05 * sum(heights) * width / columns))
     cells = fig.add_gridspec(len(rows), columns, height_ratios=heights)
-    for row, (name, first) in enumerate(rows):
-        if first is None:
-            heading = fig.add_subplot(cells[row, :])
-            heading.set_axis_off()
-            heading.text(0, 0, name, fontsize=11, color=colour("text"))
+    for row, (_, content) in enumerate(rows):
+        if content is None or isinstance(content, str):
+            whole = fig.add_subplot(cells[row, :])
+            whole.set_axis_off()
+            if content is None:
+                _legend(whole)
+            else:
+                whole.text(0, 0, GROUPS[content], fontsize=11, color=colour("text"))
             continue
-        for column, loss in enumerate(members[name][first : first + columns]):
+        for column, loss in enumerate(content):
             ax = fig.add_subplot(cells[row, column])
             draw_push(ax, loss)
-            if first == column == 0:
+            if column == 0 and isinstance(rows[row - 1][1], str):
                 ax.set_xlabel("preferred, $u$", fontsize=8, labelpad=2)
                 ax.set_ylabel("dispreferred, $v$", fontsize=8, labelpad=2)
-    _legend(fig.add_subplot(cells[2, -2:]))
+    return fig
 
 
 def _legend(ax: Axes) -> None:
-    ax.set_axis_off()
     marks = [
         Line2D([], [], color=colour(role), marker=">", markersize=5, label=PUSHES[kind])
         for kind, role in SHADES.items()
     ]
     still = Line2D([], [], color=colour("muted"), marker=".", linestyle="", label="no push")
-    ax.legend(handles=[*marks, still], loc="center", fontsize=8.5).set_in_layout(False)
+    ax.legend(handles=[*marks, still], loc="center", fontsize=8.5, ncols=3)
 
 
 def draw_speeds(ax: Axes, losses: Mapping[str, str], *, window: float = 30.0) -> None:
     """How hard each loss of the margin pushes it, `-dL/dh`, against the margin h (nats).
 
     `losses` are names and the roles of their colours; parameters are the gallery's.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_speeds(plt.figure().gca(), {"dpo": "text", "ipo": "model"}); plt.close("all")
     """
     h = np.linspace(-window, window, 1201)
     for name, role in losses.items():
+        if not find_loss(name).margin_only:
+            raise ValueError(f"{name} is no loss of the margin: its push depends on more than h")
         speed, _ = push(name, h, np.zeros_like(h), **settings(name))
         ax.plot(h, speed, color=colour(role), label=find_loss(name).title)
     ax.axhline(0, color=colour("muted"), linewidth=1)

@@ -1,4 +1,4 @@
-"""Words beside a place in a figure, legible over whatever lies under them."""
+"""Words beside a place in a figure, legible over whatever lies under them; arrow heads."""
 
 from __future__ import annotations
 
@@ -40,3 +40,9 @@ def note(
         zorder=6,
         **text_options,
     )
+
+
+def arrow_head(ax: Axes, tail: tuple[float, float], tip: tuple[float, float], *, role: str) -> None:
+    """The head of an arrow at `tip`, as seen from `tail` (data coordinates)."""
+    style = {"arrowstyle": "-|>", "color": colour(role), "lw": 2}
+    ax.annotate("", tip, xytext=tail, arrowprops=style, zorder=4)

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from dpofield.figures.style import colour
+from dpofield.figures.style import LINES, colour, with_looks
 
 Floats = NDArray[np.floating]
 FLOOR = 1e-17
@@ -16,14 +16,9 @@ FLOOR = 1e-17
 
 
 def draw_step_size(ax: Axes, steps: Floats, errors: Mapping[str, Floats]) -> None:
-    """Relative error of numerical derivatives against the step; all arrays of shape (n,).
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_step_size(plt.figure().gca(), np.array([1e-3, 1e-2]), {"forward": np.ones(2)})
-    >>> plt.close("all")
-    """
-    roles = ("dispreferred", "reference", "preferred")
-    for (name, error), role in zip(errors.items(), roles, strict=False):
+    """Relative error of numerical derivatives against the step; all arrays of shape (n,)."""
+    roles = ("dispreferred", "reference", "preferred", *LINES[2:])
+    for (name, error), role in with_looks(errors.items(), roles):
         ax.loglog(steps, np.maximum(error, FLOOR), color=colour(role), label=name)
     ax.set_xlabel("step $h$ (units of $x_1$)")
     ax.set_ylabel("relative error")
@@ -33,12 +28,7 @@ def draw_step_size(ax: Axes, steps: Floats, errors: Mapping[str, Floats]) -> Non
 def draw_precision(
     ax: Axes, margin: Floats, textbook: Floats, stable: Floats, truth: Floats
 ) -> None:
-    """Relative error of two spellings of the loss against the margin (nats), shape (n,) each.
-
-    >>> import matplotlib.pyplot as plt
-    >>> m = np.linspace(-1, 1, 5); one = np.ones(5)
-    >>> draw_precision(plt.figure().gca(), m, one, one, one); plt.close("all")
-    """
+    """Relative error of two spellings of the loss against the margin (nats), shape (n,) each."""
     with np.errstate(invalid="ignore"):
         for values, role, name in (
             (textbook, "dispreferred", "textbook form"),

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from dpofield.field.softmax import Path, path, peak
+from dpofield.figures.notes import arrow_head
 from dpofield.figures.style import colour
 
 REACH = np.linspace(-9.0, 9.0, 400)
@@ -20,9 +21,6 @@ def draw_triangle(ax: Axes, *, equal_masses: Sequence[float] = (0.04, 0.15, 0.3,
     """The plane (pi_w, pi_l): its two regions and exact flow lines.
 
     Each line is the one through `pi_w = pi_l = m` for an m of `equal_masses`.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_triangle(plt.figure().gca()); plt.close("all")
     """
     ax.grid(False)
     shade: dict[str, Any] = {"alpha": 0.16, "linewidth": 0}
@@ -38,12 +36,8 @@ def draw_triangle(ax: Axes, *, equal_masses: Sequence[float] = (0.04, 0.15, 0.3,
         pi_w, pi_l = up / total, down / total
         (line,) = ax.plot(pi_w, pi_l, color=colour("model"), label="path of every margin loss")
         for at in (170, 230):  # a little before and after the diagonal
-            ax.annotate(
-                "",
-                (pi_w[at + 2], pi_l[at + 2]),
-                xytext=(pi_w[at], pi_l[at]),
-                arrowprops={"arrowstyle": "-|>", "color": colour("model"), "lw": 2},
-            )
+            tail, tip = (pi_w[at], pi_l[at]), (pi_w[at + 2], pi_l[at + 2])
+            arrow_head(ax, tail, tip, role="model")
     ax.legend(handles=[above, below, diagonal, line], loc="upper right", fontsize=10)
     ax.set_aspect("equal")
     ax.set_xlim(-0.02, 1.02)
@@ -69,9 +63,6 @@ def draw_masses(ax: Axes, start: ArrayLike, *, beta: float = 0.1, until: float =
 
     `start` holds the probabilities of the reference, preferred and dispreferred first. A dot marks
     the peak of the rest.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_masses(plt.figure().gca(), [0.1, 0.4, 0.5]); plt.close("all")
     """
     logits = np.log(np.asarray(start, dtype=np.float64))
     _draw_three(ax, path(logits, 0, 1, times=np.geomspace(0.1, until, 300), beta=beta))
@@ -82,11 +73,7 @@ def draw_masses(ax: Axes, start: ArrayLike, *, beta: float = 0.1, until: float =
 
 
 def draw_shared_parameter(ax: Axes, c: float, *, beta: float = 0.1, until: float = 1e3) -> None:
-    """Three responses, one parameter, features (1, 0, c): probabilities from uniform, exact.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_shared_parameter(plt.figure().gca(), 3.0); plt.close("all")
-    """
+    """Three responses, one parameter, features (1, 0, c): probabilities from uniform, exact."""
     times, features = np.geomspace(0.1, until, 300), [[1.0], [0.0], [c]]
     _draw_three(ax, path(np.zeros(3), 0, 1, times=times, beta=beta, features=features))
     ax.set_title(f"$c = {c:g}$")

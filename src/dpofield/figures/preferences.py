@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from dpofield.field.likelihood import win_log_likelihood
-from dpofield.figures.style import colour
-
-LINES = ("model", "reference", "accent", "muted", "text")
-"""Colours of lines that are neither the preferred nor the dispreferred response."""
+from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_likelihood(ax: Axes, counts: Sequence[tuple[int, int]], *, span: float = 3.0) -> None:
     """Log-likelihood of (wins, losses) against the reward gap, 0 at its maximum, one line a count.
 
     A dot marks the maximum, log(wins/losses), where there is one.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_likelihood(plt.figure().gca(), [(7, 3), (3, 0)]); plt.close("all")
     """
     gap = np.linspace(-span, span, 301)
-    for (wins, losses), role in zip(counts, cycle(LINES), strict=False):
+    for (wins, losses), role in with_looks(counts, LINES):
         value = win_log_likelihood(gap, wins, losses)
         top = 0.0  # the supremum when all judgements agree: never reached
         if wins and losses:
@@ -41,11 +34,7 @@ def draw_likelihood(ax: Axes, counts: Sequence[tuple[int, int]], *, span: float 
 
 
 def draw_ridge(ax: Axes, wins: int, losses: int, *, span: float = 3.0) -> None:
-    """Contours of the log-likelihood over both rewards: a ridge along equal shifts.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_ridge(plt.figure().gca(), 7, 3); plt.close("all")
-    """
+    """Contours of the log-likelihood over both rewards: a ridge along equal shifts."""
     if not (wins > 0 and losses > 0):
         raise ValueError(f"wins = {wins}, losses = {losses}: a ridge needs at least one of each")
     axis = np.linspace(-span, span, 121)

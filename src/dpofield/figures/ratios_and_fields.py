@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import cycle
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from dpofield.figures.field import axis_labels
-from dpofield.figures.notes import HALO
-from dpofield.figures.style import colour
-
-LINES = ("model", "reference", "accent", "muted", "text")
-"""Colours of lines that are neither the preferred nor the dispreferred response."""
+from dpofield.figures.notes import arrow_head, note
+from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_loss_curves(ax: Axes, curves: Mapping[str, ArrayLike]) -> None:
-    """Loss (nats) against step, one line a run, thinner and thinner so that equal ones show.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_loss_curves(plt.figure().gca(), {"A": [0.7, 0.6], "B": [0.7, 0.6]}); plt.close("all")
-    """
-    for i, ((name, loss), role) in enumerate(zip(curves.items(), cycle(LINES), strict=False)):
+    """Loss (nats) against step, one line a run, thinner and thinner so that equal ones show."""
+    for i, ((name, loss), role) in enumerate(with_looks(curves.items(), LINES)):
         ax.plot(
             np.asarray(loss),
             color=colour(role),
@@ -37,32 +29,13 @@ def draw_loss_curves(ax: Axes, curves: Mapping[str, ArrayLike]) -> None:
 
 
 def draw_paths(ax: Axes, paths: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
-    """Paths in the ratio plane, each a pair (x1, x2) of arrays over steps, with an arrow head.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_paths(plt.figure().gca(), {"A": ([1, 1.1, 1.2], [1, 0.9, 0.8])}); plt.close("all")
-    """
-    for (name, (first, second)), role in zip(paths.items(), cycle(LINES), strict=False):
+    """Paths in the ratio plane, each a pair (x1, x2) of arrays over steps, with an arrow head."""
+    for (name, (first, second)), role in with_looks(paths.items(), LINES):
         x1, x2 = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
         ax.plot(x1, x2, color=colour(role), zorder=4)
-        ax.annotate(
-            "",
-            (x1[-1], x2[-1]),
-            xytext=(x1[-2], x2[-2]),
-            arrowprops={"arrowstyle": "-|>", "color": colour(role), "lw": 2},
-            zorder=4,
-        )
+        arrow_head(ax, (x1[-2], x2[-2]), (x1[-1], x2[-1]), role=role)
         middle = len(x1) // 2
-        ax.annotate(
-            name,
-            (x1[middle], x2[middle]),
-            xytext=(0, 9),
-            textcoords="offset points",
-            ha="center",
-            color=colour(role),
-            path_effects=[HALO],
-            zorder=6,
-        )
+        note(ax, name, (x1[middle], x2[middle]), (0, 9), role=role, ha="center")
     axis_labels(ax, "ratio")
 
 
@@ -70,9 +43,6 @@ def draw_reachable(ax: Axes, ref_w: float, ref_l: float, x1: ArrayLike, x2: Arra
     """Which ratios a policy can have: sampled ones, the two bounds, and the line beyond which none.
 
     `ref_w` and `ref_l` are reference probabilities; `x1`, `x2` ratios of sampled policies.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_reachable(plt.figure().gca(), 0.4, 0.5, [1.0], [1.0]); plt.close("all")
     """
     ax.plot(x1, x2, ".", color=colour("model"), markersize=3, alpha=0.6, label="sampled policies")
     ax.plot(

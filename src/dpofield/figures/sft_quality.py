@@ -14,14 +14,13 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, NullLocator, StrMethodFormatter
 from numpy.typing import ArrayLike, NDArray
 
+from dpofield.figures.intervals import draw_along, draw_intervals
 from dpofield.figures.style import MAGNITUDE, colour
 
 Floats = NDArray[np.float64]
 
 SOURCES = {"off-policy": ("model", "o", "-"), "on-policy": ("reference", "s", "--")}
 """Role of the colour, mark and line of each source of pairs."""
-
-SCOPES = (("model", "o"), ("reference", "s"), ("accent", "D"), ("text", "^"))
 
 
 def level_name(level: float) -> str:
@@ -34,11 +33,7 @@ def level_name(level: float) -> str:
 
 
 def level_axis(ax: Axes, levels: Sequence[float]) -> None:
-    """The horizontal axis of `draw_levels`, at these levels.
-
-    >>> import matplotlib.pyplot as plt
-    >>> level_axis(plt.figure().gca(), [0, 25]); plt.close("all")
-    """
+    """The horizontal axis of `draw_levels`, at these levels."""
     ax.set_xticks(range(len(levels)), [level_name(level) for level in levels])
     ax.set_xlim(-0.5, len(levels) - 0.5)
     ax.set_xlabel("SFT steps before DPO")
@@ -59,30 +54,16 @@ def draw_levels(
     """One mark with its interval a level: (n, 3) value and ends of the n levels `at`.
 
     `shift` moves the marks aside, in places; `role` takes another colour than that of the source.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_levels(plt.figure().gca(), [0, 25], [25], [[1.0, 0.9, 1.2]], "off-policy")
-    >>> plt.close("all")
     """
-    value, low, high = np.asarray(intervals, dtype=float).T
     own, mark, line = SOURCES[source]
-    ink = colour(role or own)
     place = np.array([list(levels).index(level) for level in at]) + shift
-    ax.errorbar(
-        place, value, yerr=[value - low, high - value], color=ink, marker=mark, linestyle=line,
-        linewidth=1.4, elinewidth=1.6, markersize=5.5, label=label or source,
-        markerfacecolor=ink if mark == "o" else colour("surface"),
-    )  # fmt: skip
+    draw_along(ax, place, intervals, (role or own, mark), line=line, label=label or source)
 
 
 def draw_paths(ax: Axes, paths: Mapping[float, ArrayLike], *, zero: bool = True) -> None:
     """Level -> (P, 2) mean margin and mean u at P moments; the last is the end, drawn large.
 
     One colour a level from the first to the last; without SFT the line is dashed.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_paths(plt.figure().gca(), {0: [[0, 0], [2, 1]], 25: [[0, 0], [2, -1]]})
-    >>> plt.close("all")
     """
     for (level, points), ink in zip(paths.items(), level_colours(paths), strict=True):
         margin, u = np.asarray(points, dtype=float).T
@@ -112,9 +93,6 @@ def draw_pace(
     """Steps to a margin of 2 nats (log axis) against something known at the start, one mark a run.
 
     Colour: the SFT level. Filled dots: off-policy pairs. Open squares: on-policy pairs.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_pace(plt.figure().gca(), [1, 2], [5, 9], [25, 50], [True, False]); plt.close("all")
     """
     x, steps = np.asarray(x, dtype=float), np.asarray(steps, dtype=float)
     level, on = np.asarray(level), np.asarray(on_policy, dtype=bool)
@@ -131,11 +109,7 @@ def draw_pace(
 
 
 def plain_log(ax: Axes, direction: str, ticks: Sequence[float]) -> None:
-    """Make the axis of a direction, "x" or "y", logarithmic, with these ticks as plain numbers.
-
-    >>> import matplotlib.pyplot as plt
-    >>> plain_log(plt.figure().gca(), "x", [1, 10]); plt.close("all")
-    """
+    """Make the axis of a direction, "x" or "y", logarithmic, with these ticks as plain numbers."""
     ax.set(**{f"{direction}scale": "log"})
     axis = ax.xaxis if direction == "x" else ax.yaxis
     axis.set_major_locator(FixedLocator(list(ticks)))
@@ -144,25 +118,7 @@ def plain_log(ax: Axes, direction: str, ticks: Sequence[float]) -> None:
 
 
 def draw_predictions(ax: Axes, names: Sequence[str], intervals: Mapping[str, ArrayLike]) -> None:
-    """Rank correlations with their intervals, (n, 3) of n predictors, by scope; one row a name.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_predictions(plt.figure().gca(), ["push"], {"pairs": [[0.9, 0.8, 1.0]]})
-    >>> plt.close("all")
-    """
-    rows = np.arange(len(names))
-    aside = np.linspace(-0.27, 0.27, len(intervals))
-    for (scope, found), shift, (role, mark) in zip(intervals.items(), aside, SCOPES, strict=False):
-        value, low, high = np.asarray(found, dtype=float).T
-        ax.errorbar(
-            value, rows + shift, xerr=[value - low, high - value], color=colour(role), marker=mark,
-            linestyle="none", elinewidth=1.5, markersize=5, label=scope,
-        )  # fmt: skip
-    for edge in rows[:-1] + 0.5:
-        ax.axhline(edge, color=colour("grid"), linewidth=0.7)
-    ax.axvline(0, color=colour("muted"), linewidth=1)
-    ax.set_yticks(rows, names)
-    ax.set_ylim(len(names) - 0.5, -0.5)
+    """Rank correlations with their intervals, (n, 3) of n predictors, by scope; one row a name."""
+    draw_intervals(ax, names, intervals)
     ax.set_xlim(-1.05, 1.05)
-    ax.grid(axis="y", visible=False)
     ax.set_xlabel("Spearman's rank correlation")

@@ -6,6 +6,9 @@ second copy of each SVG with the second, so a figure needs no code for dark mode
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
 import matplotlib as mpl
 from cycler import cycler
 from IPython.core.getipython import get_ipython
@@ -27,6 +30,27 @@ def colour(role: str) -> str:
     True
     """
     return PALETTE[role][0]
+
+
+LINES = ("model", "reference", "accent", "muted", "text")
+"""Roles for lines that are neither the preferred nor the dispreferred response."""
+
+T = TypeVar("T")
+L = TypeVar("L")
+
+
+def with_looks(things: Iterable[T], looks: Sequence[L]) -> list[tuple[T, L]]:
+    """Each thing with a look of its own, in order.
+
+    `ValueError` when there are more things than looks: none is left out, no two look alike.
+
+    >>> with_looks("ab", LINES)
+    [('a', 'model'), ('b', 'reference')]
+    """
+    drawn = list(things)
+    if len(drawn) > len(looks):
+        raise ValueError(f"{len(drawn)} things to draw and only {len(looks)} looks: add a look")
+    return list(zip(drawn, looks, strict=False))
 
 
 def use() -> None:

@@ -8,19 +8,13 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from dpofield.field.core import gradient
-from dpofield.figures.field import ROLES
-from dpofield.figures.style import colour
+from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_slices(left: Axes, right: Axes, *, betas: Sequence[float]) -> None:
-    """Theorem 1 along the two lines through the start: dL/dx1 at x2 = 1, dL/dx2 at x1 = 1.
-
-    >>> import matplotlib.pyplot as plt
-    >>> fig, (left, right) = plt.subplots(1, 2)
-    >>> draw_slices(left, right, betas=(0.1, 1.0)); plt.close("all")
-    """
+    """Theorem 1 along the two lines through the start: dL/dx1 at x2 = 1, dL/dx2 at x1 = 1."""
     x = np.linspace(0.02, 2.2, 300)
-    for beta, role in zip(betas, ROLES, strict=False):
+    for beta, role in with_looks(betas, LINES):
         along_1 = gradient("dpo", "ratio", x, 1.0, beta=beta)[0]
         along_2 = gradient("dpo", "ratio", 1.0, x, beta=beta)[1]
         for ax, along in ((left, along_1), (right, along_2)):

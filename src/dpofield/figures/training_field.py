@@ -15,7 +15,8 @@ from matplotlib.colors import LogNorm
 from matplotlib.ticker import FixedLocator
 from numpy.typing import ArrayLike, NDArray
 
-from dpofield.figures.style import MAGNITUDE, colour
+from dpofield.figures.intervals import draw_intervals
+from dpofield.figures.style import MAGNITUDE, colour, with_looks
 
 Floats = NDArray[np.float64]
 Whiskers = tuple[float, float, float]
@@ -25,12 +26,7 @@ ROLES = {"u": "preferred", "v": "dispreferred"}
 
 
 def draw_ways(ax: Axes, a: ArrayLike, b: ArrayLike, mean_a: ArrayLike, mean_b: ArrayLike) -> None:
-    """Paths of single pairs, (T, N), thin; mean paths of runs, (T, S), thick, a dot at their ends.
-
-    >>> import matplotlib.pyplot as plt
-    >>> one = np.ones((3, 2)).cumsum(axis=0)
-    >>> draw_ways(plt.figure().gca(), one, one, one, one); plt.close("all")
-    """
+    """Paths of single pairs, (T, N), thin; mean paths of runs, (T, S), thick, ending in a dot."""
     ends = np.asarray(mean_a)[-1], np.asarray(mean_b)[-1]
     thin = ax.plot(a, b, color=colour("text"), linewidth=0.7, alpha=0.45, zorder=3)
     thick = ax.plot(mean_a, mean_b, color=colour("reference"), linewidth=1.8, zorder=4)
@@ -48,10 +44,6 @@ def draw_probability_arrows(
 
     The field is -(dL/dpi_w, dL/dpi_l); as a rate of log pi it is divided by pi once more, so the
     arrow at (lw, ll) points along (1/pi_w^2, -1/pi_l^2). All arrows have one length.
-
-    >>> import matplotlib.pyplot as plt
-    >>> ax = plt.figure().gca()
-    >>> draw_probability_arrows(ax, [-9.0, -5.0], [-9.0, -5.0]); plt.close("all")
     """
     at_w, at_l = np.meshgrid(np.asarray(w, dtype=float), np.asarray(l, dtype=float))
     # Both are multiplied by pi_w pi_l, which changes no direction and overflows later.
@@ -71,9 +63,6 @@ def draw_magnitudes(ax: Axes, u: ArrayLike, v: ArrayLike, magnitude: ArrayLike) 
     """Pairs at their places in the log-ratio plane, coloured by the length of the ratio gradient.
 
     Returns the mappable for a colour bar (nats per unit of the ratios, log scale).
-
-    >>> import matplotlib.pyplot as plt
-    >>> shown = draw_magnitudes(plt.figure().gca(), [0, 1], [0, -9], [0.07, 9.0]); plt.close("all")
     """
     size = np.asarray(magnitude, dtype=float)
     for line in (ax.axhline, ax.axvline):
@@ -94,15 +83,11 @@ def draw_speeds(
 
     One line a chart: the median in each of `bins` equally filled classes of magnitude, and a band
     from 5% to 95%.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_speeds(plt.figure().gca(), [0.1, 1, 10, 99], {"ratios": [4, 3, 2, 1]}, bins=2)
-    >>> plt.close("all")
     """
     size = np.asarray(magnitude, dtype=float)
     order = np.array_split(size.argsort(), bins)
     middle = [float(np.median(size[i])) for i in order]
-    for (name, values), role in zip(speeds.items(), ("reference", "model"), strict=False):
+    for (name, values), role in with_looks(speeds.items(), ("reference", "model")):
         way = np.asarray(values, dtype=float)
         low, half, high = np.array([np.quantile(way[i], [0.05, 0.5, 0.95]) for i in order]).T
         ax.fill_between(middle, low, high, color=colour(role), alpha=0.2, linewidth=0)
@@ -119,9 +104,6 @@ def draw_quotients(ax: Axes, said: ArrayLike, measured: ArrayLike, first: ArrayL
 
     `first` marks the first interval of a run, drawn large. The vertical axis is linear between -1
     and 1 and logarithmic beyond.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_quotients(plt.figure().gca(), [1.0, 0.1], [-0.5, 2.0], [True, False]); plt.close("all")
     """
     x, y, start = (np.asarray(values) for values in (said, measured, first))
     ends = np.geomspace(x.min(), x.max(), 200)
@@ -142,11 +124,7 @@ def draw_quotients(ax: Axes, said: ArrayLike, measured: ArrayLike, first: ArrayL
 
 
 def draw_verdicts(ax: Axes, shares: Mapping[str, Sequence[float]]) -> None:
-    """One bar a prediction: within a factor of 2, off by more, wrong sign; shares from 0 to 1.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_verdicts(plt.figure().gca(), {"law": [0.9, 0.05, 0.05]}); plt.close("all")
-    """
+    """One bar a prediction: within a factor of 2, off by more, wrong sign; shares from 0 to 1."""
     names = list(shares)
     left = np.zeros(len(names))
     looks = (("within a factor of 2", "model"), ("farther off", "accent"), ("wrong sign", "muted"))
@@ -166,9 +144,6 @@ def draw_by_margin(
 
     Dashed: where both would be if the preferred always took this `share` of the margin. Dotted,
     with `circle`: where flow in the ratios from (1, 1) would have them, x1^2 + x2^2 being 2.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_by_margin(plt.figure().gca(), [0, 1], [[0, 0.5]], [[0, -0.5]], 0.5); plt.close("all")
     """
     m = np.asarray(margins, dtype=float)
     for values, letter in ((u, "u"), (v, "v")):
@@ -187,22 +162,13 @@ def draw_by_margin(
 
 
 def draw_parts(ax: Axes, columns: Mapping[str, Mapping[str, Whiskers]]) -> None:
-    """Values with intervals, one row a part, one mark a column; nats. The last row is the sum.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_parts(plt.figure().gca(), {"AdamW": {"own terms": (2.3, 2.2, 2.4)}}); plt.close("all")
-    """
-    marks = (("o", "model"), ("s", "accent"), ("^", "reference"))
-    shift = np.linspace(-0.16, 0.16, len(columns)) if len(columns) > 1 else [0.0]
-    for (name, rows), (mark, role), off in zip(columns.items(), marks, shift, strict=False):
-        value, low, high = np.array([tuple(x) for x in rows.values()], dtype=float).T
-        at = np.arange(len(rows)) + off
-        ax.hlines(at, low, high, color=colour(role), linewidth=2)
-        ax.plot(value, at, mark, color=colour(role), markersize=6, label=name)
-        ax.set_yticks(range(len(rows)), list(rows))
-        ax.axhline(len(rows) - 1.5, color=colour("muted"), linewidth=1)
-    ax.invert_yaxis()
-    ax.axvline(0, color=colour("muted"), linewidth=1.2)
+    """Values with intervals, one row a part, one mark a column; nats. The last row is the sum."""
+    rows = list(next(iter(columns.values())))
+    if any(list(parts) != rows for parts in columns.values()):
+        raise ValueError("the columns do not have the same parts in the same order")
+    found = {name: list(parts.values()) for name, parts in columns.items()}
+    draw_intervals(ax, rows, found)
+    ax.axhline(len(rows) - 1.5, color=colour("muted"), linewidth=1)
     ax.set_xlabel("nats")
 
 
@@ -211,12 +177,9 @@ def draw_terms(ax: Axes, step: ArrayLike, lines: Mapping[str, ArrayLike]) -> Non
 
     Thin: single runs. Thick: their mean, named at its end. The line named "together" is the sum of
     the others.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_terms(plt.figure().gca(), [0, 1], {"own": [[0.4, 0.4]]}); plt.close("all")
     """
     roles = ("model", "preferred", "dispreferred", "text")
-    for (name, values), role in zip(lines.items(), roles, strict=False):
+    for (name, values), role in with_looks(lines.items(), roles):
         runs = np.asarray(values, dtype=float)
         ax.plot(step, runs.T, color=colour(role), linewidth=0.8, alpha=0.5)
         ax.plot(step, runs.mean(axis=0), "o-", color=colour(role), markersize=4, label=name)

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import ArrayLike
 
-from dpofield.figures.style import colour
+from dpofield.figures.style import colour, with_looks
 
 PARTS: dict[str, tuple[str, str]] = {
     "preferred": ("preferred", ""),
@@ -32,11 +32,6 @@ def draw_shares(
     """One pair of stacked bars a row, before (thin, above) and after; `parts` add up to one.
 
     `parts` maps a name of `PARTS` to its masses (before, after), one a row each.
-
-    >>> import matplotlib.pyplot as plt
-    >>> half = ([0.5], [0.5])
-    >>> draw_shares(plt.figure().gca(), ["a"], {"preferred": half, "off_grammar": half}, {})
-    >>> plt.close("all")
     """
     place = np.arange(len(rows), dtype=float)
     for when, (shift, height) in enumerate(((-0.33, 0.16), (0.05, 0.5))):
@@ -57,45 +52,12 @@ def draw_shares(
     ax.set_xlabel("probability")
 
 
-def draw_intervals(
-    ax: Axes,
-    rows: Sequence[str],
-    values: Mapping[str, Sequence[tuple[float, float, float]]],
-    roles: Mapping[str, tuple[str, str]],
-) -> None:
-    """Values with their intervals, one row a name of `rows`, one colour and mark a key of `values`.
-
-    `roles` maps the keys to (colour role, marker).
-
-    >>> import matplotlib.pyplot as plt
-    >>> some = {"a": [(1.0, 0.5, 1.5)]}
-    >>> draw_intervals(plt.figure().gca(), ["row"], some, {"a": ("model", "o")})
-    >>> plt.close("all")
-    """
-    place = np.arange(len(rows), dtype=float)
-    shifts = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [0.0]
-    for (name, intervals), shift in zip(values.items(), shifts, strict=True):
-        value, low, high = np.array(intervals, dtype=float).T
-        role, marker = roles[name]
-        ax.errorbar(
-            value, place + shift, xerr=np.abs([value - low, high - value]), fmt=marker,
-            color=colour(role), markersize=5, elinewidth=1.6, label=name,
-        )  # fmt: skip
-    ax.set_yticks(place, list(rows))
-    ax.set_ylim(len(rows) - 0.5, -0.5)
-    ax.grid(False, axis="y")
-
-
 def draw_grammar_and_leak(
     ax: Axes, leak: ArrayLike, gain: ArrayLike, groups: Mapping[str, tuple[ArrayLike, str, str]]
 ) -> None:
     """Change of reward on the grammar (N,) against the mass that left it (N,), one dot a prompt.
 
     `groups` maps a name to (members (N,) of bool, colour role, marker).
-
-    >>> import matplotlib.pyplot as plt
-    >>> both = {"all": ([True, True], "model", "o")}
-    >>> draw_grammar_and_leak(plt.figure().gca(), [0.0, 0.1], [0.5, 1.0], both); plt.close("all")
     """
     x, y = np.asarray(leak, dtype=float), np.asarray(gain, dtype=float)
     for name, (members, role, marker) in groups.items():
@@ -123,13 +85,10 @@ LEADERS: dict[str, tuple[str, str]] = {
 def draw_leaders(
     ax: Axes, before: ArrayLike, after: ArrayLike, leader: Sequence[str], labels: Mapping[str, str]
 ) -> None:
-    """Mass of a prompt's most likely response after against before, by what it was to training.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_leaders(plt.figure().gca(), [0.1, 0.1], [0.2, 0.1], ["same", "both"], {})
-    >>> plt.close("all")
-    """
+    """Mass of a prompt's most likely response after against before, by what it was to training."""
     x, y, who = np.asarray(before), np.asarray(after), np.asarray(leader)
+    if unknown := sorted(set(leader) - set(LEADERS)):
+        raise ValueError(f"no look for {', '.join(unknown)}: add it to LEADERS")
     for name, (role, marker) in LEADERS.items():
         here = who == name
         if here.any():
@@ -145,25 +104,21 @@ def draw_leaders(
         axis.set_major_formatter(FuncFormatter(lambda x, _: f"{100 * x:g}%"))
         axis.set_minor_locator(NullLocator())
     ax.set_xlabel("probability of the most likely response, before")
-    ax.set_ylabel("of the most likely one, after")
+    ax.set_ylabel("probability of the most likely one, after")
 
 
 def draw_who_falls(
     ax: Axes, reward: ArrayLike, lines: Mapping[str, Sequence[tuple[float, float, float]]]
 ) -> None:
-    """Mean change of log pi(yw) (nats) against the preferred's true reward, one line a name.
-
-    >>> import matplotlib.pyplot as plt
-    >>> draw_who_falls(plt.figure().gca(), [0.0], {"a": [(1.0, 0.5, 1.5)]}); plt.close("all")
-    """
+    """Mean change of log pi(yw) (nats) against the preferred's true reward, one line a name."""
     looks = (
         ("model", "o", "-"),
         ("reference", "s", "--"),
         ("preferred", "^", "-"),
         ("accent", "D", "--"),
     )
-    for (name, intervals), (role, marker, line) in zip(lines.items(), looks, strict=False):
-        value, low, high = np.array(intervals, dtype=float).T
+    for (name, intervals), (role, marker, line) in with_looks(lines.items(), looks):
+        value, low, high = np.asarray(intervals, dtype=float).T
         ax.fill_between(reward, low, high, color=colour(role), alpha=0.15, linewidth=0)
         ax.plot(reward, value, marker + line, color=colour(role), markersize=6, label=name)
     ax.axhline(0, color=colour("muted"), linewidth=1)

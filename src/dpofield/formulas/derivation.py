@@ -67,6 +67,17 @@ class Chain:
         return tuple(difference(a, b) for a, b in pairwise(nodes))
 
 
+def chain(start: sp.Expr, *steps: tuple[str, sp.Expr | int], name: str = "") -> Chain:
+    """A chain of equalities, as a proof is read: the start, then each rule and where it leads.
+
+    >>> x = sp.Symbol("x")
+    >>> proof = chain((x + 1) ** 2 - x**2, ("Expand.", 2 * x + 1))
+    >>> proof.residuals
+    (0,)
+    """
+    return Chain(start, tuple(Step(rule, sp.sympify(expr)) for rule, expr in steps), name)
+
+
 @dataclass(frozen=True)
 class Derivation:
     """A statement with its proof.

@@ -1,4 +1,7 @@
-"""Figures that move without a kernel: anywidgets whose formulas are printed from SymPy."""
+"""Figures that move without a kernel: anywidgets whose formulas are printed from SymPy.
+
+A figure is registered here and nowhere else; `SomeFigure` is in `some_figure.py`.
+"""
 
 from __future__ import annotations
 
@@ -24,19 +27,10 @@ __all__ = [
     "RunPlayer",
 ]
 
-_MODULES = {
-    "BradleyTerry": "bradley_terry",
-    "CapExplorer": "cap_explorer",
-    "FieldExplorer": "field_explorer",
-    "LawOfMotion": "law_of_motion",
-    "LossGallery": "loss_gallery",
-    "OneSoftmax": "one_softmax",
-    "RunPlayer": "run_player",
-}
-
 
 def __getattr__(name: str) -> Any:
-    # A figure prints its formulas when it is imported; a page pays for those that it shows.
-    if name not in _MODULES:
+    # A page imports the figures that it shows, and no other decides what it says.
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no figure {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    module = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+    return getattr(import_module(f"{__name__}.{module}"), name)

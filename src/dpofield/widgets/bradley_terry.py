@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -12,7 +13,7 @@ from dpofield.formulas.losses.core import BETA, REAL
 from dpofield.formulas.parameters import Parameter
 from dpofield.formulas.stable import logsigmoid
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts, printed
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 MOST = 10_000
 REWARD = Parameter("reward", sp.Symbol("r"), 0.0, REAL, "a reward is a finite number")
@@ -22,7 +23,8 @@ COUNT = Parameter(
 WINS = Parameter("wins", sp.Symbol("k"), 7, sp.Interval(0, MOST), f"wins are counted, 0 to {MOST}")
 
 
-def formulas_js() -> str:
+@cache
+def formulas() -> dict[str, Code]:
     """The functions of the figure, each returning an array; rewards in log-odds.
 
     `share` of the preferred at two rewards; `likelihood` of k wins and m losses at a gap, with its
@@ -42,15 +44,13 @@ def formulas_js() -> str:
     dpo = LOSSES["dpo"].expr
     (read,) = {one.args[0] for one in dpo.atoms(logsigmoid)}  # what the loss puts for the gap
     margin = sp.solve(read.subs({u: sp.Symbol("h"), v: 0}) - d, sp.Symbol("h"))
-    functions = {
+    return {
         "share": printed((r_w, r_l), (share.steps[-1].expr,)),
         "likelihood": printed((d, k, m), (log_likelihood, slope.steps[0].expr)),
         "part": printed((d, k, m, t), (sp.exp(log_likelihood - t),)),
         "top": printed((k, m), (best, log_likelihood.subs(d, best), error)),
         "dpo": printed((d,), (*margin, dpo.xreplace({read: d})), (BETA,)),
     }
-    body = ",\n".join(f"  {name}: {function}" for name, function in functions.items())
-    return f"const FORMULAS = {{\n{body},\n}};\n"
 
 
 def check_data(n: int, wins: int) -> None:
@@ -80,37 +80,26 @@ class BradleyTerry(Figure):
     traitlets.traitlets.TraitError: wins = 3 of n = 2: nobody wins more often than they compare
     """
 
-    _esm = esm(
-        formulas_js(),
-        "terry_plane.js",
-        "bradley_terry.js",
-        BETA=facts(BETA),
-        REWARD=facts(REWARD),
-        COUNT=facts(COUNT),
-        WINS=facts(WINS),
+    demo = Demo(
+        "Two rewards and a judge",
+        "Move the rewards of two responses, the judgements and beta in the Bradley-Terry model: a "
+        "stand-alone page.",
+        "Drag the dot along the dotted line: both rewards change, and no number does. Drag it "
+        "across: now the chance moves. Then let the preferred win every comparison, and the best "
+        "gap is gone. Beta only changes how many nats of log-ratio make the same gap.",
     )
-    _css = css("bradley_terry.css")
-
-    r_w = traitlets.Float(1.0).tag(sync=True)
-    r_l = traitlets.Float(0.0).tag(sync=True)
+    r_w = Number(REWARD, 1.0)
+    r_l = Number(REWARD)
     n = traitlets.Int(COUNT.default).tag(sync=True)
     wins = traitlets.Int(WINS.default).tag(sync=True)
-    beta = traitlets.Float(BETA.default).tag(sync=True)
-    _height = traitlets.Int(710 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1362 + TOOLS).tag(sync=True)
+    beta = Number(BETA)
+    _height, _height_narrow = room(710, 1362)
 
-    @traitlets.validate("r_w", "r_l")  # type: ignore[untyped-decorator]
-    def _check_reward(self, proposal: Any) -> float:
-        return float(self.checked(REWARD.check, proposal))
+    def exports(self) -> dict[str, Any]:
+        """Formulas and parameters."""
+        parameters = {"BETA": BETA, "REWARD": REWARD, "COUNT": COUNT, "WINS": WINS}
+        return {"FORMULAS": formulas(), **{name: facts(p) for name, p in parameters.items()}}
 
-    @traitlets.validate("n")  # type: ignore[untyped-decorator]
-    def _check_n(self, proposal: Any) -> int:
-        return int(self.checked(lambda n: check_data(n, self.wins), proposal))
-
-    @traitlets.validate("wins")  # type: ignore[untyped-decorator]
-    def _check_wins(self, proposal: Any) -> int:
-        return int(self.checked(lambda wins: check_data(self.n, wins), proposal))
-
-    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
-    def _check_beta(self, proposal: Any) -> float:
-        return float(self.checked(BETA.check, proposal))
+    @checks("n", "wins")
+    def _check_data(self, name: str, value: int) -> None:
+        check_data(**({"n": self.n, "wins": self.wins} | {name: value}))

@@ -11,8 +11,8 @@ from dpofield.formulas import CHARTS
 from dpofield.formulas.divergences import ALPHA, DIVERGENCES
 from dpofield.formulas.losses.core import BETA
 from dpofield.formulas.parameters import Parameter, check_interval
-from dpofield.widgets.cap_formulas import formulas_js
-from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts
+from dpofield.widgets.cap_formulas import formulas
+from dpofield.widgets.figure import Demo, Figure, Number, checks, facts, room
 
 TIME = Parameter(
     "time",
@@ -41,39 +41,32 @@ class CapExplorer(Figure):
 and finite
     """
 
-    _esm = esm(
-        formulas_js(),
-        "cap_path.js",
-        "cap_explorer.js",
-        ALPHA=facts(ALPHA),
-        BETA=facts(BETA),
-        TIME=facts(TIME),
-        RATIO_MEANING=CHARTS["ratio"].domain_meaning,
+    demo = Demo(
+        "Caps and clocks of a divergence",
+        "Change the divergence in DPO and watch the conserved curve, the cap on the preferred "
+        "ratio and the clock: a stand-alone page.",
+        "Choose a divergence, then drag the start: the green line is where the flow goes, the "
+        "dashed blue line the most that the preferred ratio can reach. Change beta: only the clock "
+        "moves.",
     )
-    _css = css("cap_explorer.css")
-
     divergence = traitlets.Enum(tuple(DIVERGENCES), default_value="reverse_kl").tag(sync=True)
-    alpha = traitlets.Float(ALPHA.default).tag(sync=True)
-    beta = traitlets.Float(BETA.default).tag(sync=True)
+    alpha = Number(ALPHA)
+    beta = Number(BETA)
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
-    time = traitlets.Float(0.0).tag(sync=True)
-    _height = traitlets.Int(786 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1428 + TOOLS).tag(sync=True)
+    time = Number(TIME)
+    _height, _height_narrow = room(786, 1428)
 
     def __init__(self, divergence: str = "reverse_kl", **kwargs: Any) -> None:
         super().__init__(divergence=divergence, **kwargs)
 
-    @traitlets.validate("alpha", "beta", "time")  # type: ignore[untyped-decorator]
-    def _check_parameter(self, proposal: Any) -> float:
-        parameter = {p.name: p for p in (ALPHA, BETA, TIME)}[proposal["trait"].name]
-        return float(self.checked(parameter.check, proposal))
+    def exports(self) -> dict[str, Any]:
+        """Formulas and parameters."""
+        chart = CHARTS["ratio"]
+        ratio = Parameter("ratio", chart.coordinates[0], None, chart.domain, chart.domain_meaning)
+        parameters = {"ALPHA": ALPHA, "BETA": BETA, "TIME": TIME, "RATIO": ratio}
+        return {**formulas(), **{name: facts(p) for name, p in parameters.items()}}
 
-    @traitlets.validate("a", "b")  # type: ignore[untyped-decorator]
-    def _check_start(self, proposal: Any) -> float:
-        chart, name = CHARTS["ratio"], proposal["trait"].name
-
-        def check(value: float) -> None:
-            check_interval(name, value, chart.domain, chart.domain_meaning)
-
-        return float(self.checked(check, proposal))
+    @checks("a", "b")
+    def _check_start(self, name: str, value: float) -> None:
+        check_interval(name, value, CHARTS["ratio"].domain, CHARTS["ratio"].domain_meaning)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import json
+from functools import cache
+from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from dpofield.formulas import CHARTS
@@ -34,7 +36,7 @@ def from_zero(divergence: Divergence) -> sp.Expr:
     return sp.Piecewise((x**over / over, over > sp.Rational(1, 10)), (total, True))
 
 
-def divergence_js(divergence: Divergence) -> str:
+def divergence_facts(divergence: Divergence) -> dict[str, Any]:
     """Facts of a divergence and its functions.
 
     `field(x1, x2, beta, alpha)` is the loss with both partial derivatives, `one(x, alpha)` is I,
@@ -52,16 +54,24 @@ def divergence_js(divergence: Divergence) -> str:
         from_zero(divergence),
     )
     finite = sp.Piecewise((1, reaches_zero(divergence)), (0, True))
-    about = {"name": divergence.name, "title": divergence.title, "alpha": as_alpha(divergence)}
-    return (
-        f"  {{ ...{json.dumps(about)},\n"
-        f"    field: {printed((x1, x2), field, (BETA, ALPHA))},\n"
-        f"    one: {printed((x,), one, (ALPHA,))},\n"
-        f"    reaches: {printed((), (finite,), (BETA, ALPHA))} }}"
-    )
+    return {
+        "name": divergence.name,
+        "title": divergence.title,
+        "alpha": as_alpha(divergence),
+        "field": printed((x1, x2), field, (BETA, ALPHA)),
+        "one": printed((x,), one, (ALPHA,)),
+        "reaches": printed((), (finite,), (BETA, ALPHA)),
+    }
 
 
-def formulas_js() -> str:
-    """`DIVERGENCES`, in the order of the book."""
-    body = ",\n".join(map(divergence_js, DIVERGENCES.values()))
-    return f"const DIVERGENCES = [\n{body}\n];\n"
+@cache
+def formulas() -> dict[str, Any]:
+    """`DIVERGENCES` in the order of the book, `fallen(x, h)`: what e^-h leaves of x, and the nodes
+    and weights of Gauss-Legendre on an interval of length 2 that begins at 0."""
+    h = sp.Symbol("h", positive=True)
+    nodes, weights = np.polynomial.legendre.leggauss(3)
+    return {
+        "DIVERGENCES": [divergence_facts(divergence) for divergence in DIVERGENCES.values()],
+        "fallen": printed((x, h), (x * sp.exp(-h),)),
+        "GAUSS": np.stack([1 + nodes, weights / 2], axis=1).tolist(),
+    }

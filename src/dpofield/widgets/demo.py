@@ -15,84 +15,16 @@ from typing import Any
 
 from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import-untyped]
 
+from dpofield import widgets
 from dpofield.palette import PALETTE
-from dpofield.widgets import (
-    BradleyTerry,
-    CapExplorer,
-    FieldExplorer,
-    LawOfMotion,
-    LossGallery,
-    OneSoftmax,
-    RunPlayer,
-)
+from dpofield.widgets.figure import Figure
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
 LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
-DEMOS: dict[str, tuple[type[Any], str, str, str]] = {
-    "field-explorer": (
-        FieldExplorer,
-        "The field of DPO, under your hand",
-        "Drag a start through the gradient field of DPO in four coordinate systems and read both "
-        "partial derivatives: a stand-alone page.",
-        "Drag the dot: its blue and orange arrows are one small training step, split into what the "
-        "preferred and the dispreferred response do. Then change the coordinates: what stays was "
-        "about DPO, what changes was about the coordinates.",
-    ),
-    "bradley-terry": (
-        BradleyTerry,
-        "Two rewards and a judge",
-        "Move the rewards of two responses, the judgements and beta in the Bradley-Terry model: a "
-        "stand-alone page.",
-        "Drag the dot along the dotted line: both rewards change, and no number does. Drag it "
-        "across: now the chance moves. Then let the preferred win every comparison, and the best "
-        "gap is gone. Beta only changes how many nats of log-ratio make the same gap.",
-    ),
-    "loss-gallery": (
-        LossGallery,
-        "The loss gallery, two fields at a time",
-        "Compare the gradient fields of any two preference losses over the same pair of responses: "
-        "a stand-alone page.",
-        "Choose two losses and drag the dot: the blue and the orange arrow are what one small step "
-        "does to the preferred and to the dispreferred response. A loss of the margin moves both "
-        "by the same amount, one up and one down; the others do not.",
-    ),
-    "cap-explorer": (
-        CapExplorer,
-        "Caps and clocks of a divergence",
-        "Change the divergence in DPO and watch the conserved curve, the cap on the preferred "
-        "ratio and the clock: a stand-alone page.",
-        "Choose a divergence, then drag the start: the green line is where the flow goes, the "
-        "dashed blue line the most that the preferred ratio can reach. Change beta: only the clock "
-        "moves.",
-    ),
-    "law-of-motion": (
-        LawOfMotion,
-        "The law of motion, with two gradients",
-        "Drag the gradients of two log-probabilities and see what one training step does to both: "
-        "a stand-alone page.",
-        "Drag the orange gradient past the dashed blue line: now one step against the loss makes "
-        "the preferred response fall. Outside the dotted circle the dispreferred moves more.",
-    ),
-    "one-softmax": (
-        OneSoftmax,
-        "One softmax, one pair",
-        "A policy over three to eight responses learns one pair, on its exact path: a stand-alone "
-        "page.",
-        "Press Play and watch the bars and the point in the triangle. Then drag the dot to the "
-        "upper left, so that the dispreferred starts likelier than the preferred, and play again: "
-        "until the dashed line is crossed, the other responses grow too.",
-    ),
-    "run-player": (
-        RunPlayer,
-        "A training run, played back",
-        "A recorded DPO run of a small GPT-2: every pair over the gradient field, in time, with "
-        "its text: a stand-alone page.",
-        "Press Play and watch where the pairs go: the arrows say where each would go by itself. "
-        "Point at a pair to read it. In ratios the pairs soon crowd at the lower edge or leave the "
-        "picture.",
-    ),
+DEMOS: dict[str, type[Figure]] = {
+    figure.slug(): figure for figure in (getattr(widgets, name) for name in widgets.__all__)
 }
-"""Figure class, title, summary and what to try, by the name of the page."""
+"""Every figure, by the name of its page."""
 
 
 def _script(kind: str, data: Any) -> str:
@@ -107,20 +39,18 @@ def demo_page(name: str, loader: Path = LOADER, widget: Any = None) -> str:
     Raises `FileNotFoundError` naming the loader when it is not there: it belongs to the book's
     checkout, not to the installed package.
     """
-    figure, title, summary, words = DEMOS[name]
+    figure = DEMOS[name]
     if not loader.exists():
         raise FileNotFoundError(
             f"{loader.name} is not in {loader.parent}: demo pages are written from a checkout of "
             "the book, or name the file with loader="
         )
-    widget = figure() if widget is None else widget
+    widget = widget or figure()
     state = dependency_state([widget], drop_defaults=False)  # not every widget of this process
     data = embed_data(views=[widget], state=state)
     (view,) = data["view_specs"]
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
-        title=escape(title),
-        summary=escape(summary),
-        words=escape(words),
+        **{part: escape(text) for part, text in figure.demo._asdict().items()},
         **{
             f"{side}_{role}": PALETTE[role][dark]
             for dark, side in enumerate(("light", "dark"))

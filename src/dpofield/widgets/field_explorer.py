@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import traitlets
 
+from dpofield.field.core import coordinates, logratios
 from dpofield.formulas import CHARTS
 from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import check_interval
-from dpofield.formulas.printers import numpy_function
-from dpofield.formulas.symbols import u, v
-from dpofield.widgets.field_formulas import SHOWN, formulas_js
-from dpofield.widgets.figure import TOOLS, Figure, css, esm
+from dpofield.widgets.field_formulas import SHOWN, formulas
+from dpofield.widgets.figure import Demo, Figure, Number, checks, room
 
 VIEWS: dict[str, dict[str, Any]] = {
     "ratio": {
@@ -49,42 +47,7 @@ VIEWS: dict[str, dict[str, Any]] = {
 }
 """How each chart is shown: the window, the steps of a drag, the words. No numbers of the field."""
 
-
 ROUNDING = 1e-12  # of a sum of two probabilities
-
-
-def _params(chart: str) -> dict[Any, float]:
-    return {p.symbol: p.default for p in CHARTS[chart].params if p.default is not None}
-
-
-def logratios(chart: str, a: float, b: float) -> tuple[float, float]:
-    """(u, v) in nats of a point of the chart, with the chart's default references.
-
-    >>> logratios("probability", 0.25, 0.25)
-    (0.0, 0.0)
-    """
-    params = _params(chart)
-    function = numpy_function((*CHARTS[chart].coordinates, *params), CHARTS[chart].logratios)
-    u_, v_ = function(a, b, *params.values())
-    return float(u_), float(v_)
-
-
-def coordinates(chart: str, u_: float, v_: float) -> tuple[float, float]:
-    """The point of the chart that stands for (u, v); NaN or infinite where there is none.
-
-    >>> coordinates("ratio", 0.0, 0.0)
-    (1.0, 1.0)
-    """
-    params = _params(chart)
-    function = numpy_function((u, v, *params), CHARTS[chart].coordinates_of)
-    with np.errstate(all="ignore"):
-        a, b = function(np.float64(u_), np.float64(v_), *params.values())
-    return float(a), float(b)
-
-
-def _both(u_: float, v_: float) -> float:
-    """The two responses' probabilities together, under the default references."""
-    return sum(coordinates("probability", u_, v_))
 
 
 def check_start(chart: str, a: float, b: float) -> None:
@@ -96,7 +59,8 @@ def check_start(chart: str, a: float, b: float) -> None:
     for name, symbol, value in zip("ab", shape.coordinates, (a, b), strict=True):
         label = f"{name} ({symbol}) in the {chart} chart"
         check_interval(label, value, shape.domain, shape.domain_meaning)
-    if shape.params and not _both(*logratios(chart, a, b)) <= 1 + ROUNDING:
+    both = sum(coordinates("probability", *logratios(chart, a, b)))
+    if shape.params and not both <= 1 + ROUNDING:
         raise ValueError(
             f"start ({a}, {b}) in the {chart} chart: the two probabilities together exceed 1"
         )
@@ -127,26 +91,21 @@ class FieldExplorer(Figure):
 penalty is positive
     """
 
-    _esm = esm(
-        formulas_js(),
-        "integrate.js",
-        "field_flow.js",
-        "field_picture.js",
-        "field_explorer.js",
-        VIEWS=VIEWS,
-        ROUNDING=ROUNDING,
-        LOSSES={name: LOSSES[name].title for name in SHOWN},
+    demo = Demo(
+        "The field of DPO, under your hand",
+        "Drag a start through the gradient field of DPO in four coordinate systems and read both "
+        "partial derivatives: a stand-alone page.",
+        "Drag the dot: its blue and orange arrows are one small training step, split into what the "
+        "preferred and the dispreferred response do. Then change the coordinates: what stays was "
+        "about DPO, what changes was about the coordinates.",
     )
-    _css = css("field_explorer.css")
-
     chart = traitlets.Enum(tuple(CHARTS), default_value="ratio").tag(sync=True)
     loss = traitlets.Enum(SHOWN, default_value="dpo").tag(sync=True)
     says = traitlets.Enum(("chart", "paper"), default_value="chart").tag(sync=True)
-    beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
+    beta = Number(BETA)
     a = traitlets.Float(1.0).tag(sync=True)
     b = traitlets.Float(1.0).tag(sync=True)
-    _height = traitlets.Int(678 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1049 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(678, 1049)
 
     def __init__(
         self,
@@ -157,40 +116,27 @@ penalty is positive
         b: float | None = None,
         **kwargs: Any,
     ) -> None:
-        at_reference = coordinates(chart, 0.0, 0.0) if chart in CHARTS else (1.0, 1.0)
-        start = [r if c is None else c for c, r in zip((a, b), at_reference, strict=True)]
+        reference = map(float, coordinates(chart, 0.0, 0.0) if chart in CHARTS else (1.0, 1.0))
+        start = [r if c is None else c for c, r in zip((a, b), reference, strict=True)]
         super().__init__(chart=chart, beta=beta, a=start[0], b=start[1], **kwargs)
-        self._page_moved_start = False
         self.observe(self._keep_logratios, "chart")
 
-    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
-    def _check_beta(self, proposal: Any) -> float:
-        return float(self.checked(BETA.check, proposal))
+    def exports(self) -> dict[str, Any]:
+        """Formulas, the losses by title, and how each chart is shown."""
+        titles = {name: LOSSES[name].title for name in SHOWN}
+        return {**formulas(), "LOSSES": titles, "VIEWS": VIEWS, "ROUNDING": ROUNDING}
 
-    @traitlets.validate("a")  # type: ignore[untyped-decorator]
-    def _check_a(self, proposal: Any) -> float:
-        return float(self.checked(lambda a: check_start(self.chart, a, self.b), proposal))
-
-    @traitlets.validate("b")  # type: ignore[untyped-decorator]
-    def _check_b(self, proposal: Any) -> float:
-        return float(self.checked(lambda b: check_start(self.chart, self.a, b), proposal))
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the page sends. A page that changes the chart has moved the start itself."""
-        self._page_moved_start = bool({"a", "b"} & set(sync_data))
-        try:
-            super().set_state(sync_data)
-        finally:
-            self._page_moved_start = False
+    @checks("a", "b")
+    def _check_start(self, name: str, value: float) -> None:
+        check_start(self.chart, **({"a": self.a, "b": self.b} | {name: value}))
 
     def _keep_logratios(self, change: Any) -> None:
-        if self._page_moved_start:
+        if self._sent & {"a", "b"}:  # a page moves the start itself
             return
-        u_, v_ = logratios(change.old, self.a, self.b)
+        point = coordinates(self.chart, *logratios(change.old, self.a, self.b))
         try:
-            point = coordinates(self.chart, u_, v_)
-            check_start(self.chart, *point)
+            check_start(self.chart, *map(float, point))
         except ValueError:
             point = coordinates(self.chart, 0.0, 0.0)
         with self.hold_trait_notifications():
-            self.a, self.b = point
+            self.a, self.b = map(float, point)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache
@@ -13,7 +12,7 @@ import sympy as sp
 from dpofield.formulas import CHARTS, LOSSES, Chart, Loss
 from dpofield.formulas.losses import BETA
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.figure import bound, printed
+from dpofield.widgets.figure import Code, bound, printed
 
 RATIO, PROBABILITY = CHARTS["ratio"], CHARTS["probability"]
 
@@ -42,7 +41,7 @@ def of_beta(loss: Loss, params: Mapping[str, float] | None = None) -> Loss:
     return replace(loss, expr=loss.expr.subs(fixed), params=(BETA,), inputs=(), signs=(None,) * 2)
 
 
-def loss_functions(chart: Chart, loss: Loss) -> dict[str, str]:
+def loss_functions(chart: Chart, loss: Loss) -> dict[str, Code | None]:
     """The JavaScript functions of a loss in a chart, by name, each returning an array.
 
     Arguments: the two coordinates, the loss's parameters, then the chart's own (`ref_w`, ...).
@@ -55,7 +54,7 @@ def loss_functions(chart: Chart, loss: Loss) -> dict[str, str]:
     }
 
 
-def chart_functions(chart: Chart) -> dict[str, str]:
+def chart_functions(chart: Chart) -> dict[str, Code]:
     """The JavaScript functions of a chart, by name, each returning an array.
 
     Arguments: the two coordinates (or u, v), then the chart's own parameters (`ref_w`, ...).
@@ -96,29 +95,21 @@ SHOWN = tuple(name for name, loss in LOSSES.items() if loss.margin_only and not 
 
 
 @cache
-def formulas_js() -> str:
-    """`FORMULAS`: every chart with its printed functions and, by `losses`, those of each loss; and
-    two numbers every chart shares."""
-    parts = []
-    for name, chart in CHARTS.items():
-        functions = chart_functions(chart)
-        losses = []
-        for loss in SHOWN:
-            both = loss_functions(chart, of_beta(LOSSES[loss]))
-            body = ", ".join(f"{key}: {function}" for key, function in both.items())
-            losses.append(f"      {loss}: {{ {body} }}")
-        functions["losses"] = "{\n" + ",\n".join(losses) + "\n    }"
-        body = ",\n".join(f"    {key}: {function}" for key, function in functions.items())
-        facts = json.dumps(chart_facts(chart), ensure_ascii=False)
-        parts.append(f'  "{name}": {{\n    facts: {facts},\n{body},\n  }}')
+def formulas() -> dict[str, Any]:
+    """`FORMULAS`: every chart with its facts, its printed functions and, by `losses`, those of each
+    loss; then what all charts share."""
     x1, x2 = RATIO.coordinates_of
     both = sum(PROBABILITY.coordinates_of)
-    names = PROBABILITY.params
-    return (
-        "export const FORMULAS = {\n"
-        + ",\n".join(parts)
-        + "\n};\n"
-        + f"const corollaryOne = {printed((u, v), (x2 / x1,))};\n"
-        + f"const bothProbabilities = {printed((u, v), (both,), names)};\n"
-        + f"const REFERENCES = {json.dumps([p.default for p in names])};\n"
-    )
+    return {
+        "FORMULAS": {
+            name: {
+                "facts": chart_facts(chart),
+                "losses": {loss: loss_functions(chart, of_beta(LOSSES[loss])) for loss in SHOWN},
+                **chart_functions(chart),
+            }
+            for name, chart in CHARTS.items()
+        },
+        "corollaryOne": printed((u, v), (x2 / x1,)),
+        "bothProbabilities": printed((u, v), (both,), PROBABILITY.params),
+        "REFERENCES": [p.default for p in PROBABILITY.params],
+    }

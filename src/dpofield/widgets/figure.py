@@ -1,15 +1,17 @@
-"""What every figure is made of: printed formulas, shared parts, its own files, and their state.
+"""What every figure is made of: printed formulas, its modules and style sheet, and its state.
 
-No formula stands in a `.js` file. Every function that computes a number of the mathematics is
-printed from SymPy; the files in `js/` only lay out, draw and listen.
+No formula is typed in a `.js` file. Every function that computes a number of the mathematics is
+printed from SymPy into a module `./formulas.js`, which exists only in the bundle; the files in
+`js/` only lay out, draw and listen.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import anywidget
 import sympy as sp
@@ -17,23 +19,22 @@ import traitlets
 
 from dpofield.formulas.parameters import Parameter
 from dpofield.formulas.printers import JS_PRELUDE, js_function
+from dpofield.widgets.modules import bundle
 from dpofield.widgets.tokens import tokens_css
 
 FOLDER = Path(__file__).with_name("js")
-SHARED = ("figure.js", "address.js", "save.js", "controls.js", "plot.js")
 TOOLS = 56  # px below every figure: the view as a link and as a file
 
 
-def read(name: str) -> str:
-    """The text of a file in `js/`."""
-    return (FOLDER / name).read_text(encoding="utf-8")
+class Code(str):
+    """An expression of JavaScript, where any other `str` is a text."""
 
 
 def printed(
     arguments: Sequence[sp.Symbol],
     exprs: Sequence[sp.Expr],
     params: Sequence[Parameter] = (),
-) -> str:
+) -> Code:
     """A JavaScript function of `arguments` and then `params`, by their names; it returns an array.
 
     >>> from dpofield.formulas.symbols import u, v
@@ -41,7 +42,28 @@ def printed(
     '(u, v) => [u - v]'
     """
     names = {p.symbol: p.name for p in params}
-    return js_function((*arguments, *names), tuple(exprs), names)
+    return Code(js_function((*arguments, *names), tuple(exprs), names))
+
+
+def literal(value: Any) -> str:
+    """A value as JavaScript: JSON, in which printed functions may stand at any depth.
+
+    >>> literal({"low": None, "law": [Code("(u) => [u]")]})
+    '{"low": null, "law": [(u) => [u]]}'
+    """
+    if isinstance(value, Code):
+        return value
+    if isinstance(value, Mapping):
+        return f"{{{', '.join(f'{json.dumps(k)}: {literal(v)}' for k, v in value.items())}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(literal, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def css(*files: str) -> str:
+    """A figure's style sheet: palette, shared rules, its own files."""
+    texts = ((FOLDER / name).read_text(encoding="utf-8") for name in ("figure.css", *files))
+    return tokens_css(".dpf") + "\n".join(texts)
 
 
 def bound(value: sp.Expr) -> float | None:
@@ -69,36 +91,99 @@ def facts(parameter: Parameter) -> dict[str, Any]:
     }
 
 
-def esm(formulas: str, *files: str, **constants: Any) -> str:
-    """A figure's module: printed formulas, constants as JSON, the shared parts, its own files."""
-    values = (
-        f"const {name} = {json.dumps(value, ensure_ascii=False)};"
-        for name, value in constants.items()
-    )
-    head = f"// Printed from SymPy by dpofield: do not edit.\n{JS_PRELUDE}{formulas}"
-    return "\n".join((head, *values, *(read(name) for name in (*SHARED, *files))))
+class Number(traitlets.Float):
+    """A synced trait for a parameter: its default, and no value outside its range."""
+
+    def __init__(self, parameter: Parameter, default: float | None = None) -> None:
+        super().__init__(parameter.default if default is None else default)
+        self.parameter = parameter
+        self.tag(sync=True)
+
+    def validate(self, obj: Any, value: Any) -> float:
+        """The value as a float; `TraitError` where the parameter refuses it."""
+        number = float(super().validate(obj, value))
+        refused(self.parameter.check, number)
+        return number
 
 
-def css(*files: str) -> str:
-    """A figure's style sheet: palette, shared rules, its own files."""
-    return tokens_css(".dpf") + "\n".join(read(name) for name in ("figure.css", *files))
+def refused(check: Callable[..., None], *given: Any) -> None:
+    """Call `check`, and raise its `ValueError` as a `TraitError`."""
+    try:
+        check(*given)
+    except ValueError as error:
+        raise traitlets.TraitError(str(error)) from None
+
+
+def checks(*names: str) -> Callable[[Callable[[Any, str, Any], None]], Any]:
+    """Make a method `(self, name, value)` that raises `ValueError` the check of these traits."""
+
+    def decorate(check: Callable[[Any, str, Any], None]) -> Any:
+        def validate(self: Any, proposal: Any) -> Any:
+            refused(check, self, proposal["trait"].name, proposal["value"])
+            return proposal["value"]
+
+        return traitlets.validate(*names)(validate)
+
+    return decorate
+
+
+def room(wide: int, narrow: int) -> tuple[Any, Any]:
+    """The traits `_height` and `_height_narrow` of a figure that takes so many px without tools."""
+    return tuple(traitlets.Int(height + TOOLS).tag(sync=True) for height in (wide, narrow))
+
+
+class Demo(NamedTuple):
+    """The stand-alone page of a figure: title, summary, and what to try."""
+
+    title: str
+    summary: str
+    words: str
 
 
 class Figure(anywidget.AnyWidget):
     """A figure that runs without a kernel: what the reader moves are traits.
 
+    The module of `SomeFigure` is `js/some_figure.js`, and its style sheet stands beside it.
     `_height` and `_height_narrow` are the room in px that a page keeps for it, on a wide page and
     on one narrower than 600 px.
     """
 
-    _height = traitlets.Int(600).tag(sync=True)
-    _height_narrow = traitlets.Int(900).tag(sync=True)
+    demo: ClassVar[Demo]
+    _sent: frozenset[str] = frozenset()
+    _height, _height_narrow = room(544, 844)
 
-    @staticmethod
-    def checked(check: Callable[[Any], Any], proposal: Any) -> Any:
-        """The proposed value once `check` accepts it; its `ValueError` as a `TraitError`."""
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self.reload()
+        super().__init__(*args, **kwargs)
+
+    @classmethod
+    def slug(cls) -> str:
+        """The figure's name in an address, and of its files.
+
+        >>> class OneFigure(Figure): pass
+        >>> OneFigure.slug()
+        'one-figure'
+        """
+        return re.sub(r"\B(?=[A-Z])", "-", cls.__name__).lower()
+
+    def exports(self) -> Mapping[str, Any]:
+        """What the figure's modules import from `./formulas.js`, by name."""
+        raise NotImplementedError
+
+    def reload(self) -> None:
+        """Take modules and style sheet as their files are now, into every open view too.
+
+        Raises `dpofield.widgets.modules.ModuleError` when the modules do not fit together.
+        """
+        name = self.slug().replace("-", "_")
+        values = (f"export const {key} = {literal(one)};" for key, one in self.exports().items())
+        made = {"formulas.js": "\n".join((JS_PRELUDE, *values, ""))}
+        self._esm, self._css = bundle(FOLDER / f"{name}.js", made), css(f"{name}.css")
+
+    def set_state(self, sync_data: dict[str, Any]) -> None:
+        """Take what the page sends. Meanwhile `_sent` names the traits that the page set itself."""
+        self._sent = frozenset(sync_data)
         try:
-            check(proposal["value"])
-        except ValueError as error:
-            raise traitlets.TraitError(str(error)) from None
-        return proposal["value"]
+            super().set_state(sync_data)
+        finally:
+            self._sent = frozenset()

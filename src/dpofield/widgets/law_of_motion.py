@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -11,6 +12,7 @@ import traitlets
 
 from dpofield.formulas.losses.core import POSITIVE, REAL
 from dpofield.formulas.parameters import Parameter, check_interval
+from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.theorems.law_of_motion import (
     LENGTH2,
     STEP_L,
@@ -21,7 +23,7 @@ from dpofield.formulas.theorems.law_of_motion import (
     W,
     eta,
 )
-from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts, printed
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 VECTORS = ("wx", "wy", "lx", "ly")
 PACE = Parameter("pace", sp.Symbol("eta W"), 0.1, POSITIVE, "a step of gradient descent has a size")
@@ -29,36 +31,44 @@ ROUNDING = 1e-9  # of a kernel that was computed in floating point
 PRESET_ROW = 56  # px, with the gap
 
 
-def formulas_js() -> str:
+GRAM = K_ww * K_ll - K_wl**2
+"""Not negative for the kernel of two vectors (Cauchy-Schwarz)."""
+GIVEN = (sp.sqrt(K_ww), K_wl / sp.sqrt(K_ww), sp.sqrt(sp.Max(0, GRAM / K_ww)))
+"""Two vectors with a kernel: g_w along the first axis, and the two parts of g_l."""
+
+
+@cache
+def formulas() -> dict[str, Code]:
     """The functions of the figure; each returns an array.
 
     `kernel` and `placed` go between two plane vectors and their inner products, `moves` is the law
     at `eta W`, and `edges(x)` are the boundaries in the plane of `x = K_wl/K_ww` and
     `y = K_ll/K_ww`: the x from which the preferred falls, and the y below which the dispreferred
-    rises, above which it moves more, and below which there is nothing (Cauchy-Schwarz).
+    rises, above which it moves more, and below which there is nothing (Cauchy-Schwarz). The last
+    one read the other way is `widest(y)`, the largest x.
     """
     wx, wy, lx, ly, x, y, side = sp.symbols("wx wy lx ly x y side", real=True)
+    height = sp.Symbol("y", positive=True)
     kernel = (wx**2 + wy**2, wx * lx + wy * ly, lx**2 + ly**2)
     along, across = sp.symbols("along across", real=True)
     placed = (along * wx - across * wy, along * wy + across * wx)
-    upright = (along, sp.sqrt(sp.Max(0, y - along**2)) * side)
-    given = (sp.sqrt(K_ww), K_wl / sp.sqrt(K_ww), sp.sqrt(sp.Max(0, K_ll - K_wl**2 / K_ww)))
+    upright = (along, GIVEN[2].subs({K_ww: 1, K_wl: along, K_ll: y}) * side)
     step_w, step_l = (step.subs(W, 1) for step in (STEP_W, STEP_L))
     moves = (step_w, step_l, sp.expand(step_w - step_l), K_wl / sp.sqrt(K_ww * K_ll), LENGTH2)
     scale = {K_ww: 1, K_wl: x, K_ll: y}
     more = sp.cancel((STEP_L**2 - STEP_W**2) / LENGTH2)
     edges = [sp.solve(STEP_W.subs(scale), x), sp.solve(STEP_L.subs(scale), y)]
-    edges += [sp.solve(more.subs(scale), y), [x**2]]
-    functions = {
+    edges += [sp.solve(equation.subs(scale), y) for equation in (more, GRAM)]
+    widest = max(sp.solve(GRAM.subs(scale).subs(y, height), x))
+    return {
         "kernel": printed((wx, wy, lx, ly), kernel),
         "placed": printed((wx, wy, along, across), placed),
         "upright": printed((along, y, side), upright),
-        "given": printed((K_ww, K_wl, K_ll), given),
+        "given": printed((K_ww, K_wl, K_ll), GIVEN),
         "moves": printed((K_ww, K_wl, K_ll, eta), moves),
         "edges": printed((x,), [edge for (edge,) in edges]),
+        "widest": printed((height,), (widest,)),
     }
-    body = ",\n".join(f"  {name}: {function}" for name, function in functions.items())
-    return f"const FORMULAS = {{\n{body},\n}};\n"
 
 
 def check_preset(preset: Mapping[str, Any]) -> None:
@@ -69,7 +79,8 @@ def check_preset(preset: Mapping[str, Any]) -> None:
     for key in ("ww", "ll"):
         check_interval(f"{key} of {label}", preset[key], POSITIVE, "a squared length is positive")
     check_interval(f"wl of {label}", preset["wl"], REAL, "an inner product is a finite number")
-    if preset["wl"] ** 2 > preset["ww"] * preset["ll"] * (1 + ROUNDING):
+    (gram,) = numpy_function((K_ww, K_wl, K_ll), (GRAM,))(preset["ww"], preset["wl"], preset["ll"])
+    if gram < -ROUNDING * preset["ww"] * preset["ll"]:
         raise ValueError(f"wl = {preset['wl']} of {label} is more than Cauchy-Schwarz allows")
 
 
@@ -91,82 +102,58 @@ class LawOfMotion(Figure):
     (2.0, 1.0)
     """
 
-    _esm = esm(
-        formulas_js(),
-        "law_picture.js",
-        "law_of_motion.js",
-        PACE=facts(PACE),
+    demo = Demo(
+        "The law of motion, with two gradients",
+        "Drag the gradients of two log-probabilities and see what one training step does to both: "
+        "a stand-alone page.",
+        "Drag the orange gradient past the dashed blue line: now one step against the loss makes "
+        "the preferred response fall. Outside the dotted circle the dispreferred moves more.",
     )
-    _css = css("law_of_motion.css")
-
     wx = traitlets.Float(1.0).tag(sync=True)
     wy = traitlets.Float(0.3).tag(sync=True)
     lx = traitlets.Float(0.6).tag(sync=True)
     ly = traitlets.Float(1.2).tag(sync=True)
-    pace = traitlets.Float(PACE.default).tag(sync=True)
+    pace = Number(PACE)
     preset = traitlets.Int(-1).tag(sync=True)
     presets = traitlets.List(traitlets.Dict(), default_value=[]).tag(sync=True)
-    _height = traitlets.Int(708 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1320 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(708, 1320)
 
     def __init__(self, presets: Sequence[Mapping[str, Any]] = (), **kwargs: Any) -> None:
         if presets:
             for name in ("_height", "_height_narrow"):
                 kwargs[name] = self.traits()[name].default_value + PRESET_ROW
         preset = kwargs.pop("preset", -1)
-        self._page_moved = False
         plain = [{k: v if k == "name" else float(v) for k, v in p.items()} for p in presets]
         super().__init__(presets=plain, **kwargs)
         self.observe(self._take_preset, "preset")
         self.preset = preset
 
-    @traitlets.validate("presets")  # type: ignore[untyped-decorator]
-    def _check_presets(self, proposal: Any) -> Any:
-        def check(found: Sequence[Mapping[str, Any]]) -> None:
-            for one in found:
-                check_preset(one)
+    def exports(self) -> dict[str, Any]:
+        """Formulas, and what a pace can be."""
+        return {"FORMULAS": formulas(), "PACE": facts(PACE)}
 
-        return self.checked(check, proposal)
+    @checks("presets")
+    def _check_presets(self, _: str, presets: Sequence[Mapping[str, Any]]) -> None:
+        for one in presets:
+            check_preset(one)
 
-    @traitlets.validate("preset")  # type: ignore[untyped-decorator]
-    def _check_preset(self, proposal: Any) -> int:
+    @checks("preset")
+    def _check_preset(self, _: str, index: int) -> None:
         count = len(self.presets)
+        if not -1 <= index < count:
+            raise ValueError(f"preset = {index}: there are {count}, from 0, and -1 is none")
 
-        def check(index: int) -> None:
-            if not -1 <= index < count:
-                raise ValueError(f"preset = {index}: there are {count}, from 0, and -1 is none")
-
-        return int(self.checked(check, proposal))
-
-    @traitlets.validate("pace")  # type: ignore[untyped-decorator]
-    def _check_pace(self, proposal: Any) -> float:
-        return float(self.checked(PACE.check, proposal))
-
-    @traitlets.validate(*VECTORS)  # type: ignore[untyped-decorator]
-    def _check_vector(self, proposal: Any) -> float:
-        name = proposal["trait"].name
-
-        def check(value: float) -> None:
-            check_interval(name, value, REAL, "a component of a gradient is a finite number")
-            other = getattr(self, name[0] + ("y" if name[1] == "x" else "x"))
-            if not math.hypot(value, other) > 0:
-                raise ValueError(f"{name} = {value}: a gradient of length 0 has no direction")
-
-        return float(self.checked(check, proposal))
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the page sends. A page that takes a preset has moved the vectors itself."""
-        self._page_moved = bool(set(VECTORS) & set(sync_data))
-        try:
-            super().set_state(sync_data)
-        finally:
-            self._page_moved = False
+    @checks(*VECTORS)
+    def _check_vector(self, name: str, value: float) -> None:
+        check_interval(name, value, REAL, "a component of a gradient is a finite number")
+        other = getattr(self, name[0] + ("y" if name[1] == "x" else "x"))
+        if not math.hypot(value, other) > 0:
+            raise ValueError(f"{name} = {value}: a gradient of length 0 has no direction")
 
     def _take_preset(self, change: Any) -> None:
-        if change.new < 0 or self._page_moved:
+        if change.new < 0 or self._sent & set(VECTORS):  # a page moves the vectors itself
             return
-        ww, wl, ll = (self.presets[change.new][key] for key in ("ww", "wl", "ll"))
-        length = math.sqrt(ww)
+        kernel = (self.presets[change.new][key] for key in ("ww", "wl", "ll"))
+        vectors = map(float, numpy_function((K_ww, K_wl, K_ll), GIVEN)(*kernel))
         with self.hold_trait_notifications():
-            self.wx, self.wy, self.lx = length, 0.0, wl / length
-            self.ly = math.sqrt(max(0.0, ll - wl**2 / ww))
+            (self.wx, self.lx, self.ly), self.wy = vectors, 0.0

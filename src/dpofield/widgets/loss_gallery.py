@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from functools import cache
 from typing import Any
 
 import traitlets
@@ -14,7 +14,7 @@ from dpofield.formulas.losses.core import LEN_L, LEN_W, REF_L, REF_W
 from dpofield.formulas.parameters import check_interval
 from dpofield.formulas.printers import numpy_function
 from dpofield.formulas.symbols import u, v
-from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts, printed
+from dpofield.widgets.figure import Demo, Figure, checks, facts, printed, room
 
 EXAMPLE = dict(PAIR)
 """A made-up pair for the losses that read more than u and v: log-probabilities in nats, tokens."""
@@ -44,11 +44,11 @@ def direction(push: Push) -> str:
     }[push.kind]
 
 
-def loss_js(loss: Loss) -> str:
+def loss_facts(loss: Loss) -> dict[str, Any]:
     """What JavaScript must know of a loss: its facts, and a function of u, v, its parameters and
     its inputs that returns the loss and both partial derivatives."""
     chosen, rejected = pushes(loss)
-    about = {
+    return {
         "name": loss.name,
         "title": loss.title,
         "source": loss.source,
@@ -58,20 +58,20 @@ def loss_js(loss: Loss) -> str:
         "dispreferred": direction(rejected),
         "params": [facts(p) for p in loss.params],
         "inputs": [p.name for p in loss.inputs],
+        "all": printed((u, v), (loss.expr, *loss.partials), loss.arguments),
     }
-    function = printed((u, v), (loss.expr, *loss.partials), loss.arguments)
-    return f"  {{ ...{json.dumps(about, ensure_ascii=False)}, all: {function} }}"
 
 
-def formulas_js() -> str:
+BOTH = sum(CHARTS["probability"].coordinates_of)
+"""The two responses' probabilities together."""
+
+
+@cache
+def formulas() -> dict[str, Any]:
     """`LOSSES` and the condition that a pair can have."""
-    both = sum(CHARTS["probability"].coordinates_of)
-    in_groups = sorted(LOSSES.values(), key=lambda loss: list(GROUPS).index(group(loss)))
-    losses = ",\n".join(map(loss_js, in_groups))
-    return (
-        f"const LOSSES = [\n{losses}\n];\n"
-        f"const bothProbabilities = {printed((u, v), (both,), (REF_W, REF_L))};\n"
-    )
+    losses = sorted(LOSSES.values(), key=lambda loss: list(GROUPS).index(group(loss)))
+    both = printed((u, v), (BOTH,), (REF_W, REF_L))
+    return {"LOSSES": list(map(loss_facts, losses)), "bothProbabilities": both}
 
 
 def check_pair(u_: float, v_: float, pair: dict[str, float]) -> None:
@@ -79,22 +79,13 @@ def check_pair(u_: float, v_: float, pair: dict[str, float]) -> None:
     chart = CHARTS["log-ratio"]
     for name, value in (("u", u_), ("v", v_)):
         check_interval(name, value, chart.domain, chart.domain_meaning)
-    both = sum(CHARTS["probability"].coordinates_of)
-    function = numpy_function((u, v, REF_W.symbol, REF_L.symbol), (both,))
+    function = numpy_function((u, v, REF_W.symbol, REF_L.symbol), (BOTH,))
     (total,) = function(u_, v_, pair["ref_w"], pair["ref_l"])
     if not total < 1:
         raise ValueError(
             f"u = {u_}, v = {v_} with ref_w = {pair['ref_w']}, ref_l = {pair['ref_l']}: "
             "the two probabilities together would exceed 1"
         )
-
-
-def _checked_params(loss: Loss, given: dict[str, float]) -> None:
-    known = {p.name: p for p in loss.params}
-    if unknown := sorted(set(given) - set(known)):
-        raise ValueError(f"loss {loss.name!r} takes {sorted(known)}, not {unknown}")
-    for name, value in given.items():
-        known[name].check(value)
 
 
 class LossGallery(Figure):
@@ -119,17 +110,14 @@ class LossGallery(Figure):
     traitlets.traitlets.TraitError: loss 'dpo' takes ['beta'], not ['lam']
     """
 
-    _esm = esm(
-        formulas_js(),
-        "integrate.js",
-        "loss_panel.js",
-        "loss_gallery.js",
-        INPUTS=[{**facts(p), "label": LABELS[p.name]} for p in INPUTS.values()],
-        WINDOW=WINDOW,
-        GROUPS=list(GROUPS.values()),
+    demo = Demo(
+        "The loss gallery, two fields at a time",
+        "Compare the gradient fields of any two preference losses over the same pair of responses: "
+        "a stand-alone page.",
+        "Choose two losses and drag the dot: the blue and the orange arrow are what one small step "
+        "does to the preferred and to the dispreferred response. A loss of the margin moves both "
+        "by the same amount, one up and one down; the others do not.",
     )
-    _css = css("loss_gallery.css")
-
     a = traitlets.Enum(tuple(LOSSES), default_value="dpo").tag(sync=True)
     b = traitlets.Enum(tuple(LOSSES), default_value="rpo").tag(sync=True)
     params_a = traitlets.Dict(value_trait=traitlets.Float(), default_value={}).tag(sync=True)
@@ -138,46 +126,39 @@ class LossGallery(Figure):
     v = traitlets.Float(0.0).tag(sync=True)
     window = traitlets.Float(10.0).tag(sync=True)
     pair = traitlets.Dict(value_trait=traitlets.Float(), default_value=EXAMPLE).tag(sync=True)
-    _height = traitlets.Int(1096 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1282 + TOOLS).tag(sync=True)
+    _height, _height_narrow = room(1096, 1282)
 
     def __init__(self, a: str = "dpo", b: str = "rpo", **kwargs: Any) -> None:
         super().__init__(a=a, b=b, **kwargs)
-        self._sent: set[str] = set()
         self.observe(self._to_defaults, ["a", "b"])
 
-    @traitlets.validate("params_a", "params_b")  # type: ignore[untyped-decorator]
-    def _check_params(self, proposal: Any) -> dict[str, float]:
-        loss = LOSSES[self.a if proposal["trait"].name == "params_a" else self.b]
-        return dict(self.checked(lambda given: _checked_params(loss, given), proposal))
+    def exports(self) -> dict[str, Any]:
+        """Formulas, the data of a pair, the groups of losses, and how far the planes can reach."""
+        inputs = [{**facts(p), "label": LABELS[p.name]} for p in INPUTS.values()]
+        return {**formulas(), "INPUTS": inputs, "WINDOW": WINDOW, "GROUPS": list(GROUPS.values())}
 
-    @traitlets.validate("u", "v", "pair")  # type: ignore[untyped-decorator]
-    def _check_pair(self, proposal: Any) -> Any:
-        def check(value: Any) -> None:
-            now = {"u": self.u, "v": self.v, "pair": self.pair, proposal["trait"].name: value}
-            if set(now["pair"]) != set(INPUTS):
-                raise ValueError(f"pair holds {sorted(INPUTS)}, not {sorted(now['pair'])}")
-            for name, parameter in INPUTS.items():
-                parameter.check(now["pair"][name])
-            check_pair(now["u"], now["v"], now["pair"])
+    @checks("params_a", "params_b")
+    def _check_params(self, name: str, given: dict[str, float]) -> None:
+        loss = LOSSES[self.a if name == "params_a" else self.b]
+        known = {p.name: p for p in loss.params}
+        if unknown := sorted(set(given) - set(known)):
+            raise ValueError(f"loss {loss.name!r} takes {sorted(known)}, not {unknown}")
+        for key, value in given.items():
+            known[key].check(value)
 
-        return self.checked(check, proposal)
+    @checks("u", "v", "pair")
+    def _check_pair(self, name: str, value: Any) -> None:
+        now = {"u": self.u, "v": self.v, "pair": self.pair, name: value}
+        if set(now["pair"]) != set(INPUTS):
+            raise ValueError(f"pair holds {sorted(INPUTS)}, not {sorted(now['pair'])}")
+        for key, parameter in INPUTS.items():
+            parameter.check(now["pair"][key])
+        check_pair(now["u"], now["v"], now["pair"])
 
-    @traitlets.validate("window")  # type: ignore[untyped-decorator]
-    def _check_window(self, proposal: Any) -> float:
-        meaning = "the plane reaches some nats from (0, 0)"
-        return float(
-            self.checked(lambda w: check_interval("window", w, LEN_W.interval, meaning), proposal)
-        )
-
-    def set_state(self, sync_data: dict[str, Any]) -> None:
-        """What the page sends. A page that changes a loss has sent its parameters too."""
-        self._sent = set(sync_data)
-        try:
-            super().set_state(sync_data)
-        finally:
-            self._sent = set()
+    @checks("window")
+    def _check_window(self, name: str, value: float) -> None:
+        check_interval(name, value, LEN_W.interval, "the plane reaches some nats from (0, 0)")
 
     def _to_defaults(self, change: Any) -> None:
-        if f"params_{change.name}" not in self._sent:
+        if f"params_{change.name}" not in self._sent:  # a page sends them with the loss
             self.set_trait(f"params_{change.name}", {})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import sympy as sp
@@ -13,7 +14,7 @@ from dpofield.formulas.losses import BETA, LOSSES
 from dpofield.formulas.parameters import Parameter, check_interval
 from dpofield.formulas.symbols import pi_l, pi_w, u, v
 from dpofield.formulas.theorems import one_softmax as theorem
-from dpofield.widgets.figure import TOOLS, Figure, css, esm, facts, printed
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, printed, room
 
 FEWEST, MOST = 3, 8
 SHARE = Parameter(
@@ -28,13 +29,18 @@ MARGIN = Parameter(
 )
 START = (0.25, 0.15, 0.3, 0.2, 0.1)
 ROUNDING = 1e-9  # of a sum of probabilities
+NEARLY_ALL = 100  # odds of the preferred at the end of the track
+FADED = sp.exp(12)  # times smaller than a pixel can show
 
 
-def formulas_js() -> str:
+@cache
+def formulas() -> dict[str, Code]:
     """The functions of the figure, each returning an array; margins and moves in nats.
 
     `rates` are per unit of weight. They take the mass of the rest too, so that no digits are lost
-    where the preferred has nearly everything.
+    where the preferred has nearly everything. `reach` is the margin at which the preferred has
+    nearly everything (odds of `NEARLY_ALL`) even if the dispreferred had nothing to lose, and
+    `far` a move after which either of the two has.
     """
     h, s, pi_o = theorem.h, theorem.s, theorem.pi_o
     up = sp.expand(theorem.RATE_W.subs(pi_w, 1 - pi_l - pi_o))
@@ -42,16 +48,19 @@ def formulas_js() -> str:
     gain, loss = pi_w * up, -pi_l * down
     weight = -LOSSES["dpo"].partials[0].subs({u: h, v: 0})
     top = pi_o / (pi_o + 2 * sp.sqrt(pi_w * pi_l))
-    functions = {
+    odds = sp.cancel((theorem.MOVED_W / (1 - theorem.MOVED_W)).subs(pi_l, 0))
+    reach = [2 * move for move in sp.solve(odds - NEARLY_ALL, s)]
+    far = sp.log(FADED) - sp.log(pi_w) - sp.log(pi_l)
+    return {
         "rates": printed((pi_w, pi_l, pi_o), (up, down, theorem.RATE_O)),
         "share": printed((pi_w, pi_l, pi_o), (gain / loss,)),
         "moved": printed((pi_w, pi_l, s), (theorem.MOVED_W, theorem.MOVED_L, theorem.MOVED_O)),
         "clock": printed((h,), (theorem.CLOCK,), (BETA,)),
         "weight": printed((h,), (weight,), (BETA,)),
         "peak": printed((pi_w, pi_l, pi_o), (2 * theorem.MEETING, top)),
+        "reach": printed((pi_w,), reach),
+        "far": printed((pi_w, pi_l), (far,)),
     }
-    body = ",\n".join(f"  {name}: {function}" for name, function in functions.items())
-    return f"const FORMULAS = {{\n{body},\n}};\n"
 
 
 def check_start(start: Sequence[float], w: int, l: int) -> None:
@@ -86,42 +95,27 @@ class OneSoftmax(Figure):
     traitlets.traitlets.TraitError: w = l = 1: a pair is two different responses
     """
 
-    _esm = esm(
-        formulas_js(),
-        "softmax_path.js",
-        "one_softmax.js",
-        BETA=facts(BETA),
-        MARGIN=facts(MARGIN),
-        SHARE=facts(SHARE),
-        ROUNDING=ROUNDING,
-        SIZES=list(range(FEWEST, MOST + 1)),
+    demo = Demo(
+        "One softmax, one pair",
+        "A policy over three to eight responses learns one pair, on its exact path: a stand-alone "
+        "page.",
+        "Press Play and watch the bars and the point in the triangle. Then drag the dot to the "
+        "upper left, so that the dispreferred starts likelier than the preferred, and play again: "
+        "until the dashed line is crossed, the other responses grow too.",
     )
-    _css = css("one_softmax.css")
-
     start = traitlets.List(traitlets.Float(), default_value=list(START)).tag(sync=True)
     w = traitlets.Int(0).tag(sync=True)
     l = traitlets.Int(1).tag(sync=True)
-    beta = traitlets.Float(LOSSES["dpo"].defaults["beta"]).tag(sync=True)
-    margin = traitlets.Float(MARGIN.default).tag(sync=True)
-    _height = traitlets.Int(776 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1370 + TOOLS).tag(sync=True)
+    beta = Number(BETA)
+    margin = Number(MARGIN)
+    _height, _height_narrow = room(776, 1370)
 
-    @traitlets.validate("start")  # type: ignore[untyped-decorator]
-    def _check_start(self, proposal: Any) -> list[float]:
-        return list(self.checked(lambda start: check_start(start, self.w, self.l), proposal))
+    def exports(self) -> dict[str, Any]:
+        """Formulas, parameters, how many responses there can be, and how exactly they sum to 1."""
+        parameters = {"BETA": facts(BETA), "MARGIN": facts(MARGIN), "SHARE": facts(SHARE)}
+        sizes = list(range(FEWEST, MOST + 1))
+        return {"FORMULAS": formulas(), **parameters, "ROUNDING": ROUNDING, "SIZES": sizes}
 
-    @traitlets.validate("w")  # type: ignore[untyped-decorator]
-    def _check_w(self, proposal: Any) -> int:
-        return int(self.checked(lambda w: check_start(self.start, w, self.l), proposal))
-
-    @traitlets.validate("l")  # type: ignore[untyped-decorator]
-    def _check_l(self, proposal: Any) -> int:
-        return int(self.checked(lambda l: check_start(self.start, self.w, l), proposal))
-
-    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
-    def _check_beta(self, proposal: Any) -> float:
-        return float(self.checked(BETA.check, proposal))
-
-    @traitlets.validate("margin")  # type: ignore[untyped-decorator]
-    def _check_margin(self, proposal: Any) -> float:
-        return float(self.checked(MARGIN.check, proposal))
+    @checks("start", "w", "l")
+    def _check_start(self, name: str, value: Any) -> None:
+        check_start(**({"start": self.start, "w": self.w, "l": self.l} | {name: value}))

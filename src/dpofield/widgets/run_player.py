@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 from dpofield.formulas import CHARTS, LOSSES
 from dpofield.formulas.losses import BETA
 from dpofield.widgets.field_formulas import chart_functions, loss_functions, of_beta
-from dpofield.widgets.figure import TOOLS, Figure, css, esm
+from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, room
 
 CHARTS_SHOWN = ("log-ratio", "ratio")
 DIGITS = 3  # of a log-ratio in nats: a pixel of the ratio chart near the start
@@ -23,30 +23,26 @@ EXAMPLE = Path(__file__).with_name("example_run.json")
 
 
 @cache
-def formulas_js(loss: str = "dpo", params: tuple[tuple[str, float], ...] = ()) -> str:
-    """`FORMULAS`: for each chart the gradient and the value of a loss, and the way from log-ratios.
+def formulas(
+    loss: str = "dpo", params: tuple[tuple[str, float], ...] = ()
+) -> dict[str, dict[str, Code | None]]:
+    """For each chart the gradient and the value of a loss, and the way from log-ratios.
 
     Every hyperparameter but beta stands in the formulas as a number: what `params` says, else its
     default. A loss that needs more of a pair than its log-ratios has no field that all pairs share:
     its gradient and value are null.
 
-    >>> "gradient: null, loss: null" in formulas_js("simpo")
+    >>> formulas("simpo")["ratio"]["gradient"] is None
     True
     """
     whole = LOSSES[loss]
     shown = of_beta(whole, dict(params))
-    parts = []
-    for name in CHARTS_SHOWN:
-        functions = chart_functions(CHARTS[name])
-        if whole.inputs:
-            functions |= {"gradient": "null", "loss": "null"}
-        else:
-            functions |= loss_functions(CHARTS[name], shown)
-        body = ", ".join(
-            f"{key}: {functions[key]}" for key in ("gradient", "loss", "fromLogratios")
-        )
-        parts.append(f"  {json.dumps(name)}: {{ {body} }}")
-    return "const FORMULAS = {\n" + ",\n".join(parts) + "\n};\n"
+    none: dict[str, Code | None] = {"gradient": None, "loss": None}
+    return {
+        name: (none if whole.inputs else loss_functions(CHARTS[name], shown))
+        | {"fromLogratios": chart_functions(CHARTS[name])["fromLogratios"]}
+        for name in CHARTS_SHOWN
+    }
 
 
 def check_run(step: ArrayLike, u: ArrayLike, v: ArrayLike, texts: Sequence[Sequence[str]]) -> None:
@@ -77,7 +73,8 @@ class RunPlayer(Figure):
     name (the trait `beta` is one of them), `title` says which run it is. Without them a recorded
     run of this book is shown. `record` (0 to T - 1), `pair` (0 to N - 1) and `chart` ("log-ratio"
     or "ratio") follow the reader's hand where there is a kernel. `extend` adds a record to what is
-    shown; where `follow` is true it is gone to, until a hand leaves the newest record.
+    shown; where `follow` is true the view jumps to each new record, until the reader moves away
+    from the newest.
 
     Raises `ValueError` for arrays that do not belong together, for an unknown loss and for a
     parameter that the loss does not have, and
@@ -90,9 +87,14 @@ class RunPlayer(Figure):
     traitlets.traitlets.TraitError: record = 2: there are 2, counted from 0
     """
 
-    _esm = esm(formulas_js(), "run_player.js")
-    _css = css("run_player.css")
-
+    demo = Demo(
+        "A training run, played back",
+        "A recorded DPO run of a small GPT-2: every pair over the gradient field, in time, with "
+        "its text: a stand-alone page.",
+        "Press Play and watch where the pairs go: the arrows say where each would go by itself. "
+        "Point at a pair to read it. In ratios the pairs soon crowd at the lower edge or leave the "
+        "picture.",
+    )
     chart = traitlets.Enum(CHARTS_SHOWN, default_value="log-ratio").tag(sync=True)
     record = traitlets.Int(0).tag(sync=True)
     pair = traitlets.Int(0).tag(sync=True)
@@ -102,9 +104,8 @@ class RunPlayer(Figure):
     v = traitlets.List().tag(sync=True)
     texts = traitlets.List().tag(sync=True)
     title = traitlets.Unicode("").tag(sync=True)
-    beta = traitlets.Float(BETA.default).tag(sync=True)
-    _height = traitlets.Int(700 + TOOLS).tag(sync=True)
-    _height_narrow = traitlets.Int(1262 + TOOLS).tag(sync=True)
+    beta = Number(BETA)
+    _height, _height_narrow = room(700, 1262)
 
     def __init__(
         self,
@@ -129,9 +130,7 @@ class RunPlayer(Figure):
         others = LOSSES[loss].complete(params or {})
         if "beta" in others:
             kwargs.setdefault("beta", others.pop("beta"))
-        if loss != "dpo":  # which the class has printed
-            formulas = formulas_js(loss, tuple(sorted(others.items())))
-            self._esm = esm(formulas, "run_player.js")
+        self._loss = (loss, tuple(sorted(others.items())))
         super().__init__(
             step=np.asarray(step).astype(int).tolist(),
             u=rounded(u),
@@ -159,17 +158,12 @@ class RunPlayer(Figure):
             if self.follow:
                 self.record = len(self.step) - 1
 
-    @traitlets.validate("record", "pair")  # type: ignore[untyped-decorator]
-    def _check_index(self, proposal: Any) -> int:
-        name = proposal["trait"].name
+    def exports(self) -> dict[str, Any]:
+        """Formulas of the run's loss."""
+        return {"FORMULAS": formulas(*self._loss)}
+
+    @checks("record", "pair")
+    def _check_index(self, name: str, index: int) -> None:
         count = len(self.step if name == "record" else self.texts)
-
-        def check(index: int) -> None:
-            if not 0 <= index < count:
-                raise ValueError(f"{name} = {index}: there are {count}, counted from 0")
-
-        return int(self.checked(check, proposal))
-
-    @traitlets.validate("beta")  # type: ignore[untyped-decorator]
-    def _check_beta(self, proposal: Any) -> float:
-        return float(self.checked(BETA.check, proposal))
+        if not 0 <= index < count:
+            raise ValueError(f"{name} = {index}: there are {count}, counted from 0")

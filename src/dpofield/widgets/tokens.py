@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
 
@@ -10,6 +12,7 @@ from dpofield.palette import MAGNITUDE, PALETTE
 MAGNITUDE_STEPS = 6  # colours of the arrows, weakest to strongest
 
 
+@cache
 def tokens_css(scope: str) -> str:
     """The palette as custom properties of `scope`, light and dark, by whatever names the theme.
 

@@ -1,4 +1,6 @@
 // A slider of the figures as a widget by itself, for a number whose factors count.
+
+import { keepKeys, slider } from "../widgets/js/controls.js";
 export default {
   render({ model, el }) {
     const { node, input, show } = slider({

@@ -7,9 +7,8 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from dpofield.widgets.figure import SHARED, read
-
-OWN = Path(__file__).with_name("slider.js")
+from dpofield.widgets.figure import FOLDER
+from dpofield.widgets.modules import bundle
 
 
 class LogSlider(anywidget.AnyWidget):
@@ -21,8 +20,8 @@ class LogSlider(anywidget.AnyWidget):
     0.1
     """
 
-    _esm = "\n".join([*map(read, SHARED), OWN.read_text(encoding="utf-8")])
-    _css = read("figure.css")
+    _esm = bundle(Path(__file__).with_name("slider.js"), {})
+    _css = (FOLDER / "figure.css").read_text(encoding="utf-8")
 
     name = traitlets.Unicode().tag(sync=True)
     low = traitlets.Float(0.01).tag(sync=True)

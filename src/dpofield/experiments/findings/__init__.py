@@ -1,1 +1,1 @@
-"""What the recorded runs say: one module a chapter, tables in, small values with intervals out."""
+"""Findings of the recorded runs: one module per chapter; tables in, numbers with intervals out."""

@@ -1,7 +1,7 @@
-"""Losses compared on the same pairs: what each reached, what it cost, and a fair choice of rate.
+"""Losses compared on the same pairs: outcomes, cost, and a fair choice of the learning rate.
 
 Runs of the plan "remedies" differ in loss and learning rate. The rate is chosen by cross-fitting:
-for every seed on the other seeds, so that no seed is judged by a choice it took part in.
+for every seed on the other seeds, so that no seed is judged at a rate that it helped to choose.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import rankdata
 
 from dpofield.experiments import stats
 from dpofield.experiments.columns import per_pair
 from dpofield.experiments.config import Config
-from dpofield.experiments.findings.mass import with_off, worst_reward
+from dpofield.experiments.findings.where_the_mass_goes import with_off_grammar, worst_reward
 from dpofield.experiments.stats import Interval
 from dpofield.formulas import LOSSES
 from dpofield.formulas.losses.classify import at_start
 
 PRICE = 0.1
-"""Reward that a nat of KL to the reference has to earn: the beta of the RLHF objective."""
+"""Reward that one nat of KL to the reference costs: the beta of the RLHF objective."""
 
 OUTCOMES = {
-    "objective": "expected true reward less 0.1 a nat of KL",
+    "objective": "expected true reward less 0.1 per nat of KL",
     "reward": "expected true reward, off the grammar counted as the worst there is",
-    "on_grammar": "expected true reward, given a response on the grammar",
-    "off": "probability off the grammar",
+    "reward_on_grammar": "expected true reward, given a response on the grammar",
+    "off_grammar": "probability off the grammar",
     "kl": "KL to the reference, a lower bound, nats",
     "u": "change of log pi(yw), nats",
     "v": "change of log pi(yl), nats",
@@ -36,11 +35,11 @@ OUTCOMES = {
     "fell": "share of preferred responses that fell",
     "cpu_s": "processor seconds",
 }
-"""What a run is judged by."""
+"""Outcome of a run -> its meaning."""
 
 
 def outcomes(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
-    """One row a run: loss, lr, seed, and `OUTCOMES`; means over its evaluated prompts or pairs.
+    """One row per run: loss, lr, seed, and `OUTCOMES`; means over its evaluated prompts or pairs.
 
     `off_reward` is what a text off the grammar is worth: the worst reward by default.
     """
@@ -51,10 +50,11 @@ def outcomes(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFram
         for name in ("reward_on_grammar_after", "off_grammar_after")
     }
     found["reward"] = [
-        float(with_off(r, off, worth).mean())
+        float(with_off_grammar(r, off, worth).mean())
         for r, off in zip(lists["reward_on_grammar_after"], lists["off_grammar_after"], strict=True)
     ]
-    found["on_grammar"], found["off"] = runs["reward_on_grammar_after"], runs["off_grammar_after"]
+    found["reward_on_grammar"] = runs["reward_on_grammar_after"]
+    found["off_grammar"] = runs["off_grammar_after"]
     found["kl"] = runs["kl_on_grammar"] + runs["kl_off_grammar_bound"]
     found["objective"] = found["reward"] - PRICE * found["kl"]
     found["margin"] = found["u"] - found["v"]
@@ -85,13 +85,13 @@ def crossfit(table: pd.DataFrame, criterion: str = "objective") -> pd.DataFrame:
 
 
 def against(table: pd.DataFrame, column: str, loss: str, other: str = "dpo") -> Interval:
-    """Mean of the paired differences, `loss` less `other`, of one row a loss and seed."""
+    """Mean of paired differences, `loss` less `other`; one row per loss and seed."""
     wide = table.pivot(index="seed", columns="loss", values=column)
     return stats.of_seeds(wide[loss] - wide[other])
 
 
 def summary(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """Mean of each column a loss with its interval: rows losses, cells `Interval`."""
+    """Mean of each column for each loss: rows are losses, cells `Interval`."""
     return pd.DataFrame(
         {
             name: {
@@ -108,29 +108,28 @@ def seeds_above(table: pd.DataFrame, column: str, loss: str, other: str = "dpo")
     return int((wide[loss] > wide[other]).sum())
 
 
-def rank_over_losses(table: pd.DataFrame, column: str, told: pd.Series) -> Interval:
-    """Spearman's correlation over losses: `told` (one number a loss) and the mean of `column`.
+def rank_over_losses(table: pd.DataFrame, column: str, predictor: pd.Series) -> Interval:
+    """Spearman's correlation over losses: `predictor` (one number per loss) and mean `column`.
 
-    `table` has one row a loss and seed. Whole seeds are drawn again, the losses stay.
+    `table` has one row per loss and seed. Whole seeds are drawn again, the losses stay.
 
     >>> rows = [(x, s, ord(x) + s) for x in "abc" for s in range(3)]
     >>> made = pd.DataFrame(rows, columns=["loss", "seed", "u"])
     >>> print(rank_over_losses(made, "u", pd.Series({"a": 1.0, "b": 2.0, "c": 3.0})))
     1 [1, 1]
     """
-    wide = table.pivot(index="seed", columns="loss", values=column)[list(told.index)]
-    ranks = rankdata(told)
+    wide = table.pivot(index="seed", columns="loss", values=column)[list(predictor.index)]
 
     def rho(*values: Any) -> float:
-        return float(np.corrcoef(ranks, rankdata(np.mean(values, axis=1)))[0, 1])
+        return stats.rho(predictor, np.mean(values, axis=1))
 
     return stats.over_seeds(rho, wide.index, *(wide[loss] for loss in wide))
 
 
 def at_kl(table: pd.DataFrame, start: pd.DataFrame, column: str, budget: float) -> pd.DataFrame:
-    """`column` where a run's KL is `budget`, on a line through its rates; one row a loss and seed.
+    """`column` where a run's KL is `budget`, on a line through its rates, by loss and seed.
 
-    Rates of a loss and seed, and the start (KL 0; `start` has one row a seed), are joined by
+    Rates of a loss and seed, and the start (KL 0; `start` has one row per seed), are joined by
     straight lines in order of KL. nan where no rate reaches the budget.
     """
     rows = []
@@ -144,11 +143,11 @@ def at_kl(table: pd.DataFrame, start: pd.DataFrame, column: str, budget: float) 
 
 
 def starts(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
-    """One row a seed: the model before training, in the columns of `outcomes` that it has."""
+    """One row per seed: the model before training, in the columns of `outcomes` that it has."""
     worth = worst_reward() if off_reward is None else off_reward
     first = runs.drop_duplicates("seed")
     total = [
-        float(with_off(np.asarray(r, float), np.asarray(off, float), worth).mean())
+        float(with_off_grammar(np.asarray(r, float), np.asarray(off, float), worth).mean())
         for r, off in zip(
             first["prompt_reward_on_grammar_before"],
             first["prompt_off_grammar_before"],
@@ -158,8 +157,8 @@ def starts(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "seed": first["seed"].to_numpy(), "reward": total, "objective": total,
-            "on_grammar": first["reward_on_grammar_before"].to_numpy(),
-            "off": first["off_grammar_before"].to_numpy(),
+            "reward_on_grammar": first["reward_on_grammar_before"].to_numpy(),
+            "off_grammar": first["off_grammar_before"].to_numpy(),
             "kl": 0.0, "u": 0.0, "v": 0.0,
         }
     )  # fmt: skip
@@ -169,7 +168,8 @@ def tilt_at_start(runs: pd.DataFrame) -> pd.Series:
     """Each loss's push on the preferred over that on the dispreferred, at u = v = 0.
 
     The ratio of the mean pushes over the pairs of all seeds, whose reference log-probabilities and
-    lengths some losses read. 1 for a loss of the margin, more where the preferred is favoured.
+    lengths are inputs of some losses. 1 for a loss of the margin, above 1 where the preferred is
+    favoured.
     """
     found = {}
     for name, own in runs.groupby("loss", sort=False):

@@ -1,7 +1,7 @@
 """Whether the verdicts on the main GPT-2 hold for a smaller one and for a Llama of its size.
 
-A *verdict* is a number of every run, its mean over seeds, and a bound that the mean is held
-against. It is "yes" or "no" if the whole interval lies on one side of the bound, else "open".
+A *verdict* is a number of each run, its mean over seeds, and a bound that the mean is compared
+with. It is "yes" or "no" if the whole interval lies on one side of the bound, else "open".
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
-from dpofield.experiments.findings import paths
-from dpofield.experiments.stats import Interval, of_seeds
+from dpofield.experiments import stats
+from dpofield.experiments.findings import training_field
+from dpofield.experiments.stats import Interval
 from dpofield.experiments.tables import recorded
 
 SHAPES: dict[str, tuple[str, int, int]] = {
@@ -21,13 +22,17 @@ SHAPES: dict[str, tuple[str, int, int]] = {
     "small": ("gpt2", 2, 64),
     "Llama": ("llama", 4, 128),
 }
-"""Architecture, layers and width of what is compared."""
+"""Model -> architecture, layers and width."""
 
 OTHERS = ("small", "Llama")
 
-EXPERIMENTS = {"training-field": "the field in training", "sft-quality": "SFT quality",
-               "edit-distance": "edit distance"}  # fmt: skip
-"""The plans of the main model, and what the text calls them."""
+TRAINING, SFT, EDITS = "training-field", "sft-quality", "edit-distance"
+EXPERIMENTS = {
+    TRAINING: "the field in training",
+    SFT: "SFT quality",
+    EDITS: "edit distance",
+}
+"""Plan of the main model -> its label."""
 
 LEVELS = (50, 600)
 """SFT steps that are compared: the lowest and the highest of three."""
@@ -35,7 +40,7 @@ LEVELS = (50, 600)
 DISTANCES = (1, 3, None)
 
 BAND = 0.5
-"""Nats; a difference of means below it, a quarter of the margin of 2, counts as small."""
+"""Nats: a quarter of the margin of 2. A smaller difference of means counts as small."""
 
 Answer = Literal["yes", "no", "open"]
 Word = Literal["same", "not the same", "undecided"]
@@ -66,7 +71,7 @@ def select(
 ) -> pd.DataFrame:
     """The runs of one setting, all else being as in `Config`, indexed by seed.
 
-    `keep_paths` also says how many pairs: 32 with paths and 64 without; None takes both.
+    `keep_paths` also decides the number of pairs: 32 with paths, 64 without; None takes both.
     """
     distance = runs["edit_distance"]
     chosen = (
@@ -83,14 +88,16 @@ def select(
 
 
 class Question(NamedTuple):
-    """What is asked of one shape: `values` of its runs, one a seed, and the bound they meet.
+    """A number of one shape's runs, and the bound that its mean is compared with.
 
+    `key` names the question, `label` is for readers. `values`: one per seed.
     `kind` "above" or "below": of the mean against `bound`; "within": its size is below `bound`.
     `geometric`: the mean is one of logarithms, and it and its ends are given as factors.
     """
 
     experiment: str
-    name: str
+    key: str
+    label: str
     unit: str
     values: Callable[[pd.DataFrame], pd.Series]
     kind: Literal["above", "below", "within"]
@@ -102,9 +109,9 @@ class Question(NamedTuple):
         return _interval(self.values(runs), self.geometric)
 
     def answer(self, found: Interval) -> Answer:
-        """Whether the mean meets the bound, as far as its interval can tell.
+        """Whether the whole interval meets the bound, or misses it, or neither.
 
-        >>> question = Question("", "", "", lambda runs: runs["u"], "below", 0.0)
+        >>> question = Question("", "", "", "", lambda runs: runs["u"], "below", 0.0)
         >>> [question.answer(x) for x in (Interval(-2, -3, -1), Interval(0, -1, 1))]
         ['yes', 'open']
         """
@@ -120,18 +127,17 @@ class Question(NamedTuple):
 
     @property
     def asks(self) -> str:
-        """The bound in words."""
+        """The bound with its sign."""
         sign = {"above": "> ", "below": "< ", "within": "± "}[self.kind]
         return f"{sign}{self.bound:g}"
 
 
 def _interval(values: pd.Series, geometric: bool) -> Interval:
-    found = of_seeds(np.log(values) if geometric else values)
-    return Interval(*(float(np.exp(x)) for x in found)) if geometric else found
+    return stats.geometric(values) if geometric else stats.of_seeds(values)
 
 
 def word(one: Answer, other: Answer) -> Word:
-    """Two answers compared; what is open on either side cannot be.
+    """How two answers compare: undecided if one of them is open.
 
     >>> word("yes", "yes"), word("yes", "no"), word("yes", "open")
     ('same', 'not the same', 'undecided')
@@ -142,11 +148,11 @@ def word(one: Answer, other: Answer) -> Word:
 
 
 def answers(runs: pd.DataFrame, questions: tuple[Question, ...] | None = None) -> pd.DataFrame:
-    """One row a question and shape: experiment, name, unit, asks, shape, value, low, high, seeds.
+    """One row per question and shape: its fields, shape, value, low, high, seeds.
 
     `answer` is that of the shape, `word` how it compares with the main model's; `more`, `more_low`,
-    `more_high`: how much more than in the main model the value is, seed by seed (a factor where the
-    mean is geometric). `runs` as from `load`.
+    `more_high`: the value less that of the main model, seed by seed (a factor where the mean is
+    geometric). `runs` as from `load`.
     """
     by_shape = {name: runs[runs["shape"] == name] for name in SHAPES}
     rows = []
@@ -160,16 +166,17 @@ def answers(runs: pd.DataFrame, questions: tuple[Question, ...] | None = None) -
             gap = values / main if question.geometric else values - main
             more = _interval(gap, question.geometric)
             rows.append(
-                {"experiment": question.experiment, "name": question.name, "unit": question.unit,
-                 "asks": question.asks, "shape": shape, **found._asdict(),
-                 "seeds": int(values.notna().sum()), "answer": answer, "word": word(said, answer),
+                {"experiment": question.experiment, "key": question.key, "label": question.label,
+                 "unit": question.unit, "asks": question.asks, "shape": shape,
+                 **found._asdict(), "seeds": int(values.notna().sum()), "answer": answer,
+                 "word": word(said, answer),
                  "more": more.value, "more_low": more.low, "more_high": more.high}
             )  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:
-    """How often each word is said: a row a shape but the main one, a column a word."""
+    """How often each word holds: one row per shape but the main one, one column per word."""
     others = found[found["shape"] != "main"]
     table = pd.crosstab(others["shape"], others["word"])
     return table.reindex(index=list(OTHERS), columns=["same", "not the same", "undecided"],
@@ -179,14 +186,14 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
 # Training field.
 
 
-def at_margin(column: str, goal: str, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
+def at_margin(column: str, goal: int, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
     """Mean `column` ("u") of each run of a setting where its mean margin first is `goal` nats."""
     return lambda runs: select(runs, **setting)[f"{column}_at_margin_{goal}"]  # type: ignore[arg-type]
 
 
-def preferred_share(goal: str, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
-    """u / (u - v) where the mean margin first is `goal`; the dispreferred moves more below 1/2."""
-    return lambda runs: at_margin("u", goal, **setting)(runs) / float(goal)
+def preferred_share(goal: int, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
+    """u / (u - v) where the mean margin first is `goal`; below 1/2 the dispreferred moves more."""
+    return lambda runs: at_margin("u", goal, **setting)(runs) / goal
 
 
 def by_seed(values: list[float], runs: pd.DataFrame) -> pd.Series:
@@ -200,12 +207,12 @@ def with_paths(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def explained(runs: pd.DataFrame) -> pd.Series:
-    """Share of the squared changes of u and v between records that the law of motion accounts for.
+    """Share of the squared changes of u and v that the law of motion explains, over whole runs.
 
-    The law along the steps taken, with nothing fitted; over whole runs.
+    The law along the steps taken, with nothing fitted.
     """
     kept = with_paths(runs)
-    q = paths.rates(kept)
+    q = training_field.rates(kept)
     left = (q["du"] - q["law_u"]) ** 2 + (q["dv"] - q["law_v"]) ** 2
     squares = pd.DataFrame({"left": left, "all": q["du"] ** 2 + q["dv"] ** 2})
     sums = squares.groupby(q["seed"]).sum()
@@ -217,8 +224,11 @@ def near(account: str) -> Callable[[pd.DataFrame], pd.Series]:
 
     def values(runs: pd.DataFrame) -> pd.Series:
         kept = with_paths(runs)
-        q = paths.rates(kept)
-        quotient = q["measured"] / q["ratios"] if account == "ratios" else q["logs"] / q["law"]
+        q = training_field.rates(kept)
+        if account == "ratios":
+            quotient = q["quotient_ratios"] / q["corollary_1"]
+        else:
+            quotient = q["quotient_logs"] / q["quotient_law"]
         return quotient.between(0.5, 2).groupby(q["seed"]).mean()
 
     return values
@@ -231,7 +241,7 @@ def miss(letter: str) -> Callable[[pd.DataFrame], pd.Series]:
         kept = with_paths(runs)
         gaps = [
             float((getattr(t, letter)[-1] - getattr(t, f"first_order_{letter}")[-1]).mean())
-            for t in paths.traces(kept)
+            for t in training_field.traces(kept)
         ]
         return by_seed(gaps, kept)
 
@@ -239,8 +249,8 @@ def miss(letter: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 def part(name: str, goal: float = 5.0) -> Callable[[pd.DataFrame], pd.Series]:
-    """A part of the preferred's mean change at a margin, of `paths.PARTS`."""
-    return lambda runs: paths.parts(with_paths(runs), goal).set_index("seed")[f"{name}_u"]
+    """A part of the preferred's mean change at a margin, of `training_field.PARTS`."""
+    return lambda runs: training_field.parts(with_paths(runs), goal).set_index("seed")[f"{name}_u"]
 
 
 # SFT quality.
@@ -257,7 +267,7 @@ def over_levels(column: str, source: str) -> Callable[[pd.DataFrame], pd.Series]
 
 
 def slower(source: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """How many times as many steps to a margin of 2 after the most SFT as after the least."""
+    """Steps to a margin of 2 after the most SFT over those after the least."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         low, high = (select(runs, sft_steps=n, source=source)["steps_to_margin_2"] for n in LEVELS)
@@ -280,23 +290,23 @@ def between_distances(high: int | None, low: int | None) -> Callable[[pd.DataFra
 
 
 def pace_of_edits(runs: pd.DataFrame) -> pd.Series:
-    """How many times as many steps to a margin of 2 one edit takes as independent responses."""
+    """Steps to a margin of 2 at one edit over those of independent responses."""
     one, other = (select(runs, edit_distance=d)["steps_to_margin_2"] for d in (1, None))
     return one / other
 
 
 PREDICTORS = {
-    "alike": "$K_{wl}/K_{ww}$",
+    "kernel_ratio": "$K_{wl}/K_{ww}$",
     "gradient_cosine": "cosine",
     "levenshtein": "edit distance",
 }
-"""What may foretell a pair's change of the preferred, and how it is written."""
+"""Predictor of a pair's change of the preferred -> its label."""
 
 
 def edit_pairs(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair of the three edit distances: seed, `asked`, predictors, u_at_margin_2.
+    """One row per pair of the three edit distances: seed, `asked`, predictors, u_at_margin_2.
 
-    `alike` is K_wl / K_ww before DPO; `asked` the edit distance of the setting, as text.
+    `kernel_ratio` is K_wl / K_ww before DPO; `asked` the edit distance of the setting, as text.
     """
     names = ["kernel_wl", "kernel_ww", "gradient_cosine", "levenshtein", "u_at_margin_2"]
     frames = []
@@ -306,43 +316,37 @@ def edit_pairs(runs: pd.DataFrame) -> pd.DataFrame:
         seeds = np.repeat(chosen["seed"].to_numpy(), [len(x) for x in chosen["pair_kernel_ww"]])
         frames.append(pd.DataFrame(columns).assign(seed=seeds, asked=str(asked)))
     made = pd.concat(frames, ignore_index=True).astype({c: float for c in names})
-    return made.assign(alike=made["kernel_wl"] / made["kernel_ww"])
+    return made.assign(kernel_ratio=made["kernel_wl"] / made["kernel_ww"])
 
 
-def foretold(x: str) -> Callable[[pd.DataFrame], pd.Series]:
+def predicts(x: str) -> Callable[[pd.DataFrame], pd.Series]:
     """Spearman's correlation of `x` and a pair's u at a mean margin of 2; all pairs of a seed."""
-    return lambda runs: _rank(edit_pairs(runs), x)
+    return lambda runs: _rho(edit_pairs(runs), x)
 
 
-def foretold_within(x: str, asked: int | None) -> Callable[[pd.DataFrame], pd.Series]:
+def predicts_within(x: str, asked: int | None) -> Callable[[pd.DataFrame], pd.Series]:
     """The same over the pairs of one run, of one edit distance."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         pairs = edit_pairs(runs)
-        return _rank(pairs[pairs["asked"] == str(asked)], x)
+        return _rho(pairs[pairs["asked"] == str(asked)], x)
 
     return values
 
 
-def foretells_more(x: str, other: str) -> Callable[[pd.DataFrame], pd.Series]:
+def predicts_better(x: str, other: str) -> Callable[[pd.DataFrame], pd.Series]:
     """|rho| of one predictor minus that of the other, over all pairs of a seed."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         pairs = edit_pairs(runs)
-        return _rank(pairs, x).abs() - _rank(pairs, other).abs()
+        return stats.oriented(_rho(pairs, x)) - stats.oriented(_rho(pairs, other))
 
     return values
 
 
-def _rank(pairs: pd.DataFrame, x: str) -> pd.Series:
-    of_seed = {
-        seed: rows[x].corr(rows["u_at_margin_2"], method="spearman")
-        for seed, rows in pairs.groupby("seed")
-    }
-    return pd.Series(of_seed, dtype=float)
+def _rho(pairs: pd.DataFrame, x: str) -> pd.Series:
+    return stats.within(pairs, [], stats.rho, x, "u_at_margin_2")
 
-
-TRAINING, SFT, EDITS = EXPERIMENTS.values()
 
 _ADAMW: dict[str, object] = {"keep_paths": True}
 _SGD: dict[str, object] = {"optimizer": "sgd", "keep_paths": None}
@@ -352,61 +356,70 @@ QUESTIONS = (
         question
         for how, setting in (("AdamW", _ADAMW), ("SGD", _SGD))
         for question in (
-            Question(TRAINING, f"{how}: preferred's share of a margin of 2", "share",
-                     preferred_share("2", **setting), "below", 0.5),
-            Question(TRAINING, f"{how}: preferred, at a margin of 2", "nats",
-                     at_margin("u", "2", **setting), "above", 0.0),
-            Question(TRAINING, f"{how}: preferred, at a margin of 5", "nats",
-                     at_margin("u", "5", **setting), "below", 0.0),
+            Question(TRAINING, f"{how.lower()}_share_at_2",
+                     f"{how}: preferred's share of a margin of 2", "share",
+                     preferred_share(2, **setting), "below", 0.5),
+            Question(TRAINING, f"{how.lower()}_u_at_2",
+                     f"{how}: preferred, at a margin of 2", "nats",
+                     at_margin("u", 2, **setting), "above", 0.0),
+            Question(TRAINING, f"{how.lower()}_u_at_5",
+                     f"{how}: preferred, at a margin of 5", "nats",
+                     at_margin("u", 5, **setting), "below", 0.0),
         )
     ),
-    Question(TRAINING, "law of motion: share of squared changes explained", "share",
-             explained, "above", 0.9),
-    Question(TRAINING, "preferred, measured minus law, whole run", "nats",
+    Question(TRAINING, "law_explains", "law of motion: share of squared changes explained",
+             "share", explained, "above", 0.9),
+    Question(TRAINING, "law_misses", "preferred, measured minus law, whole run", "nats",
              miss("u"), "below", 0.0),
-    Question(TRAINING, "Corollary 1 within a factor of 2", "share",
+    Question(TRAINING, "corollary_1_near", "Corollary 1 within a factor of 2", "share",
              near("ratios"), "below", 0.1),
-    Question(TRAINING, "law of motion within a factor of 2", "share", near("law"), "above", 0.85),
-    Question(TRAINING, "preferred at 5 by own terms, at the start", "nats",
+    Question(TRAINING, "law_near", "law of motion within a factor of 2", "share",
+             near("law"), "above", 0.85),
+    Question(TRAINING, "own_part_at_5", "preferred at 5 by own terms, at the start", "nats",
              part("own"), "above", 0.0),
-    Question(TRAINING, "preferred at 5 by change of the kernel", "nats",
+    Question(TRAINING, "drift_part_at_5", "preferred at 5 by change of the kernel", "nats",
              part("drift"), "below", 0.0),
     *(
         question
-        for text, source in (("off-policy", "grammar"), ("on-policy", "model"))
+        for policy, source in (("off", "grammar"), ("on", "model"))
         for question in (
-            Question(SFT, f"{text}: steps to 2 nats, 600 over 50", "times",
-                     slower(source), "above", 1.0, geometric=True),
-            Question(SFT, f"{text}: preferred after 80 steps, 600 minus 50", "nats",
+            Question(SFT, f"{policy}_policy_pace", f"{policy}-policy: steps to 2 nats, 600 over 50",
+                     "times", slower(source), "above", 1.0, geometric=True),
+            Question(SFT, f"{policy}_policy_end",
+                     f"{policy}-policy: preferred after 80 steps, 600 minus 50", "nats",
                      over_levels("u", source), "above", 0.0),
-            Question(SFT, f"{text}: preferred at 2 nats, 600 minus 50", "nats",
+            Question(SFT, f"{policy}_policy_path",
+                     f"{policy}-policy: preferred at 2 nats, 600 minus 50", "nats",
                      over_levels("u_at_margin_2", source), "within", BAND),
         )
     ),
-    Question(EDITS, "steps to 2 nats, one edit over any", "times",
+    Question(EDITS, "edit_pace", "steps to 2 nats, one edit over any", "times",
              pace_of_edits, "above", 1.0, geometric=True),
-    Question(EDITS, "preferred at 2 nats, one edit", "nats",
-             at_margin("u", "2", edit_distance=1), "below", 0.0),
-    Question(EDITS, "preferred at 2 nats, any minus one edit", "nats",
+    Question(EDITS, "one_edit", "preferred at 2 nats, one edit", "nats",
+             at_margin("u", 2, edit_distance=1), "below", 0.0),
+    Question(EDITS, "any_minus_one", "preferred at 2 nats, any minus one edit", "nats",
              between_distances(None, 1), "above", 0.0),
-    Question(EDITS, "preferred at 2 nats, three edits minus one", "nats",
+    Question(EDITS, "three_minus_one", "preferred at 2 nats, three edits minus one", "nats",
              between_distances(3, 1), "above", 0.0),
-    Question(EDITS, "preferred at 2 nats, any minus three edits", "nats",
+    Question(EDITS, "any_minus_three", "preferred at 2 nats, any minus three edits", "nats",
              between_distances(None, 3), "above", 0.0),
     *(
-        Question(EDITS, f"rank correlation with the preferred: {text}", "rho",
-                 foretold(x), "above" if x == "levenshtein" else "below", 0.0)
-        for x, text in PREDICTORS.items()
+        Question(EDITS, f"rho_{x}", f"rank correlation with the preferred: {label}", "rho",
+                 predicts(x), "above" if x == "levenshtein" else "below", 0.0)
+        for x, label in PREDICTORS.items()
     ),
     *(
-        Question(EDITS, f"the same within one edit: {PREDICTORS[x]}", "rho",
-                 foretold_within(x, 1), "below", 0.0)
-        for x in ("alike", "gradient_cosine")
+        Question(EDITS, f"rho_one_edit_{x}", f"the same within one edit: {PREDICTORS[x]}", "rho",
+                 predicts_within(x, 1), "below", 0.0)
+        for x in ("kernel_ratio", "gradient_cosine")
     ),
     *(
-        Question(EDITS, f"{PREDICTORS[x]} over edit distance, gain in $|\\rho|$", "rho",
-                 foretells_more(x, "levenshtein"), "above", 0.0)
-        for x in ("alike", "gradient_cosine")
+        Question(EDITS, f"gain_{x}", f"{PREDICTORS[x]} over edit distance, gain in $|\\rho|$",
+                 "rho", predicts_better(x, "levenshtein"), "above", 0.0)
+        for x in ("kernel_ratio", "gradient_cosine")
     ),
 )  # fmt: skip
-"""Every verdict, in the order of the chapters; the bound is what the main model's chapter says."""
+"""Every verdict, in the order of the chapters; the bound is the main model's claim."""
+
+GAINS = ("gain_kernel_ratio", "gain_gradient_cosine")
+"""The verdicts that compare two predictors."""

@@ -1,4 +1,14 @@
-"""Preference losses, each written once as a SymPy expression in the log-ratios u and v."""
+"""Preference losses, each written once as a SymPy expression in the log-ratios u and v.
+
+The module of a loss follows from what its expression reads, and the first line that fits decides:
+
+1. reference log-probabilities or lengths (it has `inputs`): `likelihood`;
+2. the score of a divergence: `divergence`, which makes it from `formulas.divergences`;
+3. the margin `u - v` alone: `margin`;
+4. u and v apart: `separate`.
+
+What a loss does to the field is another question, which `classify` answers for all of them.
+"""
 
 from __future__ import annotations
 

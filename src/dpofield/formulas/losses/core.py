@@ -8,6 +8,7 @@ from functools import cached_property
 from numbers import Real
 from typing import Any, Literal
 
+import numpy as np
 import sympy as sp
 
 from dpofield.formulas import symbols as s
@@ -151,8 +152,6 @@ class Loss:
         >>> LOSSES["dpo"].numpy([0.0, 1000.0], [0.0, -1000.0], beta=1.0)
         array([0.69314718, 0.        ])
         """
-        import numpy as np
-
         given = resolve(self.arguments, params, f"loss {self.name!r}")
         u_, v_ = np.asarray(u_, dtype=float), np.asarray(v_, dtype=float)
         return self._call(numpy_function, u_, v_, given)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from dpofield.formulas.charts import CHARTS
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.losses import LOSSES
 from dpofield.formulas.symbols import beta, pi_l, pi_w, x1, x2
 from dpofield.formulas.theorems._common import DL_DX1, DL_DX2, FENG, OWN, POSITIVE
@@ -22,19 +22,19 @@ def _corollary_1() -> Derivation:
         source=f"{FENG}, Corollary 1",
         assumptions=(POSITIVE,),
         chains=(
-            Chain(
+            chain(
                 -DL_DX1 / DL_DX2,
-                (Step("Divide Theorem 1's two lines: $\\beta$ and the sum cancel.", x2 / x1),),
+                ("Divide Theorem 1's two lines: $\\beta$ and the sum cancel.", x2 / x1),
                 name=r"\left|\frac{\partial L}{\partial x_1}\right| \Big/ \left|\frac{\partial L}{\partial x_2}\right|",
             ),
-            Chain(
+            chain(
                 sp.Subs(-DL_DX1, (x1, x2), (1, 1)),
-                (Step("At the start the sum is 2.", beta / 2),),
+                ("At the start the sum is 2.", beta / 2),
                 name=r"-\left.\frac{\partial L}{\partial x_1}\right|_{(1,1)}",
             ),
-            Chain(
+            chain(
                 sp.Subs(DL_DX2, (x1, x2), (1, 1)),
-                (Step("The same for the dispreferred response.", beta / 2),),
+                ("The same for the dispreferred response.", beta / 2),
                 name=r"\left.\frac{\partial L}{\partial x_2}\right|_{(1,1)}",
             ),
         ),
@@ -64,10 +64,10 @@ def _ratio_by_chart() -> Derivation:
         source=OWN,
         assumptions=(POSITIVE, "probabilities and logits of one softmax over whole responses"),
         chains=(
-            Chain(ratio("ratio"), (Step("In ratios.", x2 / x1),)),
-            Chain(ratio("probability"), (Step("In probabilities.", pi_l / pi_w),)),
-            Chain(ratio("log-ratio"), (Step("In log-ratios.", sp.Integer(1)),)),
-            Chain(ratio("logit"), (Step("In logits.", sp.Integer(1)),)),
+            chain(ratio("ratio"), ("In ratios.", x2 / x1)),
+            chain(ratio("probability"), ("In probabilities.", pi_l / pi_w)),
+            chain(ratio("log-ratio"), ("In log-ratios.", 1)),
+            chain(ratio("logit"), ("In logits.", 1)),
         ),
     )
 

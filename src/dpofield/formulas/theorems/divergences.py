@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.divergences import DIVERGENCES
 from dpofield.formulas.stable import logsigmoid, sigmoid
 from dpofield.formulas.symbols import alpha, beta, x, x1, x2
@@ -59,13 +59,13 @@ def _ratio() -> Derivation:
     loss = -logsigmoid(beta * MARGIN)
     name = rf"\left|{DL1}\right| \Big/ \left|{DL2}\right|"
     sides = tuple(
-        Chain(sp.Derivative(loss, at), (Step("Chain rule through the margin.", side),), name=by)
+        chain(sp.Derivative(loss, at), ("Chain rule through the margin.", side), name=by)
         for at, side, by in zip((x1, x2), _ALONG, (DL1, DL2), strict=True)
     )
     five = tuple(
-        Chain(
+        chain(
             _over(_second(d.name, x1), _second(d.name, x2)),
-            (Step(f"{d.title}: $f = {sp.latex(d.f)}$.", ratio),),
+            (f"{d.title}: $f = {sp.latex(d.f)}$.", ratio),
         )
         for d, ratio in zip(DIVERGENCES.values(), _RATIOS, strict=True)
     )
@@ -82,9 +82,9 @@ def _ratio() -> Derivation:
         assumptions=(POSITIVE, _CONVEX),
         chains=(
             *sides,
-            Chain(
+            chain(
                 _over(-_ALONG[0], _ALONG[1]),
-                (Step("$\\beta$ and the weight are the same on both sides.", _f2(x1) / _f2(x2)),),
+                ("$\\beta$ and the weight are the same on both sides.", _f2(x1) / _f2(x2)),
                 name=name,
             ),
             *five,
@@ -107,34 +107,39 @@ def _balance() -> Derivation:
         source=OWN,
         assumptions=(POSITIVE, _CONVEX),
         chains=(
-            Chain(
+            chain(
                 _over(-x1 * _ALONG[0], x2 * _ALONG[1]),
-                (Step("$\\partial/\\partial u = x_1 \\, \\partial/\\partial x_1$, and so for $v$.",
-                      by_log[0] / by_log[1]),
-                 Step("The weight cancels.", x1 * _f2(x1) / (x2 * _f2(x2)))),
+                (
+                    "$\\partial/\\partial u = x_1 \\, \\partial/\\partial x_1$, and so for $v$.",
+                    by_log[0] / by_log[1],
+                ),
+                ("The weight cancels.", x1 * _f2(x1) / (x2 * _f2(x2))),
                 name=r"\left|\frac{\partial L}{\partial u}\right| \Big/ "
                 r"\left|\frac{\partial L}{\partial v}\right|",
             ),
-            Chain(
+            chain(
                 sp.Integral(k / t, (t, 1, x)),
-                (Step("A ratio of 1 everywhere makes $x f''(x)$ a constant $k$; so "
-                      "$f'(x) - f'(1)$ is", k * sp.log(x)),),
+                (
+                    "A ratio of 1 everywhere makes $x f''(x)$ a constant $k$; so "
+                    "$f'(x) - f'(1)$ is",
+                    k * sp.log(x),
+                ),
             ),
-            Chain(
+            chain(
                 sp.Integral(k, (t, 1, x)),
-                (Step("In the ratios it is $f''$ that is a constant.", k * (x - 1)),),
+                ("In the ratios it is $f''$ that is a constant.", k * (x - 1)),
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _invariant() -> Derivation:
     time = sp.Symbol("t", real=True)
     kept = sp.Add(-_ALONG[0] / _f2(x1), -_ALONG[1] / _f2(x2), evaluate=False)
     five = tuple(
-        Chain(
+        chain(
             sp.Derivative(invariant, x) * sp.Derivative(d.f, (x, 2)),
-            (Step(f"{d.title}: $I = {sp.latex(invariant)}$.", sp.Integer(1)),),
+            (f"{d.title}: $I = {sp.latex(invariant)}$.", 1),
         )
         for d, invariant in zip(DIVERGENCES.values(), INVARIANTS, strict=True)
     )
@@ -151,19 +156,18 @@ def _invariant() -> Derivation:
         source=OWN,
         assumptions=(POSITIVE, _CONVEX, _FLOW),
         chains=(
-            Chain(
+            chain(
                 kept,
-                (Step("$\\dot x_1 I'(x_1) + \\dot x_2 I'(x_2)$ with the components put in.",
-                      sp.Integer(0)),),
+                ("$\\dot x_1 I'(x_1) + \\dot x_2 I'(x_2)$ with the components put in.", 0),
                 name=rf"\frac{{d}}{{d{time}}}\left(I(x_1) + I(x_2)\right)",
             ),
             *five,
-            Chain(
+            chain(
                 sp.Derivative(sp.log(x), x) * sp.Derivative(at_three, (x, 2)),
-                (Step("alpha = 3: $I = \\log x$.", sp.Integer(1)),),
+                ("alpha = 3: $I = \\log x$.", 1),
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _caps() -> Derivation:
@@ -175,15 +179,11 @@ def _caps() -> Derivation:
     cubic = 2 * c**3 + 3 * c**2 - 10
     power = x**p / p
     by_name = dict(zip(DIVERGENCES, INVARIANTS, strict=True))
-    closed = {
-        "reverse_kl": sp.sqrt(2),
-        "forward_kl": sp.cbrt(2),
-        "chi2": sp.Integer(2),
-    }
+    closed = {"reverse_kl": sp.sqrt(2), "forward_kl": sp.cbrt(2), "chi2": sp.Integer(2)}
     level = [
-        Chain(
+        chain(
             gap(by_name[name]).subs(c, root),
-            (Step(f"{DIVERGENCES[name].title}: $c = {sp.latex(root)}$.", sp.Integer(0)),),
+            (f"{DIVERGENCES[name].title}: $c = {sp.latex(root)}$.", 0),
         )
         for name, root in closed.items()
     ]
@@ -201,43 +201,24 @@ def _caps() -> Derivation:
         assumptions=(POSITIVE, _CONVEX, _FLOW, _START, "c > 0; p = 3 - alpha; q = alpha - 3"),
         chains=(
             *level,
-            Chain(
-                gap(by_name["js"]),
-                (Step("Jensen-Shannon: the root of a cubic.", cubic / 6),),
-            ),
-            Chain(
+            chain(gap(by_name["js"]), ("Jensen-Shannon: the root of a cubic.", cubic / 6)),
+            chain(
                 gap(power).subs(c, 2 ** (1 / p)),
-                (
-                    Step(
-                        "alpha below 3, $p = 3 - \\alpha > 0$: $c = 2^{1/p}$.",
-                        sp.Integer(0),
-                    ),
-                ),
+                ("alpha below 3, $p = 3 - \\alpha > 0$: $c = 2^{1/p}$.", 0),
             ),
-            Chain(
+            chain(
                 sp.Subs(-(x**-q) / q, x, 2 ** (-1 / q)),
                 (
-                    Step(
-                        "alpha above 3, $q = \\alpha - 3 > 0$: at $x_2 = 2^{-1/q}$ all of "
-                        "$2 I(1) = -2/q$ is used up, and $I(x_1) = -x_1^{-q}/q$ tends to 0.",
-                        -2 / q,
-                    ),
+                    "alpha above 3, $q = \\alpha - 3 > 0$: at $x_2 = 2^{-1/q}$ all of "
+                    "$2 I(1) = -2/q$ is used up, and $I(x_1) = -x_1^{-q}/q$ tends to 0.",
+                    -2 / q,
                 ),
             ),
         ),
         facts=(
-            (
-                "the cubic has one positive root",
-                sp.Poly(cubic, c).count_roots(0, sp.oo) == 1,
-            ),
-            (
-                "alpha = 3: $I(0) = -\\infty$",
-                sp.limit(sp.log(x), x, 0, "+") is -sp.oo,
-            ),
-            (
-                "alpha above 3: $I(0) = -\\infty$",
-                sp.limit(-(x**-q) / q, x, 0, "+") is -sp.oo,
-            ),
+            ("the cubic has one positive root", sp.Poly(cubic, c).count_roots(0, sp.oo) == 1),
+            ("alpha = 3: $I(0) = -\\infty$", sp.limit(sp.log(x), x, 0, "+") is -sp.oo),
+            ("alpha above 3: $I(0) = -\\infty$", sp.limit(-(x**-q) / q, x, 0, "+") is -sp.oo),
         ),
     )
 
@@ -268,35 +249,46 @@ def _arrival() -> Derivation:
             "p = 3 - alpha for 1 < alpha < 3 and p = 2 - beta for Jensen-Shannon; q = 1 - alpha",
         ),
         chains=(
-            Chain(
+            chain(
                 1 / (beta * sigmoid(-beta * margin)),
-                (Step("Chi-squared: $f'' = 1$ and $x_1 = 2 - x_2$, so $m = 2 - 2 x_2$; "
-                      "write $y$ for $x_2$.", pace),),
+                (
+                    "Chi-squared: $f'' = 1$ and $x_1 = 2 - x_2$, so $m = 2 - 2 x_2$; "
+                    "write $y$ for $x_2$.",
+                    pace,
+                ),
                 name=r"-\frac{dt}{dy}",
             ),
-            Chain(
+            chain(
                 sp.Integral(pace, (y, 0, 1)),
-                (Step("The time it takes.", 1 / beta + (sp.exp(2 * beta) - 1) / (2 * beta**2)),),
+                ("The time it takes.", 1 / beta + (sp.exp(2 * beta) - 1) / (2 * beta**2)),
                 name="T",
             ),
-            Chain(
+            chain(
                 sp.Subs(wait, y, s ** (-1 / q)) * -sp.Derivative(s ** (-1 / q), s),
-                (Step("alpha $= 1 - q$ below 1 (forward KL at $q = 1$): as $x_1 \\geq 1$, the time "
-                      "per $y$ is at least $e^{-\\beta/q} y^{1+q} e^{\\beta y^{-q}/q} / \\beta$. Per "
-                      "unit of $s = y^{-q}$, without the constant:", tail),),
+                (
+                    "alpha $= 1 - q$ below 1 (forward KL at $q = 1$): as $x_1 \\geq 1$, the time "
+                    "per $y$ is at least $e^{-\\beta/q} y^{1+q} e^{\\beta y^{-q}/q} / \\beta$. Per "
+                    "unit of $s = y^{-q}$, without the constant:",
+                    tail,
+                ),
             ),
-            Chain(
+            chain(
                 sp.exp(beta * (js1[0] - js1[1])),
-                (Step("Jensen-Shannon: $x_2^{-\\beta}$ times a factor between $2^{-\\beta}$ and "
-                      "$2^{\\beta}$.",
-                      x2**-beta * (x1 * (1 + x2) / (1 + x1)) ** beta),),
+                (
+                    "Jensen-Shannon: $x_2^{-\\beta}$ times a factor between $2^{-\\beta}$ and "
+                    "$2^{\\beta}$.",
+                    x2**-beta * (x1 * (1 + x2) / (1 + x1)) ** beta,
+                ),
                 name=r"e^{\beta m}",
             ),
-            Chain(
+            chain(
                 sp.Integral(y ** (p - 1), (y, 0, 1)),
-                (Step("Jensen-Shannon needs $y^{1-\\beta}$ to have an integral, $p = 2 - \\beta$; "
-                      "between alpha 1 and 3, where $m$ is bounded, $y^{2-\\alpha}$, "
-                      "$p = 3 - \\alpha$.", 1 / p),),
+                (
+                    "Jensen-Shannon needs $y^{1-\\beta}$ to have an integral, $p = 2 - \\beta$; "
+                    "between alpha 1 and 3, where $m$ is bounded, $y^{2-\\alpha}$, "
+                    "$p = 3 - \\alpha$.",
+                    1 / p,
+                ),
             ),
         ),
         facts=(
@@ -321,12 +313,9 @@ def _arrival() -> Derivation:
                     for n in ("reverse_kl", "forward_kl", "js")
                 ),
             ),
-            (
-                "chi-squared: $f'(0) = -1$",
-                sp.limit(DIVERGENCES["chi2"].first, x, 0, "+") == -1,
-            ),
+            ("chi-squared: $f'(0) = -1$", sp.limit(DIVERGENCES["chi2"].first, x, 0, "+") == -1),
         ),
-    )  # fmt: skip
+    )
 
 
 PROOFS = (_ratio(), _balance(), _invariant(), _caps(), _arrival())

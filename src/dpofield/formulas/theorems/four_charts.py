@@ -9,7 +9,7 @@ from __future__ import annotations
 import sympy as sp
 
 from dpofield.formulas.charts import CHARTS, Chart
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Chain, Derivation, chain
 from dpofield.formulas.losses import LOSSES, Loss
 from dpofield.formulas.stable import logaddexp, sigmoid
 from dpofield.formulas.symbols import beta, pi_l, pi_w, rest, u, v, x1, x2, z_l, z_w
@@ -64,16 +64,14 @@ def _components(chart: Chart) -> tuple[Chain, Chain, Chain]:
     factors = _FACTORS[chart.name]
     sides = [slope(value.args[0]) * factor for factor in factors]
     along = [
-        Chain(
-            sp.Derivative(value, symbol),
-            (Step(f"Chain rule, in {chart.title}.", side),),
-            name=_by(symbol),
+        chain(
+            sp.Derivative(value, symbol), (f"Chain rule, in {chart.title}.", side), name=_by(symbol)
         )
         for symbol, side in zip(chart.coordinates, sides, strict=True)
     ]
-    ratio = Chain(
+    ratio = chain(
         _quotient(*sides),
-        (Step("$f'$ is the same on both sides and cancels.", -factors[0] / factors[1]),),
+        ("$f'$ is the same on both sides and cancels.", -factors[0] / factors[1]),
         name=r"\left|{}\right| \Big/ \left|{}\right|".format(*map(_by, chart.coordinates)),
     )
     return along[0], along[1], ratio
@@ -83,9 +81,9 @@ def _margin_losses() -> Derivation:
     logit = CHARTS["logit"]
     mass = sigmoid(rest - logaddexp(z_w, z_l))
     normaliser = [
-        Chain(
+        chain(
             sp.Derivative(logratio, rest),
-            (Step("Any other logit enters through the normaliser only.", -mass),),
+            ("Any other logit enters through the normaliser only.", -mass),
             name=rf"\frac{{\partial {symbol}}}{{\partial z_{{\mathrm{{rest}}}}}}",
         )
         for symbol, logratio in zip("uv", logit.logratios, strict=True)
@@ -108,9 +106,9 @@ def _margin_losses() -> Derivation:
         chains=(
             *(link for chart in CHARTS.values() for link in _components(chart)),
             *normaliser,
-            Chain(
+            chain(
                 other,
-                (Step("The preferred and the dispreferred lose the same.", sp.Integer(0)),),
+                ("The preferred and the dispreferred lose the same.", 0),
                 name=r"\frac{\partial L}{\partial z_{\mathrm{rest}}}",
             ),
         ),
@@ -118,20 +116,15 @@ def _margin_losses() -> Derivation:
 
 
 def _invariants() -> Derivation:
-    def chain(chart: Chart) -> Chain:
+    def kept(chart: Chart) -> Chain:
         margin = slope(chart.pull_back(u - v))
         pairs = list(zip(chart.coordinates, _FACTORS[chart.name], strict=True))
         start = [-sp.Derivative(chart.invariant, c) * margin * factor for c, factor in pairs]
         put_in = [-sp.diff(chart.invariant, c) * margin * factor for c, factor in pairs]
-        return Chain(
+        return chain(
             sp.Add(*start, evaluate=False),
-            (
-                Step(
-                    f"In {chart.title}: differentiate the invariant.",
-                    sp.Add(*put_in, evaluate=False),
-                ),
-                Step("The two terms cancel.", sp.Integer(0)),
-            ),
+            (f"In {chart.title}: differentiate the invariant.", sp.Add(*put_in, evaluate=False)),
+            ("The two terms cancel.", 0),
             name=rf"\frac{{d}}{{dt}}\left({_INVARIANTS[chart.name]}\right)",
         )
 
@@ -144,7 +137,7 @@ def _invariants() -> Derivation:
         ),
         source=OWN,
         assumptions=(_SOME_F, _FLOW, "in probabilities: as long as pi_w + pi_l < 1"),
-        chains=tuple(chain(chart) for chart in CHARTS.values()),
+        chains=tuple(kept(chart) for chart in CHARTS.values()),
     )
 
 
@@ -173,37 +166,29 @@ def _chart_principle() -> Derivation:
         source=OWN,
         assumptions=(_SOME_F, "phi differentiable, phi' not 0", "k not 0; x_1, x_2 > 0"),
         chains=(
-            Chain(
+            chain(
                 sp.Mul(sp.Derivative(f(u - v), u), sp.Pow(d_phi_u, -1), evaluate=False),
-                (
-                    Step(
-                        "$b$ does not move, so divide $\\partial L/\\partial u$ by $da/du$.", first
-                    ),
-                ),
+                ("$b$ does not move, so divide $\\partial L/\\partial u$ by $da/du$.", first),
                 name=names[0],
             ),
-            Chain(
+            chain(
                 sp.Mul(sp.Derivative(f(u - v), v), sp.Pow(d_phi_v, -1), evaluate=False),
-                (Step("The same with $\\partial L/\\partial v$ and $db/dv$.", second),),
+                ("The same with $\\partial L/\\partial v$ and $db/dv$.", second),
                 name=names[1],
             ),
-            Chain(
+            chain(
                 _quotient(first, second),
-                (Step("$f'$ cancels: what is left knows the chart and not the loss.", ratio),),
+                ("$f'$ cancels: what is left knows the chart and not the loss.", ratio),
                 name=r"\left|{}\right| \Big/ \left|{}\right|".format(*names),
             ),
-            Chain(
+            chain(
                 ratio_for(sp.exp(k * s)),
-                (
-                    Step(
-                        "Powers of the ratios: $a = x_1^k = e^{ku}$.", sp.exp(k * v) / sp.exp(k * u)
-                    ),
-                    Step("This is $(x_2/x_1)^k$.", sp.exp(k * (v - u))),
-                ),
+                ("Powers of the ratios: $a = x_1^k = e^{ku}$.", sp.exp(k * v) / sp.exp(k * u)),
+                ("This is $(x_2/x_1)^k$.", sp.exp(k * (v - u))),
             ),
-            Chain(
+            chain(
                 ratio_for(sp.Integral(g(s), s)),
-                (Step("For $\\phi$ take an antiderivative of $g$.", g(v) / g(u)),),
+                ("For $\\phi$ take an antiderivative of $g$.", g(v) / g(u)),
             ),
         ),
     )
@@ -221,14 +206,16 @@ def _metric() -> Derivation:
     ]
     motion = {c: -sign[c] * slope(u - v) / d_phi[c] ** 2 for c in (u, v)}
     flows = tuple(
-        Chain(
+        chain(
             sp.Mul(-by[c] / d_phi[c], sp.Pow(d_phi[c], -1), evaluate=False),
-            (Step(f"$\\dot {a} = -\\partial L/\\partial {a}$ and $\\dot {c} = \\dot {a}/\\phi'({c})$.",
-                  motion[c]),),
+            (
+                f"$\\dot {a} = -\\partial L/\\partial {a}$ and $\\dot {c} = \\dot {a}/\\phi'({c})$.",
+                motion[c],
+            ),
             name=rf"\dot {c}",
         )
         for a, c in zip("ab", (u, v), strict=True)
-    )  # fmt: skip
+    )
     kept = sp.Add(*(d_phi[c] ** 2 * motion[c] for c in (u, v)), evaluate=False)
     return Derivation(
         id="chart-as-metric",
@@ -241,20 +228,22 @@ def _metric() -> Derivation:
         source=OWN,
         assumptions=(_SOME_F, "phi differentiable, phi' not 0", _FLOW),
         chains=(
-            Chain(
+            chain(
                 sp.Add(*whole, evaluate=False),
-                (Step("The factor $\\phi'$ of the path meets that of the component.",
-                      slope(u - v).subs(at) * (along[u] - along[v])),),
+                (
+                    "The factor $\\phi'$ of the path meets that of the component.",
+                    slope(u - v).subs(at) * (along[u] - along[v]),
+                ),
                 name=r"\frac{\partial L}{\partial a}\,\dot a + \frac{\partial L}{\partial b}\,\dot b",
             ),
             *flows,
-            Chain(
+            chain(
                 kept,
-                (Step("With $\\Phi' = \\phi'^2$ the two terms cancel.", sp.Integer(0)),),
+                ("With $\\Phi' = \\phi'^2$ the two terms cancel.", 0),
                 name=r"\frac{d}{dt}\left(\Phi(u) + \Phi(v)\right)",
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _log_ratio_clock() -> Derivation:
@@ -282,45 +271,32 @@ def _log_ratio_clock() -> Derivation:
             "omega(c) > 0 is the root of omega + log omega = c",
         ),
         chains=(
-            Chain(
+            chain(
                 sp.Subs(-by_u + by_v, u, v + h),
-                (Step("$\\dot h = \\dot u - \\dot v$, and both are one weight.", pace),),
+                ("$\\dot h = \\dot u - \\dot v$, and both are one weight.", pace),
                 name=r"\frac{dh}{dt}",
             ),
-            Chain(
+            chain(
                 sp.diff(clock, t).subs(sp.Derivative(h, t), pace),
-                (
-                    Step(
-                        "Differentiate and put the flow in.", beta * (1 + sp.exp(beta * h)) * pace
-                    ),
-                    Step("$\\sigma(-\\beta h)(1 + e^{\\beta h}) = 1$: a constant.", 2 * beta**2),
-                ),
+                ("Differentiate and put the flow in.", beta * (1 + sp.exp(beta * h)) * pace),
+                ("$\\sigma(-\\beta h)(1 + e^{\\beta h}) = 1$: a constant.", 2 * beta**2),
                 name=r"\frac{d}{dt}\left(e^{\beta h} + \beta h\right)",
             ),
-            Chain(
-                sp.Subs(sp.exp(y) + y, y, sp.Integer(0)),
-                (Step("At $t = 0$ the margin is 0.", sp.Integer(1)),),
-            ),
-            Chain(
+            chain(sp.Subs(sp.exp(y) + y, y, sp.Integer(0)), ("At $t = 0$ the margin is 0.", 1)),
+            chain(
                 sp.Subs(sp.exp(y) + y, y, sp.log(w)),
-                (Step("$y = \\log\\omega(c)$ solves $e^y + y = c$.", w + sp.log(w)),),
+                ("$y = \\log\\omega(c)$ solves $e^y + y = c$.", w + sp.log(w)),
             ),
-            Chain(
+            chain(
                 sp.Limit(y - sp.log(2 * beta**2 * time), y, sp.oo),
                 (
-                    Step(
-                        "With $y = \\beta h$ and $t$ from the clock, $\\beta h - \\log(2\\beta^2 t)$.",
-                        sp.Limit(-sp.log(1 + (y - 1) * sp.exp(-y)), y, sp.oo),
-                    ),
-                    Step(
-                        "So $h$ is $(\\log t + \\log 2\\beta^2)/\\beta$, up to a gap that vanishes.",
-                        sp.Integer(0),
-                    ),
+                    "With $y = \\beta h$ and $t$ from the clock, $\\beta h - \\log(2\\beta^2 t)$.",
+                    sp.Limit(-sp.log(1 + (y - 1) * sp.exp(-y)), y, sp.oo),
                 ),
+                ("So $h$ is $(\\log t + \\log 2\\beta^2)/\\beta$, up to a gap that vanishes.", 0),
             ),
-            Chain(
-                sp.Limit(y / sp.log(time), y, sp.oo),
-                (Step("And $h$ against $(1/\\beta)\\log t$.", sp.Integer(1)),),
+            chain(
+                sp.Limit(y / sp.log(time), y, sp.oo), ("And $h$ against $(1/\\beta)\\log t$.", 1)
             ),
         ),
         facts=(

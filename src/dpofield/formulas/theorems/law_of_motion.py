@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.losses import LOSSES
 from dpofield.formulas.stable import sigmoid
 from dpofield.formulas.symbols import beta, pi_l, pi_w, ref_l, ref_w, u, v
@@ -68,34 +68,30 @@ def _law() -> Derivation:
         source=f"{OWN}; that the two gradients' inner product decides: Yuan et al. 2024, abstract",
         assumptions=("log pi_w and log pi_l are differentiable in the parameters", FIRST_ORDER),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(loss, theta),
                 (
-                    Step(
-                        r"The chain rule for any one parameter, $\ell_a = \log\pi_a$: both responses get one common weight, here DPO's $W = \beta\,\sigma(-\beta m)$.",
-                        beta * sigmoid(-beta * margin) * (sp.diff(ll, theta) - sp.diff(lw, theta)),
-                    ),
+                    r"The chain rule for any one parameter, $\ell_a = \log\pi_a$: both responses get one common weight, here DPO's $W = \beta\,\sigma(-\beta m)$.",
+                    beta * sigmoid(-beta * margin) * (sp.diff(ll, theta) - sp.diff(lw, theta)),
                 ),
                 name=r"\frac{\partial L}{\partial\theta_k}",
             ),
-            Chain(
+            chain(
                 _sum(A * eta * (w_w * G_W - w_l * G_L)),
                 (
-                    Step(
-                        r"Parameter $k$ moves by $-\eta\,\partial L/\partial\theta_k = \eta\,(W_w g^w_k - W_l g^l_k)$. Take the sum apart: two inner products are left, $K_{aw}$ and $K_{al}$.",
-                        eta * (w_w * _sum(A * G_W) - w_l * _sum(A * G_L)),
-                    ),
+                    r"Parameter $k$ moves by $-\eta\,\partial L/\partial\theta_k = \eta\,(W_w g^w_k - W_l g^l_k)$. Take the sum apart: two inner products are left, $K_{aw}$ and $K_{al}$.",
+                    eta * (w_w * _sum(A * G_W) - w_l * _sum(A * G_L)),
                 ),
                 name=r"\Delta\log\pi_a",
             ),
-            Chain(
+            chain(
                 sp.Subs(general, (k_aw, k_al), (K_ww, K_wl)).subs(margin_loss),
-                (Step("The preferred response itself, $a = w$, under a margin loss.", STEP_W),),
+                ("The preferred response itself, $a = w$, under a margin loss.", STEP_W),
                 name=DELTA_W,
             ),
-            Chain(
+            chain(
                 sp.Subs(general, (k_aw, k_al), (K_wl, K_ll)).subs(margin_loss),
-                (Step("The dispreferred response, $a = l$.", STEP_L),),
+                ("The dispreferred response, $a = l$.", STEP_L),
                 name=DELTA_L,
             ),
         ),
@@ -105,7 +101,7 @@ def _law() -> Derivation:
                 (-LOSSES["dpo"].partials[0]).is_positive,
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _regions() -> Derivation:
@@ -125,68 +121,64 @@ def _regions() -> Derivation:
         source=OWN,
         assumptions=("a margin loss with W > 0", "g_w and g_l differ", FIRST_ORDER),
         chains=(
-            Chain(
+            chain(
                 _sum((G_W - G_L) ** 2),
                 (
-                    Step(
-                        "Square and take the sum apart.",
-                        _sum(G_W**2) - 2 * _sum(G_W * G_L) + _sum(G_L**2),
-                    ),
+                    "Square and take the sum apart.",
+                    _sum(G_W**2) - 2 * _sum(G_W * G_L) + _sum(G_L**2),
                 ),
                 name=r"\lVert g^w - g^l \rVert^2",
             ),
-            Chain(
+            chain(
                 STEP_W - STEP_L,
                 (
-                    Step(
-                        r"The margin grows by $\eta W \lVert g^w - g^l \rVert^2$, a squared length.",
-                        eta * W * LENGTH2,
-                    ),
+                    r"The margin grows by $\eta W \lVert g^w - g^l \rVert^2$, a squared length.",
+                    eta * W * LENGTH2,
                 ),
                 name=r"\Delta m",
             ),
-            Chain(
+            chain(
                 STEP_L**2 - STEP_W**2,
+                ("A difference of squares.", (STEP_L - STEP_W) * (STEP_L + STEP_W)),
                 (
-                    Step("A difference of squares.", (STEP_L - STEP_W) * (STEP_L + STEP_W)),
-                    Step(
-                        r"In the sum $K_{wl}$ cancels; the difference is the margin's growth. The sign is that of $K_{ll} - K_{ww}$.",
-                        (eta * W) ** 2 * LENGTH2 * (K_ll - K_ww),
-                    ),
+                    r"In the sum $K_{wl}$ cancels; the difference is the margin's growth. The sign is that of $K_{ll} - K_{ww}$.",
+                    (eta * W) ** 2 * LENGTH2 * (K_ll - K_ww),
                 ),
                 name=rf"({DELTA_L})^2 - ({DELTA_W})^2",
             ),
-            Chain(
+            chain(
                 sp.Subs(LENGTH2, (K_ww, K_ll), (K_wl - p, K_wl - q)),
                 (
-                    Step(
-                        "Were the preferred to fall and the dispreferred to rise, $K_{wl} = K_{ww} + p = K_{ll} + q$ with $p, q > 0$, a squared length would be negative.",
-                        -p - q,
-                    ),
+                    "Were the preferred to fall and the dispreferred to rise, $K_{wl} = K_{ww} + p = K_{ll} + q$ with $p, q > 0$, a squared length would be negative.",
+                    -p - q,
                 ),
                 name=r"\lVert g^w - g^l \rVert^2",
             ),
-            Chain(
+            chain(
                 K_ww * sp.Subs(K_ll - 2 * c * K_wl + c**2 * K_ww, c, K_wl / K_ww),
                 (
-                    Step(
-                        r"Cauchy-Schwarz: $K_{ww}$ times the squared length of $g^l - c\,g^w$ at $c = K_{wl}/K_{ww}$ is what $K_{wl}^2$ lacks.",
-                        K_ww * K_ll - K_wl**2,
-                    ),
+                    r"Cauchy-Schwarz: $K_{ww}$ times the squared length of $g^l - c\,g^w$ at $c = K_{wl}/K_{ww}$ is what $K_{wl}^2$ lacks.",
+                    K_ww * K_ll - K_wl**2,
                 ),
                 name=r"K_{ww} \lVert g^l - c\, g^w \rVert^2",
             ),
         ),
         facts=(
-            ("where $K_{wl} = K_{ww} + p$, $p > 0$, the preferred falls", STEP_W.subs(up).is_negative),
-            ("where $K_{wl} = K_{ll} + q$, $q > 0$, the dispreferred rises", STEP_L.subs(down).is_positive),
+            (
+                "where $K_{wl} = K_{ww} + p$, $p > 0$, the preferred falls",
+                STEP_W.subs(up).is_negative,
+            ),
+            (
+                "where $K_{wl} = K_{ll} + q$, $q > 0$, the dispreferred rises",
+                STEP_L.subs(down).is_positive,
+            ),
             (
                 "where the preferred falls, $K_{ll} > K_{ww}$: $K_{ww} = K_{wl} - p$, and the squared length $K_{ll} - K_{wl} - p = r$ is positive",
                 (K_ll - K_ww).subs({K_ww: K_wl - p, K_ll: K_wl + p + r}).is_positive,
             ),
             ("$-p - q$ is negative, so the two never happen together", (-p - q).is_negative),
         ),
-    )  # fmt: skip
+    )
 
 
 def _batch() -> Derivation:
@@ -209,31 +201,31 @@ def _batch() -> Derivation:
             "weighted sum of all margins never falls; one pair's margin may."
         ),
         source=OWN,
-        assumptions=("margin losses with weights W_j > 0", "two pairs written out; more only lengthen the sum", FIRST_ORDER),
+        assumptions=(
+            "margin losses with weights W_j > 0",
+            "two pairs written out; more only lengthen the sum",
+            FIRST_ORDER,
+        ),
         chains=(
-            Chain(
+            chain(
                 step_1w,
                 (
-                    Step(
-                        "The step is downhill for the mean of two losses. Terms of pair 1: itself and its partner. Terms of pair 2: the cross terms.",
-                        mean * (w_1 * (k(w1, w1) - k(w1, l1)) + w_2 * (k(w1, w2) - k(w1, l2))),
-                    ),
+                    "The step is downhill for the mean of two losses. Terms of pair 1: itself and its partner. Terms of pair 2: the cross terms.",
+                    mean * (w_1 * (k(w1, w1) - k(w1, l1)) + w_2 * (k(w1, w2) - k(w1, l2))),
                 ),
                 name=r"\Delta\log\pi_{1w}",
             ),
-            Chain(
+            chain(
                 w_1 * (step_1w - step_1l) + w_2 * (step_2w - step_2l),
                 (
-                    Step(
-                        r"Margins, each with its weight: $\eta/B$ times one squared length again.",
-                        mean * _sum(sp.expand(downhill**2)),
-                    ),
+                    r"Margins, each with its weight: $\eta/B$ times one squared length again.",
+                    mean * _sum(sp.expand(downhill**2)),
                 ),
                 name=r"W_1\,\Delta m_1 + W_2\,\Delta m_2",
             ),
         ),
         facts=(("a square is never negative", (downhill**2).is_nonnegative),),
-    )  # fmt: skip
+    )
 
 
 def _metric() -> Derivation:
@@ -252,59 +244,73 @@ def _metric() -> Derivation:
             "descends by signs, and on one pair the weight W cancels."
         ),
         source=OWN,
-        assumptions=("P_k > 0", "momentum b_t = mu b_(t-1) + G_t, step -eta b_t", "Adam without weight decay", FIRST_ORDER),
+        assumptions=(
+            "P_k > 0",
+            "momentum b_t = mu b_(t-1) + G_t, step -eta b_t",
+            "Adam without weight decay",
+            FIRST_ORDER,
+        ),
         chains=(
-            Chain(
+            chain(
                 mu * (mu * (mu * b_0 + g_1) + g_2) + g_3,
                 (
-                    Step(
-                        r"Momentum, unrolled over three steps from $b_0 = 0$ on. Each past gradient $G_s$ was taken where the parameters stood at time $s$.",
-                        mu**3 * b_0 + mu**2 * g_1 + mu * g_2 + g_3,
-                    ),
+                    r"Momentum, unrolled over three steps from $b_0 = 0$ on. Each past gradient $G_s$ was taken where the parameters stood at time $s$.",
+                    mu**3 * b_0 + mu**2 * g_1 + mu * g_2 + g_3,
                 ),
                 name="b_3",
             ),
-            Chain(
+            chain(
                 (1 - mu) * (1 + mu + mu**2),
                 (
-                    Step(
-                        r"If nothing changed meanwhile, the weights would add up to $(1 - \mu^t)/(1 - \mu)$: $t = 3$.",
-                        1 - mu**3,
-                    ),
+                    r"If nothing changed meanwhile, the weights would add up to $(1 - \mu^t)/(1 - \mu)$: $t = 3$.",
+                    1 - mu**3,
                 ),
             ),
-            Chain(
+            chain(
                 _sum(A * eta * P * W * (G_W - G_L)),
                 (
-                    Step(
-                        r"A preconditioned step, and the same two sums with $P_k$ inside: $K^P_{aw}$ and $K^P_{al}$.",
-                        eta * W * (_sum(P * A * G_W) - _sum(P * A * G_L)),
-                    ),
+                    r"A preconditioned step, and the same two sums with $P_k$ inside: $K^P_{aw}$ and $K^P_{al}$.",
+                    eta * W * (_sum(P * A * G_W) - _sum(P * A * G_L)),
                 ),
                 name=r"\Delta\log\pi_a",
             ),
-            Chain(
+            chain(
                 ((1 - b_1) * g / (1 - b_1)) / (sp.sqrt((1 - b_2) * g**2 / (1 - b_2)) + eps),
                 (
-                    Step("Adam's first step: both averages hold one gradient, and the corrections undo their factors.", g / (sp.Abs(g) + eps)),
+                    "Adam's first step: both averages hold one gradient, and the corrections undo their factors.",
+                    g / (sp.Abs(g) + eps),
                 ),
             ),
-            Chain(
+            chain(
                 sp.Limit(sp.Abs(g) / (sp.Abs(g) + eps), eps, 0, "+"),
-                (Step(r"With $\epsilon$ far below $|G_k|$, each parameter moves by $\eta$ exactly, whatever the size of its gradient.", sp.Integer(1)),),
+                (
+                    r"With $\epsilon$ far below $|G_k|$, each parameter moves by $\eta$ exactly, whatever the size of its gradient.",
+                    1,
+                ),
             ),
-            Chain(
+            chain(
                 w * d / sp.Abs(w * d),
-                (Step(r"One pair alone, $G_k = -W d$ with $d = g^w_k - g^l_k$: neither $W$ nor $\beta$ is left.", d / sp.Abs(d)),),
+                (
+                    r"One pair alone, $G_k = -W d$ with $d = g^w_k - g^l_k$: neither $W$ nor $\beta$ is left.",
+                    d / sp.Abs(d),
+                ),
             ),
-            Chain(
+            chain(
                 d * eta * d / sp.Abs(d),
-                (Step(r"So the margin grows by $\eta$ times the sum of $|g^w_k - g^l_k|$.", eta * sp.Abs(d)),),
+                (
+                    r"So the margin grows by $\eta$ times the sum of $|g^w_k - g^l_k|$.",
+                    eta * sp.Abs(d),
+                ),
                 name=r"\Delta m_k",
             ),
         ),
-        facts=(("$P_k (g^w_k - g^l_k)^2$ is never negative: $K^P$ is an inner product", (P * (G_W - G_L) ** 2).is_nonnegative),),
-    )  # fmt: skip
+        facts=(
+            (
+                "$P_k (g^w_k - g^l_k)^2$ is never negative: $K^P$ is an inner product",
+                (P * (G_W - G_L) ** 2).is_nonnegative,
+            ),
+        ),
+    )
 
 
 def _softmax() -> Derivation:
@@ -328,44 +334,53 @@ def _softmax() -> Derivation:
             "less likely response has the longer gradient."
         ),
         source=OWN,
-        assumptions=("pi_w > 0, pi_l > 0, pi_w + pi_l <= 1", "q is the sum of pi_o^2 over all other responses"),
+        assumptions=(
+            "pi_w > 0, pi_l > 0, pi_w + pi_l <= 1",
+            "q is the sum of pi_o^2 over all other responses",
+        ),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(z[0] - sp.log(sp.Add(*weights)), z[0]),
-                (Step("The gradient of $\\log\\pi_w$ by its own logit.", 1 - probability[0]),),
+                ("The gradient of $\\log\\pi_w$ by its own logit.", 1 - probability[0]),
                 name=r"\partial\log\pi_w/\partial z_w",
             ),
-            Chain(
+            chain(
                 sp.Derivative(z[0] - sp.log(sp.Add(*weights)), z[1]),
-                (Step("By another logit. So $g^a = e_a - \\pi$.", -probability[1]),),
+                ("By another logit. So $g^a = e_a - \\pi$.", -probability[1]),
                 name=r"\partial\log\pi_w/\partial z_l",
             ),
-            Chain(
+            chain(
                 sp.Add(k_ww, -k_wl, evaluate=False),
-                (Step("The preferred: positive, so it never falls.", RATE_W),),
+                ("The preferred: positive, so it never falls.", RATE_W),
                 name="K_{ww} - K_{wl}",
             ),
-            Chain(
+            chain(
                 sp.Add(k_wl, -k_ll, evaluate=False),
-                (Step("The dispreferred: negative, so it never rises.", RATE_L),),
+                ("The dispreferred: negative, so it never rises.", RATE_L),
                 name="K_{wl} - K_{ll}",
             ),
-            Chain(
+            chain(
                 sp.Add(k_ow, -k_ol, evaluate=False),
-                (Step("Any other response.", RATE_O),),
+                ("Any other response.", RATE_O),
                 name="K_{ow} - K_{ol}",
             ),
-            Chain(
+            chain(
                 sp.Add(k_ww, -k_ll, evaluate=False),
-                (Step("Which of the two moves more.", 2 * (pi_l - pi_w)),),
+                ("Which of the two moves more.", 2 * (pi_l - pi_w)),
                 name="K_{ww} - K_{ll}",
             ),
         ),
         facts=(
-            ("with $\\pi_w = 1 - \\pi_l - s$, $s \\ge 0$, the preferred rises: $2\\pi_l + s > 0$", RATE_W.subs(pi_w, 1 - pi_l - rest).is_positive),
-            ("with $\\pi_l = 1 - \\pi_w - s$, the dispreferred falls", RATE_L.subs(pi_l, 1 - pi_w - rest).is_negative),
+            (
+                "with $\\pi_w = 1 - \\pi_l - s$, $s \\ge 0$, the preferred rises: $2\\pi_l + s > 0$",
+                RATE_W.subs(pi_w, 1 - pi_l - rest).is_positive,
+            ),
+            (
+                "with $\\pi_l = 1 - \\pi_w - s$, the dispreferred falls",
+                RATE_L.subs(pi_l, 1 - pi_w - rest).is_negative,
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _curvature() -> Derivation:
@@ -390,17 +405,15 @@ def _curvature() -> Derivation:
         source=OWN,
         assumptions=("one token of a vocabulary of three; a response is a sum over its tokens",),
         chains=(
-            Chain(
+            chain(
                 sp.Subs(sp.Derivative(logprob, t), t, 0),
-                (Step("First order: the token's own logit, less the mean of all.", d[0] - mean),),
+                ("First order: the token's own logit, less the mean of all.", d[0] - mean),
                 name=r"\left.\frac{d}{dt} \log\pi_y(z + t d)\right|_{t=0}",
             ),
-            Chain(
+            chain(
                 sp.Subs(sp.Derivative(logprob, (t, 2)), t, 0),
-                (
-                    Step("Second order: minus the variance of $d$ under $\\pi$.", -variance),
-                    Step("Which is a sum of squares.", -pairs),
-                ),
+                ("Second order: minus the variance of $d$ under $\\pi$.", -variance),
+                ("Which is a sum of squares.", -pairs),
                 name=r"\left.\frac{d^2}{dt^2} \log\pi_y(z + t d)\right|_{t=0}",
             ),
         ),
@@ -424,38 +437,40 @@ def _unembedding() -> Derivation:
             "CHES = <sum h_w, sum h_l> - |sum h_w|^2."
         ),
         source=f"{OWN}; CHES: Razin et al. 2025",
-        assumptions=("one token position of each response, a vocabulary of three and two hidden units written out",),
+        assumptions=(
+            "one token position of each response, a vocabulary of three and two hidden units written out",
+        ),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(logits[0] - sp.log(total), rows[0, 0]),
-                (Step("An entry of $U$ in the token's own row.", (1 - sp.exp(logits[0]) / total) * h[0]),),
+                ("An entry of $U$ in the token's own row.", (1 - sp.exp(logits[0]) / total) * h[0]),
             ),
-            Chain(
+            chain(
                 sp.Derivative(logits[0] - sp.log(total), rows[1, 0]),
-                (Step("An entry in another row. So the gradient is $(e_y - \\pi)\\,h^\\top$.", -sp.exp(logits[1]) / total * h[0]),),
+                (
+                    "An entry in another row. So the gradient is $(e_y - \\pi)\\,h^\\top$.",
+                    -sp.exp(logits[1]) / total * h[0],
+                ),
             ),
-            Chain(
+            chain(
                 sp.Add(*(p[i] * h[j] * q[i] * k[j] for i in range(3) for j in range(2))),
                 (
-                    Step(
-                        "The inner product of two such gradients is a product of two: one of tokens, one of hidden states.",
-                        sp.Mul(sp.Add(*(a * b for a, b in zip(p, q, strict=True))), sp.Add(*(a * b for a, b in zip(h, k, strict=True)))),
+                    "The inner product of two such gradients is a product of two: one of tokens, one of hidden states.",
+                    sp.Mul(
+                        sp.Add(*(a * b for a, b in zip(p, q, strict=True))),
+                        sp.Add(*(a * b for a, b in zip(h, k, strict=True))),
                     ),
                 ),
             ),
-            Chain(
+            chain(
                 (a_1 * b_1 + a_1 * b_2 + a_2 * b_1 + a_2 * b_2) - (a_1**2 + 2 * a_1 * a_2 + a_2**2),
                 (
-                    Step(
-                        "Every token factor 1, two positions each, one hidden unit: CHES.",
-                        (a_1 + a_2) * (b_1 + b_2) - (a_1 + a_2) ** 2,
-                    ),
+                    "Every token factor 1, two positions each, one hidden unit: CHES.",
+                    (a_1 + a_2) * (b_1 + b_2) - (a_1 + a_2) ** 2,
                 ),
             ),
         ),
-    )  # fmt: skip
+    )
 
 
-PROOFS = (
-    _law(), _regions(), _batch(), _metric(), _softmax(), _curvature(), _unembedding()
-)  # fmt: skip
+PROOFS = (_law(), _regions(), _batch(), _metric(), _softmax(), _curvature(), _unembedding())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy as sp
 
 from dpofield.formulas.decide import sign
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.losses import LOSSES
 from dpofield.formulas.losses.core import EPSILON
 from dpofield.formulas.stable import logsigmoid, sigmoid, step
@@ -35,43 +35,34 @@ def _where_the_push_stops() -> Derivation:
         source=f"{OWN}; the losses as in their sources",
         assumptions=(_SMOOTHING,),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(_of_margin("ipo"), h),
-                (Step("A square has its minimum where its root is 0.", 2 * (h - 1 / (2 * beta))),),
+                ("A square has its minimum where its root is 0.", 2 * (h - 1 / (2 * beta))),
                 name=_BY_H,
             ),
-            Chain(
+            chain(
                 sp.Derivative(_of_margin("cdpo"), h),
                 (
-                    Step(
-                        "The derivative of $\\log\\sigma$ is $\\sigma$ of the negative; the two terms pull against each other.",
-                        beta * (epsilon * sigmoid(beta * h) - (1 - epsilon) * sigmoid(-beta * h)),
-                    ),
-                    Step(
-                        "Use $\\sigma(z) = e^z \\sigma(-z)$.",
-                        beta * (1 - epsilon) * sigmoid(-beta * h) * (sp.exp(excess) - 1),
-                    ),
+                    "The derivative of $\\log\\sigma$ is $\\sigma$ of the negative; the two terms pull against each other.",
+                    beta * (epsilon * sigmoid(beta * h) - (1 - epsilon) * sigmoid(-beta * h)),
+                ),
+                (
+                    "Use $\\sigma(z) = e^z \\sigma(-z)$.",
+                    beta * (1 - epsilon) * sigmoid(-beta * h) * (sp.exp(excess) - 1),
                 ),
                 name=_BY_H,
             ),
-            Chain(
+            chain(
                 sp.Derivative(_of_margin("exo"), h),
                 (
-                    Step(
-                        "Both logarithms' own derivatives cancel; what is left is linear in $h$ beside a positive factor.",
-                        beta * sigmoid(beta * h) * sigmoid(-beta * h) * excess,
-                    ),
+                    "Both logarithms' own derivatives cancel; what is left is linear in $h$ beside a positive factor.",
+                    beta * sigmoid(beta * h) * sigmoid(-beta * h) * excess,
                 ),
                 name=_BY_H,
             ),
-            Chain(
+            chain(
                 sp.Derivative(_of_margin("hinge"), h),
-                (
-                    Step(
-                        "The derivative of $\\max(0, z)$ is 1 or 0.",
-                        -beta * step(1 - beta * h),
-                    ),
-                ),
+                ("The derivative of $\\max(0, z)$ is 1 or 0.", -beta * step(1 - beta * h)),
                 name=_BY_H,
             ),
         ),
@@ -79,8 +70,7 @@ def _where_the_push_stops() -> Derivation:
             (
                 "the factors beside $\\beta h - \\log\\frac{1-\\varepsilon}{\\varepsilon}$ and beside $e^{\\beta h - \\log\\frac{1-\\varepsilon}{\\varepsilon}} - 1$ are positive",
                 sign(
-                    beta**2 * (1 - epsilon) * sigmoid(beta * h) * sigmoid(-beta * h) ** 2,
-                    [EPSILON],
+                    beta**2 * (1 - epsilon) * sigmoid(beta * h) * sigmoid(-beta * h) ** 2, [EPSILON]
                 )
                 == (1, True),
             ),
@@ -103,57 +93,46 @@ def _preferred_pushed_down() -> Derivation:
         source=f"{OWN}; the losses as in their sources",
         assumptions=("beta > 0",),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(nca, u),
                 (
-                    Step(
-                        "The preferred stands in two terms, which pull against each other.",
-                        beta * (sigmoid(beta * u) / 2 - sigmoid(-beta * u)),
-                    ),
-                    Step(
-                        "Use $\\sigma(z) = e^z \\sigma(-z)$.",
-                        beta * sigmoid(-beta * u) * (sp.exp(beta * u) - 2) / 2,
-                    ),
+                    "The preferred stands in two terms, which pull against each other.",
+                    beta * (sigmoid(beta * u) / 2 - sigmoid(-beta * u)),
+                ),
+                (
+                    "Use $\\sigma(z) = e^z \\sigma(-z)$.",
+                    beta * sigmoid(-beta * u) * (sp.exp(beta * u) - 2) / 2,
                 ),
                 name=_BY_U,
             ),
-            Chain(
+            chain(
                 sp.Derivative(nca, v),
-                (Step("The dispreferred stands in one.", beta * sigmoid(beta * v) / 2),),
+                ("The dispreferred stands in one.", beta * sigmoid(beta * v) / 2),
                 name=_BY_V,
             ),
-            Chain(
+            chain(
                 sp.Derivative(down, u),
                 (
-                    Step(
-                        "The derivative of $\\sigma(z)$ is $\\sigma(z)\\,\\sigma(-z)$.",
-                        beta
-                        * (
-                            sigmoid(beta * u) * sigmoid(-beta * u)
-                            - sigmoid(beta * (u - v)) * sigmoid(-beta * (u - v))
-                        ),
+                    "The derivative of $\\sigma(z)$ is $\\sigma(z)\\,\\sigma(-z)$.",
+                    beta
+                    * (
+                        sigmoid(beta * u) * sigmoid(-beta * u)
+                        - sigmoid(beta * (u - v)) * sigmoid(-beta * (u - v))
                     ),
-                    Step("Common denominator; the numerator factors.", beta * four * square),
                 ),
+                ("Common denominator; the numerator factors.", beta * four * square),
                 name=_BY_U,
             ),
-            Chain(
+            chain(
                 sp.Subs(sp.Derivative(down, u), u, 0),
-                (
-                    Step(
-                        "At $u = 0$: a square.",
-                        beta * (sigmoid(beta * v) - sp.Rational(1, 2)) ** 2,
-                    ),
-                ),
+                ("At $u = 0$: a square.", beta * (sigmoid(beta * v) - sp.Rational(1, 2)) ** 2),
                 name=rf"\left.{_BY_U}\right|_{{u = 0}}",
             ),
-            Chain(
+            chain(
                 sp.Derivative(down, v),
                 (
-                    Step(
-                        "The dispreferred stands in one term.",
-                        beta * sigmoid(beta * (u - v)) * sigmoid(-beta * (u - v)),
-                    ),
+                    "The dispreferred stands in one term.",
+                    beta * sigmoid(beta * (u - v)) * sigmoid(-beta * (u - v)),
                 ),
                 name=_BY_V,
             ),
@@ -189,37 +168,29 @@ def _discopop_start() -> Derivation:
         source=f"{OWN}; the loss as in Lu et al. 2024, Eq. 5",
         assumptions=("tau > 0, beta > 0",),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(_of_margin("discopop"), h),
                 (
-                    Step(
-                        "Each part falls with the margin, and the gate between them opens towards the exponential, which is the larger.",
-                        beta
-                        * (
-                            -sigmoid(-beta * h) * sigmoid(-beta * h / tau)
-                            - sp.exp(-beta * h) * gate
-                            + gate
-                            * sigmoid(-beta * h / tau)
-                            * (sp.exp(-beta * h) + logsigmoid(beta * h))
-                            / tau
-                        ),
+                    "Each part falls with the margin, and the gate between them opens towards the exponential, which is the larger.",
+                    beta
+                    * (
+                        -sigmoid(-beta * h) * sigmoid(-beta * h / tau)
+                        - sp.exp(-beta * h) * gate
+                        + gate
+                        * sigmoid(-beta * h / tau)
+                        * (sp.exp(-beta * h) + logsigmoid(beta * h))
+                        / tau
                     ),
                 ),
                 name=_BY_H,
             ),
-            Chain(
+            chain(
                 sp.Subs(sp.Derivative(_of_margin("discopop"), h), h, 0),
-                (Step("At $h = 0$ every $\\sigma$ is one half.", at_start),),
+                ("At $h = 0$ every $\\sigma$ is one half.", at_start),
                 name=rf"\left.{_BY_H}\right|_{{h = 0}}",
             ),
-            Chain(
-                at_start,
-                (
-                    Step(
-                        "Take out what is positive.",
-                        3 * beta / (4 * tau) * (threshold - tau),
-                    ),
-                ),
+            chain(
+                at_start, ("Take out what is positive.", 3 * beta / (4 * tau) * (threshold - tau))
             ),
         ),
         facts=(
@@ -254,25 +225,25 @@ def _tilted_fields() -> Derivation:
         source=OWN,
         assumptions=("a, c > 0; f differentiable, and f' not 0 where a ratio is formed",),
         chains=(
-            Chain(sp.Derivative(loss, u), (Step("Chain rule.", a * at),), name=_BY_U),
-            Chain(sp.Derivative(loss, v), (Step("Chain rule.", -c * at),), name=_BY_V),
-            Chain(
+            chain(sp.Derivative(loss, u), ("Chain rule.", a * at), name=_BY_U),
+            chain(sp.Derivative(loss, v), ("Chain rule.", -c * at), name=_BY_V),
+            chain(
                 sp.Mul(-a * at, sp.Pow(-c * at, -1), evaluate=False),
-                (Step("$f'$ cancels.", a / c),),
+                ("$f'$ cancels.", a / c),
                 name=ratio,
             ),
-            Chain(
+            chain(
                 sp.Add(c * -(a * at), a * (c * at), evaluate=False),
-                (Step("Along the flow, $\\dot u = -a f'$ and $\\dot v = c f'$.", sp.Integer(0)),),
+                ("Along the flow, $\\dot u = -a f'$ and $\\dot v = c f'$.", 0),
                 name=r"\frac{d}{dt}\left(c u + a v\right)",
             ),
-            Chain(
+            chain(
                 of("dpo_shift"),
-                (Step("DPO-Shift, where $a = 1$ and $c = \\lambda$.", 1 / lam),),
+                ("DPO-Shift, where $a = 1$ and $c = \\lambda$.", 1 / lam),
                 name=ratio,
             ),
             *(
-                Chain(of(name), (Step(tokens, len_l / len_w),), name=ratio)
+                chain(of(name), (tokens, len_l / len_w), name=ratio)
                 for name in ("sigmoid_norm", "ipo_norm", "simpo")
             ),
         ),
@@ -294,29 +265,27 @@ def _nll_floor() -> Derivation:
         source=f"{OWN}; the loss as in Pang et al. 2024",
         assumptions=("lambda > 0, n_w > 0, beta > 0; beta n_w > lambda where the two are equal",),
         chains=(
-            Chain(
+            chain(
                 -sp.Derivative(rpo, u),
                 (
-                    Step(
-                        "DPO's push and the NLL's, which is constant.",
-                        beta * sigmoid(-beta * (u - v)) + lam / len_w,
-                    ),
+                    "DPO's push and the NLL's, which is constant.",
+                    beta * sigmoid(-beta * (u - v)) + lam / len_w,
                 ),
                 name=f"-{_BY_U}",
             ),
-            Chain(
+            chain(
                 sp.Derivative(rpo, v),
-                (Step("The NLL does not see the dispreferred.", beta * sigmoid(-beta * (u - v))),),
+                ("The NLL does not see the dispreferred.", beta * sigmoid(-beta * (u - v))),
                 name=_BY_V,
             ),
-            Chain(
+            chain(
                 sp.Add(-sp.Derivative(cpo, u), -sp.Derivative(cpo, v), evaluate=False),
-                (Step("CPO: the same difference of the two pushes.", lam / len_w),),
+                ("CPO: the same difference of the two pushes.", lam / len_w),
                 name=rf"-{_BY_U} - {_BY_V}",
             ),
-            Chain(
+            chain(
                 beta / (1 + sp.exp(beta * h)).subs(h, even),
-                (Step("At the margin given, DPO's push equals the NLL's.", lam / len_w),),
+                ("At the margin given, DPO's push equals the NLL's.", lam / len_w),
                 name=r"\beta\,\sigma(-\beta h)",
             ),
         ),

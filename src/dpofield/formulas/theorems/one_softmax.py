@@ -9,7 +9,7 @@ from __future__ import annotations
 import sympy as sp
 
 from dpofield.formulas.charts import CHARTS
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.losses import LOSSES
 from dpofield.formulas.stable import sigmoid
 from dpofield.formulas.symbols import beta, pi_l, pi_w, ref_l, ref_w, rest, u, v, z_l, z_w
@@ -60,45 +60,42 @@ def _rates() -> Derivation:
         assumptions=(SIMPLEX, FLOW),
         chains=(
             *(
-                Chain(
+                chain(
                     sp.Derivative(margin, coordinate),
-                    (
-                        Step("The normaliser cancels in the margin.", sp.Derivative(cancelled, coordinate)),
-                        Step("What is left is a difference of two logits.", sp.Integer(slope)),
-                    ),
+                    ("The normaliser cancels in the margin.", sp.Derivative(cancelled, coordinate)),
+                    ("What is left is a difference of two logits.", slope),
                     name=rf"\frac{{\partial h}}{{\partial {symbol}}}",
                 )
                 for coordinate, slope, symbol in slopes
             ),
-            Chain(
+            chain(
                 W * _now(sp.log(MOVED_W)),
-                (Step("Differentiate the moved softmax at $s = 0$, where $N = 1$.", W * RATE_W),),
+                ("Differentiate the moved softmax at $s = 0$, where $N = 1$.", W * RATE_W),
                 name=DOT_W,
             ),
-            Chain(
-                W * _now(sp.log(MOVED_L)),
-                (Step("The same.", W * RATE_L),),
-                name=DOT_L,
-            ),
-            Chain(
+            chain(W * _now(sp.log(MOVED_L)), ("The same.", W * RATE_L), name=DOT_L),
+            chain(
                 W * _now(sp.log(MOVED_O)),
-                (Step("The same, for a response whose logit stays: only $N$ moves.", W * RATE_O),),
+                ("The same, for a response whose logit stays: only $N$ moves.", W * RATE_O),
                 name=DOT_O,
             ),
-            Chain(
+            chain(
                 -RATE_L - RATE_W,
-                (Step("By how much the fall is faster than the rise, over $W$.", 2 * (pi_w - pi_l)),),
+                ("By how much the fall is faster than the rise, over $W$.", 2 * (pi_w - pi_l)),
             ),
-            Chain(
+            chain(
                 sp.Subs(RATE_W, pi_w, 1 - pi_l - pi_o),
-                (Step("With $\\pi_o = 1 - \\pi_w - \\pi_l$, the mass of the rest.", 2 * pi_l + pi_o),),
+                ("With $\\pi_o = 1 - \\pi_w - \\pi_l$, the mass of the rest.", 2 * pi_l + pi_o),
             ),
         ),
         facts=(
-            ("the preferred never falls: $1 - \\pi_w + \\pi_l = 2\\pi_l + \\pi_o > 0$", up.is_positive),
+            (
+                "the preferred never falls: $1 - \\pi_w + \\pi_l = 2\\pi_l + \\pi_o > 0$",
+                up.is_positive,
+            ),
             ("the dispreferred always falls: $1 + \\pi_w - \\pi_l > 0$", down.is_positive),
         ),
-    )  # fmt: skip
+    )
 
 
 def _mass() -> Derivation:
@@ -117,37 +114,49 @@ def _mass() -> Derivation:
         source=OWN,
         assumptions=(SIMPLEX, FLOW, "pi_o = 1 - pi_w - pi_l"),
         chains=(
-            Chain(
+            chain(
                 sp.Subs(gain - loss + remain, pi_o, 1 - pi_w - pi_l),
-                (Step("$\\dot\\pi_i = \\pi_i \\, d\\log\\pi_i/dt$, summed over all: nothing is lost.", sp.Integer(0)),),
+                (
+                    "$\\dot\\pi_i = \\pi_i \\, d\\log\\pi_i/dt$, summed over all: nothing is lost.",
+                    0,
+                ),
                 name=r"\frac{1}{W}\left(\dot\pi_w + \dot\pi_l + \dot\pi_o\right)",
             ),
-            Chain(
+            chain(
                 pi_w * _now(sp.log(MOVED_W)) / (-pi_l * _now(sp.log(MOVED_L))),
-                (Step("Mass times rate, of the one and of the other; $W$ cancels.", gain / loss),),
+                ("Mass times rate, of the one and of the other; $W$ cancels.", gain / loss),
                 name=r"\frac{\dot\pi_w}{|\dot\pi_l|}",
             ),
-            Chain(
+            chain(
                 (gain - loss).subs(pi_o, whole[pi_o]),
-                (Step("What the preferred gains, less what the dispreferred loses.", (pi_w - pi_l) * (1 - pi_w - pi_l)),),
+                (
+                    "What the preferred gains, less what the dispreferred loses.",
+                    (pi_w - pi_l) * (1 - pi_w - pi_l),
+                ),
                 name=r"\frac{1}{W}\left(|\dot\pi_w| - |\dot\pi_l|\right)",
             ),
-            Chain(
+            chain(
                 sp.Limit(gain / loss, pi_w, 0, "+"),
-                (Step("A preferred response of no mass: all of it goes to the rest.", sp.Integer(0)),),
+                ("A preferred response of no mass: all of it goes to the rest.", 0),
                 name=r"\lim_{\pi_w \to 0} \frac{\dot\pi_w}{|\dot\pi_l|}",
             ),
-            Chain(
+            chain(
                 sp.Subs(gain / loss, pi_w, pi_l),
-                (Step("Equal masses: all of it goes to the preferred.", sp.Integer(1)),),
+                ("Equal masses: all of it goes to the preferred.", 1),
                 name=r"\left. \frac{\dot\pi_w}{|\dot\pi_l|} \right|_{\pi_w = \pi_l}",
             ),
         ),
         facts=(
-            ("the rest pays where $\\pi_w = \\pi_l + g$, $g > 0$", remain.subs(pi_w, pi_l + gap).expand().is_negative),
-            ("the rest gains where $\\pi_l = \\pi_w + g$, $g > 0$", remain.subs(pi_l, pi_w + gap).expand().is_positive),
+            (
+                "the rest pays where $\\pi_w = \\pi_l + g$, $g > 0$",
+                remain.subs(pi_w, pi_l + gap).expand().is_negative,
+            ),
+            (
+                "the rest gains where $\\pi_l = \\pi_w + g$, $g > 0$",
+                remain.subs(pi_l, pi_w + gap).expand().is_positive,
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _path() -> Derivation:
@@ -166,36 +175,34 @@ def _path() -> Derivation:
         source=OWN,
         assumptions=(SIMPLEX, "gradient flow in the logits from the reference", "h > 0, t > 0"),
         chains=(
-            Chain(
+            chain(
                 sp.simplify(MOVED_W * MOVED_L / (MOVED_O * others) ** 2),
-                (Step("$e^{s}$ and $e^{-s}$ cancel, and so does $N$.", pi_w * pi_l / others**2),),
+                ("$e^{s}$ and $e^{-s}$ cancel, and so does $N$.", pi_w * pi_l / others**2),
                 name=r"\frac{\pi_w(s)\, \pi_l(s)}{\pi_{\mathrm{rest}}(s)^2}",
             ),
-            Chain(
+            chain(
                 2 * weight,
-                (Step("The margin grows by $2W$: two logits move apart by $W$ each.", dh),),
+                ("The margin grows by $2W$: two logits move apart by $W$ each.", dh),
                 name=r"\frac{dh}{dt}",
             ),
-            Chain(
+            chain(
                 sp.Derivative(left, h) * dh,
-                (
-                    Step("The chain rule.", beta * (sp.exp(beta * h) + 1) * dh),
-                    Step("The logistic function cancels: the rate is constant.", 2 * beta**2),
-                ),
+                ("The chain rule.", beta * (sp.exp(beta * h) + 1) * dh),
+                ("The logistic function cancels: the rate is constant.", 2 * beta**2),
                 name=r"\frac{d}{dt}\left(e^{\beta h} + \beta h\right)",
             ),
-            Chain(
+            chain(
                 sp.Limit((1 - MOVED_W) * sp.exp(s), s, sp.oo),
-                (Step("What the preferred still lacks falls like $e^{-s}$,", others / pi_w),),
+                ("What the preferred still lacks falls like $e^{-s}$,", others / pi_w),
                 name=r"\lim_{s \to \infty} \left(1 - \pi_w(s)\right) e^{s}",
             ),
-            Chain(
+            chain(
                 sp.Limit(MOVED_L * sp.exp(2 * s), s, sp.oo),
-                (Step("and the dispreferred like $e^{-2s}$.", pi_l / pi_w),),
+                ("and the dispreferred like $e^{-2s}$.", pi_l / pi_w),
                 name=r"\lim_{s \to \infty} \pi_l(s)\, e^{2s}",
             ),
         ),
-    )  # fmt: skip
+    )
 
 
 def _peak() -> Derivation:
@@ -212,30 +219,33 @@ def _peak() -> Derivation:
         source=OWN,
         assumptions=(SIMPLEX, "gradient flow in the logits from the reference"),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(sp.log(MOVED_O), s),
-                (Step("Others move by the normaliser alone.", -slope / N),),
+                ("Others move by the normaliser alone.", -slope / N),
                 name=r"\frac{d}{ds} \log \pi_o(s)",
             ),
-            Chain(
-                sp.Subs(slope, s, MEETING),
-                (Step("It vanishes where the two masses meet.", sp.Integer(0)),),
-            ),
-            Chain(
+            chain(sp.Subs(slope, s, MEETING), ("It vanishes where the two masses meet.", 0)),
+            chain(
                 sp.Subs(others * MOVED_O, s, MEETING),
-                (Step("There $\\pi_w = \\pi_l$, and the rest has", others / (others + 2 * sp.sqrt(pi_w * pi_l))),),
+                (
+                    "There $\\pi_w = \\pi_l$, and the rest has",
+                    others / (others + 2 * sp.sqrt(pi_w * pi_l)),
+                ),
                 name=r"\max_s \pi_{\mathrm{rest}}(s)",
             ),
-            Chain(
+            chain(
                 sp.Subs(CLOCK, h, sp.log(pi_l / pi_w)),
-                (Step("The clock of DPO at $h = 2s$.", ((pi_l / pi_w) ** beta + beta * sp.log(pi_l / pi_w) - 1) / (2 * beta**2)),),
+                (
+                    "The clock of DPO at $h = 2s$.",
+                    ((pi_l / pi_w) ** beta + beta * sp.log(pi_l / pi_w) - 1) / (2 * beta**2),
+                ),
                 name=r"t_{\mathrm{peak}}",
             ),
         ),
         facts=(
             ("$N$ is convex in $s$, so this is its only minimum", sp.diff(N, s, 2).is_positive),
         ),
-    )  # fmt: skip
+    )
 
 
 def _steps() -> Derivation:
@@ -252,18 +262,25 @@ def _steps() -> Derivation:
             "flow at time k eta."
         ),
         source=OWN,
-        assumptions=("y = beta h", "a step adds delta > 0 to y, and delta (1 + e^y) = 2 eta beta^2"),
+        assumptions=(
+            "y = beta h",
+            "a step adds delta > 0 to y, and delta (1 + e^y) = 2 eta beta^2",
+        ),
         chains=(
-            Chain(
+            chain(
                 sp.exp(y + delta) + y + delta - sp.exp(y) - y - delta * (1 + sp.exp(y)),
                 (
-                    Step("What the step adds to $e^y + y$, less what the flow adds in time $\\eta$.", ahead),
-                    Step("As an integral of something positive.", sp.exp(y) * delta**2 * sp.Integral(integrand, (q, 0, 1))),
+                    "What the step adds to $e^y + y$, less what the flow adds in time $\\eta$.",
+                    ahead,
+                ),
+                (
+                    "As an integral of something positive.",
+                    sp.exp(y) * delta**2 * sp.Integral(integrand, (q, 0, 1)),
                 ),
             ),
         ),
         facts=(("the integrand is positive, so each step gets ahead", integrand.is_positive),),
-    )  # fmt: skip
+    )
 
 
 def _features() -> Derivation:
@@ -290,37 +307,52 @@ def _features() -> Derivation:
         source=OWN,
         assumptions=(SIMPLEX, "gradient flow in theta, W > 0", "G_ij = <phi_i, phi_j>"),
         chains=(
-            Chain(
+            chain(
                 sp.Subs(
                     sp.Derivative(
-                        z[i] + eps * dz[i] - sp.log(sp.Sum(sp.exp(z[j] + eps * dz[j]), (j, 1, n))), eps
-                    ), eps, 0,
+                        z[i] + eps * dz[i] - sp.log(sp.Sum(sp.exp(z[j] + eps * dz[j]), (j, 1, n))),
+                        eps,
+                    ),
+                    eps,
+                    0,
                 ),
-                (Step("Any motion of $n$ logits: a log-probability moves by its own logit less the mean over all, $\\dot z_i - \\sum_j \\pi_j \\dot z_j$.", dz[i] - sp.Sum(dz[j] * sp.exp(z[j]), (j, 1, n)) / total),),
+                (
+                    "Any motion of $n$ logits: a log-probability moves by its own logit less the mean over all, $\\dot z_i - \\sum_j \\pi_j \\dot z_j$.",
+                    dz[i] - sp.Sum(dz[j] * sp.exp(z[j]), (j, 1, n)) / total,
+                ),
                 name=r"\frac{d}{dt} \log \pi_i",
             ),
-            Chain(
+            chain(
                 sp.Subs(sp.Derivative(moved, eps), eps, 0),
-                (Step("$\\dot\\theta = W(\\phi_w - \\phi_l)$ moves logit $i$ by $W(G_{iw} - G_{il})$; any other response stands for all others.", W * (moves[0] - mean)),),
+                (
+                    "$\\dot\\theta = W(\\phi_w - \\phi_l)$ moves logit $i$ by $W(G_{iw} - G_{il})$; any other response stands for all others.",
+                    W * (moves[0] - mean),
+                ),
                 name=DOT_W,
             ),
-            Chain(
+            chain(
                 W * (moves[0] - moves[1]),
-                (Step("The two logits part, whatever the rest does: the margin grows by $W \\lVert \\phi_w - \\phi_l \\rVert^2$.", W * (g_ww - 2 * g_wl + g_ll)),),
+                (
+                    "The two logits part, whatever the rest does: the margin grows by $W \\lVert \\phi_w - \\phi_l \\rVert^2$.",
+                    W * (g_ww - 2 * g_wl + g_ll),
+                ),
                 name=r"\frac{dh}{dt}",
             ),
-            Chain(
+            chain(
                 a_w - (1 - pi_l) * a_w - pi_l * a_l,
-                (Step("Two responses, one entry of $\\phi_w - \\bar\\phi$: it is a share of the same entry of $\\phi_w - \\phi_l$.", pi_l * (a_w - a_l)),),
+                (
+                    "Two responses, one entry of $\\phi_w - \\bar\\phi$: it is a share of the same entry of $\\phi_w - \\phi_l$.",
+                    pi_l * (a_w - a_l),
+                ),
                 name=r"\phi_w - \bar\phi",
             ),
-            Chain(
+            chain(
                 W * (a_w - (1 - pi_l) * a_w - pi_l * a_l) * (a_w - a_l),
-                (Step("So the rate is a sum of terms like this one.", W * pi_l * (a_w - a_l) ** 2),),
+                ("So the rate is a sum of terms like this one.", W * pi_l * (a_w - a_l) ** 2),
             ),
         ),
         facts=(("that term is never negative", (W * pi_l * (a_w - a_l) ** 2).is_nonnegative),),
-    )  # fmt: skip
+    )
 
 
 def _smallest() -> Derivation:
@@ -348,25 +380,29 @@ def _smallest() -> Derivation:
             "gradient flow in theta, W > 0",
         ),
         chains=(
-            Chain(
+            chain(
                 W * (a_w - mean) * (a_w - a_l),
-                (
-                    Step("Put $\\phi_o$ in.", W * (a_w - a_l) ** 2 * (pi_l + pi_o - c * pi_o)),
-                    Step("Take $\\pi_o$ out.", rate),
-                ),
+                ("Put $\\phi_o$ in.", W * (a_w - a_l) ** 2 * (pi_l + pi_o - c * pi_o)),
+                ("Take $\\pi_o$ out.", rate),
                 name=DOT_W,
             ),
-            Chain(
+            chain(
                 sp.Limit(share, theta, sp.oo),
-                (Step("$\\phi = (1, 0, c)$ with $c = 1 + k$: the third takes all.", sp.Integer(0)),),
+                ("$\\phi = (1, 0, c)$ with $c = 1 + k$: the third takes all.", 0),
                 name=r"\lim_{\theta \to \infty} \pi_w",
             ),
         ),
         facts=(
-            ("it falls where $c = 1 + \\pi_l/\\pi_o + e$, $e > 0$", part.subs(c, beyond + e).is_negative),
-            ("it rises where $c = 1 + \\pi_l/\\pi_o - e$, $e > 0$", part.subs(c, beyond - e).is_positive),
+            (
+                "it falls where $c = 1 + \\pi_l/\\pi_o + e$, $e > 0$",
+                part.subs(c, beyond + e).is_negative,
+            ),
+            (
+                "it rises where $c = 1 + \\pi_l/\\pi_o - e$, $e > 0$",
+                part.subs(c, beyond - e).is_positive,
+            ),
         ),
-    )  # fmt: skip
+    )
 
 
 PROOFS = (_rates(), _mass(), _path(), _peak(), _steps(), _features(), _smallest())

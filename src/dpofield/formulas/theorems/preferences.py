@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.stable import logsigmoid, sigmoid
 
 
@@ -24,41 +24,32 @@ def _bradley_terry() -> Derivation:
         source="Bradley and Terry 1952, Biometrika 39",
         assumptions=("real rewards", "k > 0 wins and m > 0 losses, independent"),
         chains=(
-            Chain(
+            chain(
                 sp.exp(r_w) / (sp.exp(r_w) + sp.exp(r_l)),
                 (
-                    Step(
-                        "Divide numerator and denominator by the numerator.",
-                        1 / (1 + sp.exp(-(r_w - r_l))),
-                    ),
-                    Step("This is the logistic function.", sigmoid(r_w - r_l)),
+                    "Divide numerator and denominator by the numerator.",
+                    1 / (1 + sp.exp(-(r_w - r_l))),
                 ),
+                ("This is the logistic function.", sigmoid(r_w - r_l)),
             ),
-            Chain(
+            chain(
                 sp.exp(r_w + c) / (sp.exp(r_w + c) + sp.exp(r_l + c)),
-                (
-                    Step(
-                        "The common factor $e^c$ cancels.",
-                        sp.exp(r_w) / (sp.exp(r_w) + sp.exp(r_l)),
-                    ),
-                ),
+                ("The common factor $e^c$ cancels.", sp.exp(r_w) / (sp.exp(r_w) + sp.exp(r_l))),
             ),
-            Chain(
+            chain(
                 sp.Derivative(log_likelihood, d),
                 (
-                    Step(
-                        "Differentiate the log-likelihood of k wins and m losses.",
-                        k * sigmoid(-d) - m * sigmoid(d),
-                    ),
-                    Step(
-                        "Use $\\sigma(-d) = 1 - \\sigma(d)$: observed wins minus expected wins.",
-                        k - (k + m) * sigmoid(d),
-                    ),
+                    "Differentiate the log-likelihood of k wins and m losses.",
+                    k * sigmoid(-d) - m * sigmoid(d),
+                ),
+                (
+                    "Use $\\sigma(-d) = 1 - \\sigma(d)$: observed wins minus expected wins.",
+                    k - (k + m) * sigmoid(d),
                 ),
             ),
-            Chain(
+            chain(
                 sp.Subs(k - (k + m) * sigmoid(d), d, sp.log(k / m)),
-                (Step("At $d = \\log(k/m)$ the derivative vanishes.", sp.Integer(0)),),
+                ("At $d = \\log(k/m)$ the derivative vanishes.", 0),
             ),
         ),
         facts=(

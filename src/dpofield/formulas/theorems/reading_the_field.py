@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.symbols import beta, x1, x2
 from dpofield.formulas.theorems._common import DL1, DL2, DL_DX1, DL_DX2, DPO, OWN, POSITIVE, S
 
@@ -22,24 +22,24 @@ def _homogeneity() -> Derivation:
         source=OWN,
         assumptions=(POSITIVE, "t > 0"),
         chains=(
-            Chain(
+            chain(
                 -sp.log(x1**beta / S).subs(scaled, simultaneous=True),
-                (Step("$t^\\beta$ cancels in the quotient.", -sp.log(x1**beta / S)),),
+                ("$t^\\beta$ cancels in the quotient.", -sp.log(x1**beta / S)),
                 name="L(t x_1, t x_2)",
             ),
-            Chain(
+            chain(
                 DL_DX1.subs(scaled, simultaneous=True),
-                (Step("$t^\\beta$ cancels and $1/t$ is left.", DL_DX1 / t),),
+                ("$t^\\beta$ cancels and $1/t$ is left.", DL_DX1 / t),
                 name=DL1 + "(t x_1, t x_2)",
             ),
-            Chain(
+            chain(
                 DL_DX2.subs(scaled, simultaneous=True),
-                (Step("The same.", DL_DX2 / t),),
+                ("The same.", DL_DX2 / t),
                 name=DL2 + "(t x_1, t x_2)",
             ),
-            Chain(
+            chain(
                 x1 * DL_DX1 + x2 * DL_DX2,
-                (Step("Euler's relation for degree 0.", sp.Integer(0)),),
+                ("Euler's relation for degree 0.", 0),
                 name=r"x_1 \frac{\partial L}{\partial x_1} + x_2 \frac{\partial L}{\partial x_2}",
             ),
         ),
@@ -63,25 +63,18 @@ def _circles() -> Derivation:
         source=OWN,
         assumptions=(POSITIVE, "dx1/dt = -dL/dx1 and dx2/dt = -dL/dx2"),
         chains=(
-            Chain(
+            chain(
                 rate,
                 (
-                    Step(
-                        "Put the flow into the time derivative of $x_1^2 + x_2^2$.",
-                        -2 * (x1 * DL_DX1 + x2 * DL_DX2),
-                    ),
-                    Step("Euler's relation for degree 0.", sp.Integer(0)),
+                    "Put the flow into the time derivative of $x_1^2 + x_2^2$.",
+                    -2 * (x1 * DL_DX1 + x2 * DL_DX2),
                 ),
+                ("Euler's relation for degree 0.", 0),
                 name=r"\frac{d}{dt}\left(x_1^2 + x_2^2\right)",
             ),
-            Chain(
+            chain(
                 2 - 2 / (1 + r**2),
-                (
-                    Step(
-                        "From $(1, 1)$: $x_1^2 = 2/(1 + r^2)$ with $r = x_2/x_1$, short of 2 by",
-                        gap,
-                    ),
-                ),
+                ("From $(1, 1)$: $x_1^2 = 2/(1 + r^2)$ with $r = x_2/x_1$, short of 2 by", gap),
             ),
         ),
         facts=(("this gap is positive, so $x_1 < \\sqrt{2}$", gap.is_positive),),
@@ -104,12 +97,10 @@ def _hessian() -> Derivation:
         source=OWN,
         assumptions=(POSITIVE,),
         chains=(
-            Chain(
+            chain(
                 l11 * l22 - l12**2,
-                (
-                    Step("Differentiate Theorem 1 once more.", closed),
-                    Step("Collect.", det),
-                ),
+                ("Differentiate Theorem 1 once more.", closed),
+                ("Collect.", det),
                 name=r"\det \nabla^2 L",
             ),
         ),
@@ -136,35 +127,23 @@ def _limits() -> Derivation:
         source=OWN,
         assumptions=("x_1 > 0, x_2 > 0", "p = |1 - beta| > 0"),
         chains=(
-            Chain(
+            chain(
                 sp.Limit(1 / small, x2, 0, "+"),
                 (
-                    Step(
-                        "$\\beta = 1 - p < 1$: the reciprocal of $\\partial L/\\partial x_2$, divided out.",
-                        sp.Limit((x1 ** (1 - p) * x2**p + x2) / (1 - p), x2, 0, "+"),
-                    ),
-                    Step(
-                        "Both terms vanish, so $\\partial L/\\partial x_2$ itself is unbounded.",
-                        sp.Integer(0),
-                    ),
+                    "$\\beta = 1 - p < 1$: the reciprocal of $\\partial L/\\partial x_2$, divided out.",
+                    sp.Limit((x1 ** (1 - p) * x2**p + x2) / (1 - p), x2, 0, "+"),
                 ),
+                ("Both terms vanish, so $\\partial L/\\partial x_2$ itself is unbounded.", 0),
             ),
-            Chain(
+            chain(
                 sp.Limit(DL_DX2.subs(beta, 1), x2, 0, "+"),
-                (
-                    Step("$\\beta = 1$.", sp.Limit(1 / (x1 + x2), x2, 0, "+")),
-                    Step("Put $x_2 = 0$.", 1 / x1),
-                ),
+                ("$\\beta = 1$.", sp.Limit(1 / (x1 + x2), x2, 0, "+")),
+                ("Put $x_2 = 0$.", 1 / x1),
             ),
-            Chain(
+            chain(
                 sp.Limit(large, x2, 0, "+"),
-                (
-                    Step(
-                        "$\\beta = 1 + p > 1$.",
-                        (1 + p) * sp.Limit(x2**p, x2, 0, "+") / x1 ** (1 + p),
-                    ),
-                    Step("The power of $x_2$ vanishes.", sp.Integer(0)),
-                ),
+                ("$\\beta = 1 + p > 1$.", (1 + p) * sp.Limit(x2**p, x2, 0, "+") / x1 ** (1 + p)),
+                ("The power of $x_2$ vanishes.", 0),
             ),
         ),
     )
@@ -187,44 +166,38 @@ def _extinction() -> Derivation:
         source=OWN,
         assumptions=(POSITIVE, "gradient flow in the ratio chart from (1, 1)", "r = x_2/x_1"),
         chains=(
-            Chain(
+            chain(
                 sp.Subs(turning, x2, r * x1),
-                (Step("The quotient rule, Theorem 1 put in, and $x_2 = r x_1$.", in_r),),
+                ("The quotient rule, Theorem 1 put in, and $x_2 = r x_1$.", in_r),
                 name=r"\frac{dr}{dt}",
             ),
-            Chain(
+            chain(
                 sp.Subs(in_r, x1, sp.sqrt(2 / (1 + r**2))),
                 (
-                    Step(
-                        "On the circle from $(1, 1)$, $x_1^2 = 2/(1 + r^2)$: a speed in $r$ alone.",
-                        speed,
-                    ),
+                    "On the circle from $(1, 1)$, $x_1^2 = 2/(1 + r^2)$: a speed in $r$ alone.",
+                    speed,
                 ),
                 name=r"\frac{dr}{dt}",
             ),
-            Chain(
+            chain(
                 1 / speed,
                 (
-                    Step(
-                        "Time per unit of $r$; $T(\\beta)$ is minus its integral from 0 to 1.",
-                        -(2 / beta) * r ** (1 - beta) * (1 + r**beta) / (1 + r**2) ** 2,
-                    ),
+                    "Time per unit of $r$; $T(\\beta)$ is minus its integral from 0 to 1.",
+                    -(2 / beta) * r ** (1 - beta) * (1 + r**beta) / (1 + r**2) ** 2,
                 ),
                 name=r"\frac{dt}{dr}",
             ),
-            Chain(
+            chain(
                 sp.Integral(r ** (p - 1), (r, 0, 1)),
                 (
-                    Step(
-                        "The factor $r^{1-\\beta} = r^{p-1}$, $p = 2 - \\beta$, has a finite integral "
-                        "for $p > 0$; the other factor lies between 1/4 and 2.",
-                        1 / p,
-                    ),
+                    "The factor $r^{1-\\beta} = r^{p-1}$, $p = 2 - \\beta$, has a finite integral "
+                    "for $p > 0$; the other factor lies between 1/4 and 2.",
+                    1 / p,
                 ),
             ),
-            Chain(
+            chain(
                 sp.Integral(2 * (1 + r) / (1 + r**2) ** 2, (r, 0, 1)),
-                (Step("$T(1)$ in closed form.", 1 + sp.pi / 4),),
+                ("$T(1)$ in closed form.", 1 + sp.pi / 4),
             ),
         ),
         facts=(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.losses import LOSSES
 from dpofield.formulas.symbols import beta, pi_l, pi_w, u, v, x1
 from dpofield.formulas.theorems._common import DPO, POSITIVE, RAFAILOV, S
@@ -33,51 +33,35 @@ def _rlhf_optimum() -> Derivation:
             "Z = sum_j rho_j exp(r_j/beta)",
         ),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(lagrangian, p),
                 (
-                    Step(
-                        "One response's share of the Lagrangian, differentiated by its probability; $\\lambda$ belongs to the constraint that probabilities sum to 1.",
-                        slope,
-                    ),
+                    "One response's share of the Lagrangian, differentiated by its probability; $\\lambda$ belongs to the constraint that probabilities sum to 1.",
+                    slope,
                 ),
             ),
-            Chain(
+            chain(
                 sp.Subs(slope, p, stationary),
-                (
-                    Step(
-                        "It vanishes at $\\pi_i = \\rho_i \\exp((r_i - \\beta - \\lambda)/\\beta)$.",
-                        sp.Integer(0),
-                    ),
-                ),
+                ("It vanishes at $\\pi_i = \\rho_i \\exp((r_i - \\beta - \\lambda)/\\beta)$.", 0),
             ),
-            Chain(
+            chain(
                 stationary,
-                (
-                    Step(
-                        "Only the factor $\\exp(r_i/\\beta)$ depends on the response's reward.",
-                        split,
-                    ),
-                ),
+                ("Only the factor $\\exp(r_i/\\beta)$ depends on the response's reward.", split),
                 name=r"\pi_i",
             ),
-            Chain(
+            chain(
                 sp.Subs(split, lam, beta * (sp.log(big_z) - 1)),
                 (
-                    Step(
-                        "The sum to 1 fixes $\\lambda = \\beta(\\log Z - 1)$: the normaliser is $Z$.",
-                        optimum,
-                    ),
+                    "The sum to 1 fixes $\\lambda = \\beta(\\log Z - 1)$: the normaliser is $Z$.",
+                    optimum,
                 ),
                 name=r"\pi_i",
             ),
-            Chain(
+            chain(
                 sp.Subs(r - beta * sp.log(p / rho), p, optimum),
                 (
-                    Step(
-                        "At the optimum, reward minus penalty is the same for every response, so its average, the maximum, is this too.",
-                        beta * sp.log(big_z),
-                    ),
+                    "At the optimum, reward minus penalty is the same for every response, so its average, the maximum, is this too.",
+                    beta * sp.log(big_z),
                 ),
             ),
         ),
@@ -104,41 +88,32 @@ def _dpo_loss() -> Derivation:
         source=f"{RAFAILOV}, Eqs. 5 to 7",
         assumptions=("the policy is the optimum for its own reward", POSITIVE),
         chains=(
-            Chain(
+            chain(
                 sp.Subs(
                     beta * sp.log(pi_w / rho_w),
                     pi_w,
                     rho_w * sp.exp(sp.Symbol("r_w", real=True) / beta) / big_z,
                 ),
                 (
-                    Step(
-                        "The optimum, solved for the reward: $r = \\beta\\log(\\pi/\\rho) + \\beta\\log Z$.",
-                        sp.Symbol("r_w", real=True) - beta * sp.log(big_z),
-                    ),
+                    "The optimum, solved for the reward: $r = \\beta\\log(\\pi/\\rho) + \\beta\\log Z$.",
+                    sp.Symbol("r_w", real=True) - beta * sp.log(big_z),
                 ),
             ),
-            Chain(
+            chain(
                 sp.Add(r_w, -r_l, evaluate=False),
                 (
-                    Step(
-                        "Both responses answer one prompt, so $Z$ is the same and cancels.",
-                        beta * sp.log(pi_w / rho_w) - beta * sp.log(pi_l / rho_l),
-                    ),
+                    "Both responses answer one prompt, so $Z$ is the same and cancels.",
+                    beta * sp.log(pi_w / rho_w) - beta * sp.log(pi_l / rho_l),
                 ),
             ),
-            Chain(
+            chain(
                 -sp.log(1 / (1 + sp.exp(-(beta * u - beta * v)))),
                 (
-                    Step(
-                        "Bradley-Terry's negative log-likelihood in $u = \\log x_1$, $v = \\log x_2$.",
-                        LOSSES["dpo"].expr,
-                    ),
+                    "Bradley-Terry's negative log-likelihood in $u = \\log x_1$, $v = \\log x_2$.",
+                    LOSSES["dpo"].expr,
                 ),
             ),
-            Chain(
-                -sp.log(x1**beta / S),
-                (Step("The same in the ratios.", DPO),),
-            ),
+            chain(-sp.log(x1**beta / S), ("The same in the ratios.", DPO)),
         ),
     )
 

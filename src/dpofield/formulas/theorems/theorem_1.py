@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from dpofield.formulas.derivation import Chain, Derivation, Step
+from dpofield.formulas.derivation import Derivation, chain
 from dpofield.formulas.stable import sigmoid
 from dpofield.formulas.symbols import beta, x1, x2
 from dpofield.formulas.theorems._common import DL1, DL2, DL_DX1, DL_DX2, DPO, FENG, POSITIVE
@@ -23,29 +23,24 @@ def _theorem_1() -> Derivation:
         source=f"{FENG}, Theorem 1",
         assumptions=(POSITIVE,),
         chains=(
-            Chain(
+            chain(
                 sp.Derivative(DPO, x1),
                 (
-                    Step(
-                        "Chain rule: $(\\log\\sigma(z))' = \\sigma(-z)$ and "
-                        "$(\\log x_1)' = 1/x_1$.",
-                        -beta * sigmoid(-_MARGIN) / x1,
-                    ),
-                    Step("Write the logistic function out.", -beta / (x1 * (1 + sp.exp(_MARGIN)))),
-                    Step("Multiply numerator and denominator by $x_2^\\beta$.", DL_DX1),
+                    "Chain rule: $(\\log\\sigma(z))' = \\sigma(-z)$ and $(\\log x_1)' = 1/x_1$.",
+                    -beta * sigmoid(-_MARGIN) / x1,
                 ),
+                ("Write the logistic function out.", -beta / (x1 * (1 + sp.exp(_MARGIN)))),
+                ("Multiply numerator and denominator by $x_2^\\beta$.", DL_DX1),
                 name=DL1,
             ),
-            Chain(
+            chain(
                 sp.Derivative(DPO, x2),
                 (
-                    Step(
-                        "The same chain rule; $\\log x_2$ enters with the other sign.",
-                        beta * sigmoid(-_MARGIN) / x2,
-                    ),
-                    Step("Write the logistic function out.", beta / (x2 * (1 + sp.exp(_MARGIN)))),
-                    Step("Multiply numerator and denominator by $x_2^\\beta$.", DL_DX2),
+                    "The same chain rule; $\\log x_2$ enters with the other sign.",
+                    beta * sigmoid(-_MARGIN) / x2,
                 ),
+                ("Write the logistic function out.", beta / (x2 * (1 + sp.exp(_MARGIN)))),
+                ("Multiply numerator and denominator by $x_2^\\beta$.", DL_DX2),
                 name=DL2,
             ),
         ),

@@ -6,7 +6,8 @@ from functools import lru_cache
 
 import pandas as pd
 
-from dpofield.experiments.findings import edits
+from dpofield.experiments.findings import edit_distance as edits
+from dpofield.experiments.findings.edit_distance import Jump, Scope
 from dpofield.experiments.stats import Interval
 from dpofield.experiments.tables import recorded
 
@@ -24,7 +25,7 @@ def _kinds() -> dict[str, pd.DataFrame]:
 
 def higher_at_a_margin() -> str:
     """Eight tokens against one, the preferred where the mean margin is 5 nats."""
-    found = {kind: edits.gap(r, "name", "8", "1", "u_at_margin_5") for kind, r in _kinds().items()}
+    found = {kind: edits.gap(r, "asked", "8", "1", "u_at_margin_5") for kind, r in _kinds().items()}
     assert all(x.low > 0 for x in found.values()), f"at margin 5: {found}"
     return "u at margin 5, 8 tokens - 1 token: " + _list(found) + " nats (10 seeds)"
 
@@ -32,7 +33,7 @@ def higher_at_a_margin() -> str:
 def level_at_a_step() -> str:
     """The same after 80 steps: no rise, while the dispreferred is lower."""
     u, v = (
-        {kind: edits.gap(r, "name", "8", "1", column) for kind, r in _kinds().items()}
+        {kind: edits.gap(r, "asked", "8", "1", column) for kind, r in _kinds().items()}
         for column in "uv"
     )
     assert all(0 in x for x in u.values()), f"after 80 steps: {u}"
@@ -41,7 +42,7 @@ def level_at_a_step() -> str:
 
 
 def by_delay() -> str:
-    """Most of the difference at the margin is what a longer run costs."""
+    """Most of the difference at the margin is due to the longer run."""
     lags = {kind: edits.lag(r, "1", "8") for kind, r in _kinds().items()}
     for kind, r in _kinds().items():
         assert edits.times(r, "1", "8", "steps_to_margin_5").low > 1.5
@@ -53,42 +54,49 @@ def by_delay() -> str:
 def no_threshold() -> str:
     """A jump fits a seed left out worse than a line in the logarithm of the distance."""
     found = {kind: edits.threshold(r) for kind, r in _kinds().items()}
-    assert all(x.verdict == "no threshold" for x in found.values()), str(found)
+    assert all(x.verdict is Jump.NONE for x in found.values()), str(found)
     gaps = _list({kind: x.gap for kind, x in found.items()})
     return f"mean squared error, jump - line: {gaps} nats² (10 seeds)"
 
 
 def similarity_of_sets() -> str:
-    """Between distances, cosine and CHES tell as much as edit distance."""
+    """Between distances, cosine and CHES predict as well as edit distance."""
     runs, pairs = _tables()
     rho = {
-        x: edits.prediction(runs, pairs, edits.SCOPES[0], x)
+        x: edits.prediction(runs, pairs, Scope.DISTANCES, x)
         for x in ("levenshtein", "gradient_cosine", "ches")
     }
     assert all(abs(x.value) > 0.8 for x in rho.values()), str(rho)
     for x in ("gradient_cosine", "ches"):
-        assert 0 in edits.better(runs, pairs, edits.SCOPES[0], x, "levenshtein"), x
-    return f"rank correlation with u at margin 5: {_list(rho)} (10 seeds)"
+        assert 0 in edits.stronger(runs, pairs, Scope.DISTANCES, x, "levenshtein"), x
+    return f"rank correlation with u at margin 5: {_ranks(rho)} (10 seeds)"
 
 
 def push_within_a_set() -> str:
-    """Within sets the batch push tells, and cosine and CHES hardly."""
+    """Within sets the batch push predicts the outcome, and cosine and CHES hardly do."""
     runs, pairs = _tables()
     names = ("gradient_cosine", "ches", "push_w")
-    rho = {x: edits.prediction(runs, pairs, edits.SCOPES[2], x) for x in names}
+    rho = {x: edits.prediction(runs, pairs, Scope.PAIRS, x) for x in names}
     assert rho["push_w"].low > 0.7, str(rho)
     assert all(abs(rho[x].value) < 0.2 for x in ("gradient_cosine", "ches")), str(rho)
-    return f"rank correlation with u at margin 5: {_list(rho)} (10 seeds)"
+    return f"rank correlation with u at margin 5: {_ranks(rho)} (10 seeds)"
 
 
 def neither_with_open_distance() -> str:
-    """Where both vary freely, edit distance and CHES tell single pairs equally little."""
+    """Where both vary freely, edit distance and CHES predict single pairs equally badly."""
     runs, pairs = _tables()
-    gap = edits.better(runs, pairs, edits.SCOPES[3], "ches", "levenshtein")
-    rho = {x: edits.prediction(runs, pairs, edits.SCOPES[3], x) for x in ("levenshtein", "ches")}
+    gap = edits.stronger(runs, pairs, Scope.OPEN_DISTANCE, "ches", "levenshtein")
+    rho = {
+        x: edits.prediction(runs, pairs, Scope.OPEN_DISTANCE, x) for x in ("levenshtein", "ches")
+    }
     assert 0 in gap, f"CHES ahead by {gap}"
     assert all(abs(x.value) < 0.3 for x in rho.values()), str(rho)
-    return f"rank correlation with u at margin 5: {_list(rho)}; CHES ahead by {gap} (10 seeds)"
+    return f"rank correlation with u at margin 5: {_ranks(rho)}; CHES ahead by {gap} (10 seeds)"
+
+
+def _ranks(rho: dict[str, Interval]) -> str:
+    """Correlations by predictor, with the predictors' labels."""
+    return _list({edits.PREDICTORS[x]: found for x, found in rho.items()})
 
 
 def _list(found: dict[str, Interval]) -> str:

@@ -1,4 +1,4 @@
-"""Checks of the recorded runs over SFT levels: what SFT decides, and what tells it beforehand."""
+"""Checks of the recorded runs over SFT levels: what SFT decides, and what predicts it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from functools import lru_cache
 import pandas as pd
 
 from dpofield.experiments import stats
-from dpofield.experiments.findings import sft
+from dpofield.experiments.findings import sft_quality as sft
+from dpofield.experiments.findings.sft_quality import Scope
 from dpofield.experiments.tables import recorded
 
 LOW, HIGH = 25, 1200
@@ -65,8 +66,8 @@ def start_in_probabilities() -> str:
     slower = sft.times(_runs(), "steps_to_margin_2", LOW, HIGH, "model")
     assert abs(likelier.value) < 1, f"on-policy starts are {likelier} nats likelier"
     assert slower.low > 5
-    seeds = sft.prediction(_runs(), _runs(), sft.SCOPES[2], "ref_logp_w", "speed")
-    assert 0 in seeds, f"across seeds log pi_w tells the speed: {seeds}"
+    seeds = sft.prediction(_runs(), _runs(), Scope.SEEDS, "ref_logp_w", "speed")
+    assert 0 in seeds, f"across seeds log pi_w predicts the speed: {seeds}"
     return (
         f"on-policy: log pi_w {likelier} nats higher at {HIGH} than at {LOW} SFT steps, "
         f"{slower} times the steps to 2 nats; rank correlation with speed across seeds {seeds}"
@@ -76,18 +77,18 @@ def start_in_probabilities() -> str:
 def push() -> str:
     """Rank correlation of a pair's first push with where it is at 2 nats, beside that of pi_w."""
     of_pairs = sft.pairs(_runs())
-    last, y = sft.SCOPES[3], sft.OUTCOME["path"]
+    last, y = Scope.PAIRS, sft.OUTCOME["path"]
     by_push, by_start = (
-        sft.prediction(_runs(), of_pairs, last, x, y) for x in ("share", "ref_logp_w")
+        sft.prediction(_runs(), of_pairs, last, x, y) for x in ("preferred_share", "ref_logp_w")
     )
-    gap = sft.better(_runs(), of_pairs, last, "share", "ref_logp_w", y)
+    gap = sft.stronger(_runs(), of_pairs, last, "preferred_share", "ref_logp_w", y)
     assert by_push.low > 0.8 > 0.2 > abs(by_start.value), f"{by_push}, {by_start}"
     assert gap.low > 0.5
     return f"rank correlation: first push {by_push}, log pi_w {by_start}; difference {gap}"
 
 
 def mass_off() -> str:
-    """Mass off the grammar after DPO: added to in most settings; SFT decides how much there is."""
+    """Mass off the grammar after DPO: more in most settings, and the less the more SFT."""
     groups = _runs().groupby(sft.SETTING)
     added = {k: stats.of_seeds(g["off_grammar_after"] - g["off_grammar_before"]) for k, g in groups}
     grown = sum(a.low > 0 for a in added.values())

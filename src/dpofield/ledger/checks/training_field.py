@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 
 import numpy as np
 import pandas as pd
 
-from dpofield.experiments.findings import paths
+from dpofield.experiments.findings import training_field as paths
+from dpofield.experiments.findings.training_field import Setting
 from dpofield.experiments.stats import Interval, of_seeds
 from dpofield.experiments.tables import recorded
 from dpofield.lab.checkpoint import sft_checkpoint
@@ -23,7 +25,7 @@ BETA = 0.1
 
 
 @lru_cache
-def _settings() -> dict[str, pd.DataFrame]:
+def _settings() -> dict[Setting, pd.DataFrame]:
     """The four settings of the plan, ten runs each."""
     runs = recorded("training-field")
     found = {name: paths.setting(runs, name) for name in paths.SETTINGS}
@@ -32,16 +34,16 @@ def _settings() -> dict[str, pd.DataFrame]:
 
 
 @lru_cache
-def _rates() -> dict[str, pd.DataFrame]:
+def _rates() -> dict[Setting, pd.DataFrame]:
     return {name: paths.rates(r) for name, r in _settings().items()}
 
 
 @lru_cache
-def _parts(margin: float) -> dict[str, pd.DataFrame]:
+def _parts(margin: float) -> dict[Setting, pd.DataFrame]:
     return {name: paths.parts(r, margin) for name, r in _settings().items()}
 
 
-def _listed(found: dict[str, Interval]) -> str:
+def _listed(found: Mapping[Setting, Interval] | Mapping[str, Interval]) -> str:
     return "; ".join(f"{name}: {interval}" for name, interval in found.items())
 
 
@@ -54,13 +56,15 @@ def theorem_1() -> str:
 
 
 def magnitudes() -> str:
-    """Length of the ratio gradient against the way that pairs go in either chart."""
+    """Length of the ratio gradient against how far pairs move in either chart."""
     moved = {name: paths.speeds(r) for name, r in _settings().items()}
-    found = {name: paths.rank_correlation(m, "magnitude", "ratios") for name, m in moved.items()}
+    found = {
+        name: paths.rank_correlation(m, "magnitude", "speed_ratios") for name, m in moved.items()
+    }
     assert all(f.high < 0 for f in found.values()), _listed(found)
-    logs = [paths.rank_correlation(m, "magnitude", "logs") for m in moved.values()]
+    logs = [paths.rank_correlation(m, "magnitude", "speed_logs") for m in moved.values()]
     assert all(f.low > 0 for f in logs)
-    return f"rank correlation with the way in the ratios, {_listed(found)}"
+    return f"rank correlation with the distance in the ratios, {_listed(found)}"
 
 
 def corollary_1() -> str:
@@ -79,7 +83,9 @@ def law() -> str:
     near = {name: paths.verdicts(q)["law"].near for name, q in _rates().items()}
     assert all(n.low > 0.85 for n in near.values()), _listed(near)
     share = {name: paths.explained(q, BETA)["law"] for name, q in _rates().items()}
-    assert all(s.low > 0.9 for name, s in share.items() if name != "weak, SGD"), _listed(share)
+    assert all(s.low > 0.9 for name, s in share.items() if name is not Setting.WEAK_SGD), _listed(
+        share
+    )
     return f"share within a factor of 2, {_listed(near)}; explained, {_listed(share)}"
 
 
@@ -89,7 +95,7 @@ def faster() -> str:
         for name, p in _parts(margin).items():
             ahead = int((p["v"] < -p["u"].abs()).sum())
             assert ahead == len(p), f"{name}, margin {margin:g}: in {ahead} of {len(p)} runs"
-    found = {name: of_seeds(p["more"]) for name, p in _parts(5.0).items()}
+    found = {name: of_seeds(p["dispreferred_farther"]) for name, p in _parts(5.0).items()}
     return f"in the mean of all 40 runs; share of pairs at margin 5, {_listed(found)}"
 
 
@@ -118,7 +124,7 @@ def falls() -> str:
 
 
 def sources() -> str:
-    """The parts of that change: the kernel's change is what lowers it, the others are small."""
+    """The parts of that change: the change of the kernel lowers it, the others are small."""
     found = {}
     for name, p in _parts(5.0).items():
         part = {k: of_seeds(p[f"{k}_u"]) for k in paths.PARTS}
@@ -129,7 +135,7 @@ def sources() -> str:
         assert 0 in part["cross"]
         assert part["size"].low > -0.2
         found[name] = part
-    main = found["weak, AdamW"]
+    main = found[Setting.WEAK_ADAMW]
     drift = {name: part["drift"] for name, part in found.items()}
     return f"change of the kernel, {_listed(drift)}; all of it for weak, AdamW: {_listed(main)}"
 
@@ -139,9 +145,11 @@ def matched() -> str:
     steps = {name: paths.at_step(r, 80) for name, r in _settings().items()}
     said, reversed_ = [], 0
     for one, other in (
-        ("weak, AdamW", "strong, AdamW"), ("weak, SGD", "strong, SGD"),
-        ("weak, AdamW", "weak, SGD"), ("strong, AdamW", "strong, SGD"),
-    ):  # fmt: skip
+        (Setting.WEAK_ADAMW, Setting.STRONG_ADAMW),
+        (Setting.WEAK_SGD, Setting.STRONG_SGD),
+        (Setting.WEAK_ADAMW, Setting.WEAK_SGD),
+        (Setting.STRONG_ADAMW, Setting.STRONG_SGD),
+    ):
         step, margin = (paths.difference(f[one], f[other], "u") for f in (steps, _parts(5.0)))
         assert step.high < 0, f"{one} against {other} at step 80: {step}"
         assert margin.high > 0, f"{one} against {other} at margin 5: {margin}"

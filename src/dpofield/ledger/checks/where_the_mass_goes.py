@@ -7,7 +7,7 @@ from functools import lru_cache
 import pandas as pd
 
 from dpofield.experiments import stats
-from dpofield.experiments.findings import mass
+from dpofield.experiments.findings import where_the_mass_goes as mass
 from dpofield.experiments.stats import Interval
 from dpofield.experiments.tables import recorded
 
@@ -35,8 +35,8 @@ def most_fall() -> str:
     """More than half of the preferred responses fall in every setting; as a group they do not."""
     fell = mass.by_setting(_pairs(), "fell")
     assert all(i.low > 0.5 for i in fell), f"{fell}"
-    prompts, told = _prompts(), ("preferred", "both")
-    gain = sum(prompts[f"{r}_after"] - prompts[f"{r}_before"] for r in told)
+    prompts, roles = _prompts(), ("preferred", "both")
+    gain = sum(prompts[f"{r}_after"] - prompts[f"{r}_before"] for r in roles)
     group = mass.by_setting(prompts.assign(gain=gain), "gain")
     assert not any(i.high < 0 for i in group), f"{group}"
     return f"share that falls: {_span(fell)}; change of mass on all preferred texts: {_span(group)}"
@@ -45,7 +45,8 @@ def most_fall() -> str:
 def on_and_off_the_grammar() -> str:
     """Worse responses lose everywhere, reward on the grammar rises, and mass leaves the grammar."""
     worse, off, reward = (
-        mass.by_setting(_pairs(), c) for c in ("d_worse", "d_off_grammar", "on_grammar")
+        mass.by_setting(_pairs(), f"change_{c}")
+        for c in ("worse", "off_grammar", "reward_on_grammar")
     )
     assert all(i.high < 0 for i in worse), f"{worse}"
     assert all(i.low > 0 for i in off), f"{off}"
@@ -58,13 +59,15 @@ def definitions() -> str:
     pairs = _pairs()
     fallen = pairs[pairs["fell"]]
     first, said = mass.kind(fallen), []
-    for gain in mass.DEFINITIONS:
+    for gain, label in mass.DEFINITIONS.items():
         found = mass.by_setting(pairs, f"harmful_{gain}")
         agree = float((mass.kind(fallen, gain) == first).mean())
-        said.append(f"{gain}: {_span(found)}, agreement {agree:.0%}")
-        assert gain == "good" or 0.5 < agree < 0.85, f"{gain} agrees with the first in {agree:.0%}"
+        said.append(f"{label}: {_span(found)}, agreement {agree:.0%}")
+        assert gain == "as_good" or 0.5 < agree < 0.85, (
+            f"{gain} agrees with the first in {agree:.0%}"
+        )
     fallen = fallen.assign(harmful=first == "harmful", size=-fallen["u"])
-    leak, size = (mass.told_by(fallen, score, "harmful") for score in ("d_off_grammar", "size"))
+    leak, size = (mass.auc(fallen, score, "harmful") for score in ("change_off_grammar", "size"))
     assert leak.low > 0.7 and size.high < 0.6, f"leak {leak}, size of the fall {size}"  # noqa: PT018
     return "; ".join(said) + f"; AUC of the leak {leak}, of the size of the fall {size}"
 
@@ -73,13 +76,13 @@ def one_word_pairs() -> str:
     """The effect of edit distance on harmful falls, by the two definitions that see the leak."""
     found: dict[str, Interval] = {
         gain: mass.effect_of(_pairs(), f"harmful_{gain}", "edit_distance")
-        for gain in ("good", "reward")
+        for gain in ("as_good", "reward")
     }
     assert all(i.high < 0 for i in found.values()), f"{found}"
-    sft = mass.effect_of(_pairs(), "harmful_good", "sft_steps")
+    sft = mass.effect_of(_pairs(), "harmful_as_good", "sft_steps")
     assert 0 in sft, f"strong SFT less weak: {sft}"
-    said = "; ".join(f"{gain} {i}" for gain, i in found.items())
-    return f"independent less one word: {said}; strong SFT less weak: good {sft}"
+    said = "; ".join(f"{mass.DEFINITIONS[gain]} {i}" for gain, i in found.items())
+    return f"independent less one word: {said}; strong SFT less weak: as good {sft}"
 
 
 def squeeze() -> str:

@@ -1,7 +1,8 @@
 // A figure's state in the page's address, so that a view can be sent or assigned: one query
 // parameter a trait, `?FieldExplorer.beta=0.5`, behind the name of the figure's box. Only what
 // differs from the page as it was written is there, and the page's own anchors stay as they are.
-// Joined behind figure.js.
+
+import { cut } from "./text.js";
 
 // A text of the address as the kind of value that a trait has; undefined where it is none.
 function readAs(text, like) {
@@ -18,7 +19,7 @@ const writeAs = (value) => (typeof value === "string" ? value : JSON.stringify(v
 
 // What the address asks of the figure `name`, whose traits now are `values`: { asked, why }. `why`
 // is "" or what is wrong with it, in words.
-function readAddress(name, values) {
+export function readAddress(name, values) {
   const asked = {};
   for (const [key, text] of new URLSearchParams(location.search)) {
     if (!key.startsWith(`${name}.`)) continue;
@@ -32,7 +33,7 @@ function readAddress(name, values) {
 }
 
 // The page's address with the figure's traits in it, those that `begin` does not have already.
-function addressOf(name, values, begin) {
+export function addressOf(name, values, begin) {
   const to = new URL(location.href);
   const own = [...to.searchParams.keys()].filter((key) => key.startsWith(`${name}.`));
   for (const key of new Set(own)) to.searchParams.delete(key);
@@ -44,6 +45,6 @@ function addressOf(name, values, begin) {
 }
 
 // A browser may forbid it (a sandboxed frame) or have enough of it: the figure works all the same.
-function writeAddress(to) {
+export function writeAddress(to) {
   try { history.replaceState(history.state, "", to); } catch { /* the address stays as it was */ }
 }

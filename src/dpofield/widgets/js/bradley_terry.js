@@ -1,5 +1,17 @@
 // Bradley-Terry and beta: the plane of two rewards, the logistic curve, the likelihood. State lives
-// in the traits; everything drawn is worked out from them. Joined behind terry_plane.js.
+// in the traits; everything drawn is worked out from them.
+
+import { button, fieldRow, outside, readouts } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { BETA, COUNT, FORMULAS, REWARD, WINS } from "./formulas.js";
+import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { box, svg, svgLabel } from "./nodes.js";
+import {
+  disc, doubled, placeText, placeTexts, plane, polyline, snapped, square, ticks,
+} from "./plot.js";
+import { buildRewards, drawRewards, drawShade, PLANE } from "./terry_plane.js";
+import { brief, short } from "./text.js";
+import { keeper } from "./timing.js";
 
 const CURVE = { left: 46, top: 40, side: 284, rise: 92, size: 340, tall: 172 };
 const LIKELY = { left: 46, top: 8, side: 284, rise: 92, size: 340, tall: 148 };
@@ -17,7 +29,7 @@ const READOUTS = [
   { key: "loss", label: "DPO loss (nats)" },
 ];
 
-function solve({ r_w: rw, r_l: rl, n, wins, beta }) {
+export function solve({ r_w: rw, r_l: rl, n, wins, beta }) {
   const gap = rw - rl;
   const [likelihood, slope] = FORMULAS.likelihood(gap, wins, n - wins);
   const agreed = wins === 0 || wins === n;
@@ -42,18 +54,13 @@ class Preferences extends Figure {
   static traits = ["r_w", "r_l", "n", "wins", "beta"];
 
   build() {
-    const { id } = this;
     this.count = this.row(COUNT, {
       label: "judged $n$", name: "comparisons n", whole: true, low: 1, high: 1000, marks: [1, 10, 100, 1000],
     });
     this.wins = this.row(WINS, { label: "won $k$", name: "wins k", low: 0, high: 10, log: false, whole: true });
     this.beta = this.row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
-    const reward = (role, label) => numberField({
-      id, role, label, signed: true,
-      take: (value, text) => this.takeNumber({ ...REWARD, name: role }, value, text),
-    });
-    this.fields = { r_w: reward("r_w", "$r_w$"), r_l: reward("r_l", "$r_l$") };
-    this.plane = buildRewards(id);
+    this.fields = this.fieldsFor({ r_w: "$r_w$", r_l: "$r_l$" }, { signed: true });
+    this.plane = buildRewards(this.id);
     this.curve = this.buildCurve();
     this.likely = this.buildLikely();
     [this.dataFor, this.topFor] = [keeper(), keeper()];
@@ -69,29 +76,24 @@ class Preferences extends Figure {
 
   buildCurve() {
     const part = { handle: handleNode() };
-    const path = pathsOf(part);
     part.top = svg("g", { class: "dpf-ticks", "text-anchor": "middle" });
     part.topLabel = svg("text", { x: CURVE.left + CURVE.side / 2, y: 12, class: "dpf-axis" },
       svgLabel("log-ratio margin $u − v$ (nats)"));
     part.seenText = svg("text", { class: "dpf-note dpf-halo dpf-model", "text-anchor": "end" });
-    const { node, axes } = plane({
-      id: `${this.id}-curve`, ...CURVE, tones: ["plain", "plain"],
+    return plane({
+      part, id: `${this.id}-curve`, ...CURVE, tones: ["plain", "plain"],
       label: "The chance of the preferred over the gap, with a point that can be moved",
-      inside: [path("seen"), path("logistic")],
+      inside: ["seen", "logistic"],
       above: [part.top, part.topLabel, part.seenText, part.handle],
     });
-    return { node, axes, part };
   }
 
   buildLikely() {
-    const part = {};
-    const path = pathsOf(part);
-    const { node, axes } = plane({
-      id: `${this.id}-likely`, ...LIKELY, tones: ["plain", "plain"],
+    return plane({
+      part: {}, id: `${this.id}-likely`, ...LIKELY, tones: ["plain", "plain"],
       label: "The log-likelihood of the data over the gap, below its best",
-      inside: [path("ridge"), path("likelihood")], above: [path("best"), path("here")],
+      inside: ["ridge", "likelihood"], above: ["best", "here"],
     });
-    return { node, axes, part };
   }
 
   // -- what a reader does --
@@ -115,25 +117,17 @@ class Preferences extends Figure {
     }, home);
   }
 
-  takeNumber(parameter, value, text) {
-    const { name } = parameter;
-    const counted = name === "n" || name === "wins";
-    const now = this.values();
-    const why = outside(value, parameter) ||
-      (counted && !Number.isInteger(value) ? "comparisons are counted" : "") ||
-      (name === "wins" && value > now.n ? `there are ${now.n} comparisons` : "");
-    if (why) return this.refuse(text, why, now[name]);
-    // More or fewer comparisons keep the share of wins.
-    const wins = name === "n" ? { wins: Math.round((now.wins * value) / now.n) } : {};
-    this.change({ [name]: value, ...wins });
-    return "";
+  // More or fewer comparisons keep the share of wins.
+  takeNumber(name, value, text) {
+    if (name !== "n") return super.takeNumber(name, value, text);
+    const { n, wins } = this.values();
+    return this.give({ n: value, wins: Math.round((wins * value) / n) }, text, n);
   }
 
   wrong({ r_w: rw, r_l: rl, n, wins, beta }) {
-    if (![n, wins].every(Number.isInteger)) return "comparisons are counted";
     if (wins > n) return `there are ${n} comparisons`;
     return outside(rw, REWARD) || outside(rl, REWARD) || outside(n, COUNT) || outside(wins, WINS) ||
-      outside(beta, BETA);
+      outside(beta, BETA) || ([n, wins].every(Number.isInteger) ? "" : "comparisons are counted");
   }
 
   moveTo(a, b) {
@@ -182,18 +176,15 @@ class Preferences extends Figure {
     this.wins.track.reach(0, state.n, ticks(0, state.n, 4).filter(Number.isInteger));
     this.wins.show(state.wins);
     this.beta.show(state.beta);
-    this.fields.r_w.show(state.r_w);
-    this.fields.r_l.show(state.r_l);
+    for (const [name, field] of Object.entries(this.fields)) field.show(state[name]);
     this.readouts.show({ ...n, best: n.agreed ? "none" : n.best, error: n.agreed ? "none" : n.error });
     const [first, second] = verdict(n, state);
     this.put({ strong: first }, ` ${second}`);
   }
 
   frameAll({ r_w: rw, r_l: rl }, { gap }) {
-    let high = REACH;
-    while (Math.max(Math.abs(rw), Math.abs(rl)) > high) high *= 2;
-    let wide = 1.5 * REACH;
-    while (Math.abs(gap) > wide) wide *= 2;
+    const high = doubled(REACH, Math.max(Math.abs(rw), Math.abs(rl)));
+    const wide = doubled(1.5 * REACH, Math.abs(gap));
     if (this.frame?.high === high && this.gaps?.high === wide) return;
     this.frame = square(PLANE, [-high, high]);
     this.gaps = square(CURVE, [-wide, wide], [0, 1]);
@@ -202,7 +193,7 @@ class Preferences extends Figure {
       "dispreferred: reward $r_l$ (log-odds)");
     this.curve.axes(this.gaps, "gap $r_w − r_l$ (log-odds)", "chance");
     this.likely.axes(this.depths, "gap $r_w − r_l$ (log-odds)", "log-lik. (nats)");
-    const curve = this.across((gap) => [gap, FORMULAS.share(gap, 0)[0]], this.gaps);
+    const curve = this.across((d) => [d, FORMULAS.share(d, 0)[0]], this.gaps);
     this.curve.part.logistic.setAttribute("d", curve);
   }
 
@@ -219,8 +210,8 @@ class Preferences extends Figure {
     const seen = wins / n;
     part.seen.setAttribute("d", `M${CURVE.left} ${short(gaps.y(seen))}h${CURVE.side}`);
     part.seenText.textContent = `seen: ${wins} of ${n}`;
-    part.seenText.setAttribute("x", seen < 0.5 ? CURVE.left + CURVE.side - 4 : CURVE.left + 104);
-    part.seenText.setAttribute("y", short(gaps.y(seen) + (seen < 0.5 ? -6 : 16)));
+    placeText(part.seenText, CURVE.left + (seen < 0.5 ? CURVE.side - 4 : 104),
+      gaps.y(seen) + (seen < 0.5 ? -6 : 16));
   }
 
   drawCurve({ beta }, { gap, share }) {
@@ -269,5 +260,4 @@ class Preferences extends Figure {
   }
 }
 
-export { solve };
 export default anywidget(Preferences);

@@ -1,12 +1,24 @@
 // The cap explorer: the plane of ratios and the course of time. State lives in the traits;
-// everything drawn is worked out from them. Joined behind cap_path.js.
+// everything drawn is worked out from them.
+
+import { BY_NAME, clockOf, curveOf, lawOf, linesOf, momentOf } from "./cap_path.js";
+import { button, choices, fieldRow, outside, readouts } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { ALPHA, BETA, DIVERGENCES, RATIO, TIME } from "./formulas.js";
+import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { spoken, svg, svgLabel, write } from "./nodes.js";
+import {
+  arrowNodes, disc, doubled, drawArrows, drawStep, placeText, plane, polyline,
+  referenceMark, snapped, square, ticks,
+} from "./plot.js";
+import { brief, cut, short } from "./text.js";
+import { keeper } from "./timing.js";
 
 const PLANE = { left: 46, top: 8, side: 284, size: 340 };
 const COURSE = { left: 46, top: 8, side: 284, rise: 192, size: 340, tall: 248 };
 const GRID = 13; // arrows a side
 const WINDOW = 2.2;
 const SNAP = 0.005;
-const BOTH = ["a", "b"];
 const READOUTS = [
   { key: "along", label: "$∂L/∂x_1$", tone: "dpf-preferred" },
   { key: "across", label: "$∂L/∂x_2$", tone: "dpf-dispreferred" },
@@ -21,7 +33,7 @@ const READOUTS = [
 ];
 
 // Everything worked out from the state.
-function solve({ divergence, alpha, beta, a, b, time }) {
+export function solve({ divergence, alpha, beta, a, b, time }) {
   const law = lawOf(divergence, beta, alpha);
   const curve = curveOf(law, a, b);
   const clock = clockOf(law, curve, a, b);
@@ -67,16 +79,7 @@ class Caps extends Figure {
     this.alpha = this.row(ALPHA, { low: -1, high: 4, marks: [-1, 0, 1, 2, 3, 4], log: false });
     this.beta = this.row(BETA, { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
     this.time = this.row({ ...TIME, label: "time $t$" }, { low: 0, high: 1, log: false });
-    const fields = BOTH.map((role, i) => {
-      const parameter = {
-        name: role, low: 0, high: null, lowOpen: true, meaning: RATIO_MEANING,
-      };
-      return numberField({
-        id, role, label: `start $x_${i + 1}$`,
-        take: (value, text) => this.takeNumber(parameter, value, text),
-      });
-    });
-    this.fields = { a: fields[0], b: fields[1] };
+    this.fields = this.fieldsFor({ a: "start $x_1$", b: "start $x_2$" });
     this.plot = this.buildPlane();
     this.fieldFor = keeper();
     this.course = this.buildCourse();
@@ -90,31 +93,26 @@ class Caps extends Figure {
 
   buildPlane() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = pathsOf(part);
     part.capText = svg("text", { class: "dpf-note dpf-halo", "text-anchor": "end" });
-    const { node, axes } = plane({
-      id: `${this.id}-plane`, ...PLANE,
+    return plane({
+      part, id: `${this.id}-plane`, ...PLANE,
       label: "Ratios: the field, the conserved curve and the cap, with a start that can be moved",
-      inside: [...part.arrows, path("cap"), path("level"), path("flow")],
-      above: [...part.reference.nodes, part.capText, path("now"), path("stepAcross"),
-        path("stepAlong"), part.handle],
+      inside: [...part.arrows, "cap", "level", "flow"],
+      above: [...part.reference.nodes, part.capText, "now", "stepAcross", "stepAlong", part.handle],
     });
-    return { node, axes, part };
   }
 
   buildCourse() {
     const part = {};
-    const path = pathsOf(part);
     part.texts = ["preferred", "dispreferred"].map((tone, i) =>
       svg("text", { class: `dpf-note dpf-halo dpf-${tone}`, "text-anchor": "end" },
         svgLabel(`$x_${i + 1}$`)));
-    const { node, axes } = plane({
-      id: `${this.id}-course`, ...COURSE, tones: ["plain", "plain"],
+    return plane({
+      part, id: `${this.id}-course`, ...COURSE, tones: ["plain", "plain"],
       label: "Both ratios over time",
-      inside: [path("cap"), path("moment"), path("rising"), path("falling")],
+      inside: ["cap", "moment", "rising", "falling"],
       above: part.texts,
     });
-    return { node, axes, part };
   }
 
   // -- what a reader does --
@@ -125,24 +123,21 @@ class Caps extends Figure {
     listenToKeys(handle, (...step) => this.step(...step), () => this.change({ a: 1, b: 1 }));
   }
 
-  takeNumber(parameter, value, text) {
-    const { name } = parameter;
-    const why = outside(value, parameter);
-    if (why) return this.refuse(text, why, this.shownOf(name));
-    this.change(name === "alpha" ? { divergence: "alpha", alpha: value } : { [name]: value });
-    return "";
+  takeNumber(name, value, text) {
+    if (name !== "alpha") return super.takeNumber(name, value, text);
+    return this.give({ divergence: "alpha", alpha: value }, text, this.alphaShown);
   }
 
   wrong({ divergence, alpha, beta, a, b, time }) {
     if (!Object.hasOwn(BY_NAME, divergence)) return `there is no divergence “${cut(divergence)}”`;
-    if (!(a > 0 && b > 0)) return RATIO_MEANING;
-    return outside(alpha, ALPHA) || outside(beta, BETA) || outside(time, TIME);
+    return outside(a, RATIO) || outside(b, RATIO) || outside(alpha, ALPHA) || outside(beta, BETA) ||
+      outside(time, TIME);
   }
 
   // A named divergence stands at its own alpha, if it has one.
-  shownOf(name) {
-    const values = this.values();
-    return name === "alpha" ? BY_NAME[values.divergence].alpha ?? values.alpha : values[name];
+  get alphaShown() {
+    const { divergence, alpha } = this.values();
+    return BY_NAME[divergence].alpha ?? alpha;
   }
 
   moveTo(p, q) {
@@ -165,8 +160,7 @@ class Caps extends Figure {
     const n = solve(state);
     // The window stays under a held pointer, or the start would jump away from it.
     if (!this.held?.()) {
-      let high = WINDOW;
-      while (Math.max(a, b) > high) high *= 2;
+      const high = doubled(WINDOW, Math.max(a, b));
       if (this.frame?.high !== high) {
         this.frame = square(PLANE, [0, high]);
         this.plot.axes(this.frame, "preferred: ratio $x_1$", "dispreferred: ratio $x_2$");
@@ -177,10 +171,9 @@ class Caps extends Figure {
     this.drawPlane(n, state);
     this.drawCourse(n, time);
     this.kinds.show(state.divergence);
-    this.alpha.show(this.shownOf("alpha"));
+    this.alpha.show(this.alphaShown);
     this.beta.show(beta);
-    this.fields.a.show(a);
-    this.fields.b.show(b);
+    for (const [name, field] of Object.entries(this.fields)) field.show(state[name]);
     this.readouts.show({ ...n, cap: capWords(n), end: endWords(n) });
     this.put({ strong: verdict(n) }, " $beta$ moves the clock, not the curve and not the cap.");
   }
@@ -204,9 +197,8 @@ class Caps extends Figure {
     const inside = n.cap <= frame.high;
     write(part.capText, Number.isFinite(n.cap)
       ? `cap ${brief(n.cap)}${inside ? "" : ", beyond the picture"}` : "no cap");
-    part.capText.setAttribute("x", short(inside ? Math.max(edge - 5, PLANE.left + 70)
-      : PLANE.left + PLANE.side - 5));
-    part.capText.setAttribute("y", PLANE.top + 16);
+    placeText(part.capText, inside ? Math.max(edge - 5, PLANE.left + 70)
+      : PLANE.left + PLANE.side - 5, PLANE.top + 16);
     const [nx, ny] = inPlot([n.aThen, n.bThen]);
     const here = frame.holds(n.aThen, n.bThen);
     part.now.setAttribute("d", here ? disc(nx, ny) : "");
@@ -218,7 +210,7 @@ class Caps extends Figure {
 
   drawCourse({ clock, cap, law, curve }, time) {
     const { part, axes } = this.course;
-    const last = horizon(clock);
+    const last = horizon(clock) || 1; // where nothing moves, there is no time to show
     const { nodes } = clock;
     const top = Math.min(Number.isFinite(cap) ? cap : Infinity,
       momentOf(law, curve, clock, last)[0]);
@@ -241,8 +233,7 @@ class Caps extends Figure {
     part.moment.setAttribute("d", `M${short(x)} ${COURSE.top}v${COURSE.rise}`);
     part.texts.forEach((text, i) => {
       const y = frame.y(end[i]);
-      text.setAttribute("x", COURSE.left + COURSE.side - 4);
-      text.setAttribute("y", short(i === 0 ? y + 18 : y - 8));
+      placeText(text, COURSE.left + COURSE.side - 4, i === 0 ? y + 18 : y - 8);
     });
   }
 
@@ -257,5 +248,4 @@ class Caps extends Figure {
   }
 }
 
-export { solve };
 export default anywidget(Caps);

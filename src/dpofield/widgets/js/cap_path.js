@@ -1,10 +1,12 @@
 // The mathematics of the cap explorer: only calls to the printed functions, roots and integrals.
-// Joined behind the printed divergences.
 
-const BY_NAME = Object.fromEntries(DIVERGENCES.map((d) => [d.name, d]));
+import { DIVERGENCES, fallen, GAUSS, TIME } from "./formulas.js";
+import { tailPower } from "./integrate.js";
+
+export const BY_NAME = Object.fromEntries(DIVERGENCES.map((d) => [d.name, d]));
 
 // A divergence at its alpha and beta: functions of the ratios alone.
-function lawOf(name, beta, alpha) {
+export function lawOf(name, beta, alpha) {
   const d = BY_NAME[name];
   return {
     name, title: d.title,
@@ -34,7 +36,7 @@ function inverse(one, target, guess) {
 }
 
 // The conserved curve through a start: the partner of each coordinate on it, and the cap on x1.
-function curveOf(law, a, b) {
+export function curveOf(law, a, b) {
   const grown = (c) => law.one(c)[3];
   const [total, least] = [grown(a) + grown(b), grown(0)];
   const partner = (c, guess) => inverse(law.one, total - grown(c), guess);
@@ -43,10 +45,10 @@ function curveOf(law, a, b) {
 }
 
 // Points of the curve: from the start to x2 = 0, and back to where x1 = 0 or the window ends.
-function linesOf({ total, least, grown, partner, cap }, a, b, high) {
+export function linesOf({ total, least, grown, partner, cap }, a, b, high) {
   const ahead = [[a, b]];
   for (let i = 1; i <= 110; i += 1) {
-    const c = b * (i < 80 ? 1 - i / 80 : 2 ** (79 - i) / 80);
+    const c = i < 80 ? b * (1 - i / 80) : ahead.at(-1)[1] / 2;
     ahead.push([partner(c, ahead.at(-1)[0]), c]);
     if (ahead.at(-1)[0] > 2 * high) break;
   }
@@ -65,12 +67,11 @@ function linesOf({ total, least, grown, partner, cap }, a, b, high) {
 // The time along the flow: nodes { t, a, b, h } with x2 falling by e^-h to the next, and the time
 // of x2 = 0. Time is integrated over log x2 by Gauss-Legendre, in steps that two halves confirm; after
 // the last node what is left falls like a power of x2.
-const GAUSS = [[1 - Math.sqrt(0.6), 5 / 18], [1, 8 / 18], [1 + Math.sqrt(0.6), 5 / 18]];
 const DEEP = 1e-290; // of what float64 can hold
 const CLOSE = 1e-10; // the two halves of a step to the whole
 const FAR = 1e-8; // the same beyond the times that a reader can go to, of which only the end is shown
 
-const down = (c, h) => c * 2 ** (-h * Math.LOG2E);
+const down = (c, h) => fallen(c, h)[0];
 
 // Time per unit of log x2, where x2 = c and x1 is about `guess`.
 function paceAt(law, curve, c, guess) {
@@ -81,7 +82,7 @@ function paceAt(law, curve, c, guess) {
 const elapsed = (law, curve, { a, b }, h) => GAUSS.reduce((sum, [place, weight]) =>
   sum + weight * h * paceAt(law, curve, down(b, (h * place) / 2), a), 0);
 
-function clockOf(law, curve, a, b) {
+export function clockOf(law, curve, a, b) {
   const nodes = [];
   const scale = paceAt(law, curve, b, a);
   let node = { t: 0, a, b };
@@ -113,12 +114,12 @@ function clockOf(law, curve, a, b) {
   if (!law.reaches || !Number.isFinite(nodes.at(-1).t)) return { nodes, end: Infinity };
   const { t, a: last, b: d } = nodes.at(-1);
   const [whole, half] = [d, d / 2].map((c) => paceAt(law, curve, c, last));
-  const power = Math.log2(whole / half);
+  const power = tailPower(whole, half);
   return { nodes, end: power > 0 ? t + whole / power : Infinity };
 }
 
 // Where the flow is at a time: between two nodes by halving.
-function momentOf(law, curve, { nodes, end }, time) {
+export function momentOf(law, curve, { nodes, end }, time) {
   if (time >= end) return [curve.cap, 0];
   const late = nodes.findIndex((node) => node.t > time);
   const from = nodes.at(late === -1 ? -1 : late - 1);
@@ -131,5 +132,3 @@ function momentOf(law, curve, { nodes, end }, time) {
   const c = down(from.b, high);
   return [curve.partner(c, from.a), c];
 }
-
-export { clockOf, curveOf, lawOf, momentOf };

@@ -1,9 +1,21 @@
-// Controls of a figure. Joined behind figure.js.
+// Controls of a figure.
+
+import { listenToKeys } from "./handle.js";
+import { box, html, htmlLabel, spoken, write } from "./nodes.js";
+import { brief, shown, typed } from "./text.js";
+import { keeper } from "./timing.js";
+
+// JupyterLab takes arrows and letters from what is focused in a notebook, unless it says so itself.
+export function keepKeys(node) {
+  if (node.matches("[type=range], [type=radio], select, [role=slider]")) {
+    node.dataset.lmSuppressShortcuts = "true";
+  }
+}
 
 // A labelled text field for a number. `take` gets what was typed and returns a complaint, or "" if
 // it is good; a refused text gives way to the last good value. `signed`: the number may be negative,
 // and the decimal keypad of some phones has no minus.
-function numberField({ id, role, label: words = "", signed = false, take }) {
+export function numberField({ id, role, label: words = "", signed = false, take }) {
   const input = html("input", {
     id: `${id}-${role}`, type: "text", inputmode: signed ? "text" : "decimal", autocomplete: "off",
     spellcheck: "false", class: "dpf-number", "data-field": role,
@@ -31,11 +43,11 @@ function numberField({ id, role, label: words = "", signed = false, take }) {
 }
 
 // Fields side by side, labels above, and buttons behind them.
-const fieldRow = (fields, ...buttons) => box("dpf-starts",
+export const fieldRow = (fields, ...buttons) => box("dpf-starts",
   Object.values(fields).map(({ label, input }) => box("dpf-field", label, input)), buttons);
 
 // Why a number is no good for a parameter, as Python printed its facts; "" if it is.
-function outside(value, { low, high, lowOpen, highOpen, meaning }) {
+export function outside(value, { low, high, lowOpen, highOpen, meaning }) {
   if (!Number.isFinite(value)) return "it is not a number";
   const above = low === null || (lowOpen ? value > low : value >= low);
   const below = high === null || (highOpen ? value < high : value <= high);
@@ -45,9 +57,9 @@ function outside(value, { low, high, lowOpen, highOpen, meaning }) {
 // A number on a track of 44 px: `marks` are written below it in `words`, `log` spaces factors evenly.
 // `take` returns a complaint about what it refuses.
 // Of a `whole` number an arrow key takes the next one.
-const SLIDER_STEPS = 400;
+export const SLIDER_STEPS = 400;
 
-function slider({ name, low, high, marks = [], log = true, whole = false, words = brief, take }) {
+export function slider({ name, low, high, marks = [], log = true, whole = false, words = brief, take }) {
   const part = (value) =>
     log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   const place = (value) => SLIDER_STEPS * part(value);
@@ -89,7 +101,7 @@ function slider({ name, low, high, marks = [], log = true, whole = false, words 
 
 // The same number to slide and to type: label, track, text field. `label` is written, `name` read
 // aloud; `take(value, text)` is as in numberField, and a slid value has no text.
-function numberRow({ id, role, label, name = spoken(label), low, high, marks, log, whole, take }) {
+export function numberRow({ id, role, label, name = spoken(label), low, high, marks, log, whole, take }) {
   const field = numberField({ id, role, label, take });
   const track = slider({
     name, low, high, marks, log, whole, take: (value) => take(value, ""),
@@ -103,7 +115,7 @@ function numberRow({ id, role, label, name = spoken(label), low, high, marks, lo
 }
 
 // One of several: `options` are { value, label }.
-function choices({ id, role, legend, options, take }) {
+export function choices({ id, role, legend, options, take }) {
   const inputs = options.map(({ value }) =>
     html("input", { type: "radio", name: `${id}-${role}`, value }));
   const labels = inputs.map((input, i) => html("label", { class: "dpf-choice" }, input,
@@ -116,7 +128,7 @@ function choices({ id, role, legend, options, take }) {
 }
 
 // One of many: `groups` are [title, [{ value, label }]], titles and labels plain text.
-function select({ id, role, label, groups, take }) {
+export function select({ id, role, label, groups, take }) {
   const input = html("select", { id: `${id}-${role}`, class: "dpf-select", "data-field": role },
     groups.map(([title, options]) => html("optgroup", { label: title }, options.map((option) =>
       html("option", { value: option.value }, option.label)))));
@@ -126,7 +138,7 @@ function select({ id, role, label, groups, take }) {
   return { node: box("dpf-selectrow", name, input), input, show };
 }
 
-const button = (words, press) => {
+export const button = (words, press) => {
   const node = html("button", { type: "button", class: "dpf-button" }, words);
   node.addEventListener("click", press);
   return node;
@@ -135,9 +147,9 @@ const button = (words, press) => {
 // A button that plays to the end and pauses: `bounds()` gives the number now and at the end, `to(n)`
 // goes there. From 0 to the end takes PLAY_TIME ms; from the end it begins anew. Who wants no motion is
 // taken to the end at once.
-const PLAY_TIME = 6000;
+export const PLAY_TIME = 6000;
 
-function playButton({ bounds, to }) {
+export function playButton({ bounds, to }) {
   let playing = 0;
   const node = button("Play", () => (playing ? pause() : play()));
   const pause = () => {
@@ -155,9 +167,10 @@ function playButton({ bounds, to }) {
     let first = null;
     const go = (time) => {
       first ??= time;
-      const at = Math.min(end, from + (end * (time - first)) / PLAY_TIME);
+      const [, last] = bounds(); // which a run under way moves
+      const at = Math.min(last, from + (last * (time - first)) / PLAY_TIME);
       to(at);
-      if (at >= end) pause();
+      if (at >= last) pause();
       else playing = requestAnimationFrame(go);
     };
     playing = requestAnimationFrame(go);
@@ -166,99 +179,24 @@ function playButton({ bounds, to }) {
   return { node, pause };
 }
 
-// Labelled values: `rows` are { key, label, tone }. `show` takes numbers, or words, by key.
-function readouts(rows) {
-  const cells = rows.map(({ key, label = "", tone = "" }) => {
-    const term = html("dt", {}, htmlLabel(label));
+// A number in full, or words.
+export const writeValue = (node, value) =>
+  write(node, typeof value === "string" ? value : shown(value));
+
+// Labelled values: `rows` are { key, label, tone }. `show` takes numbers, or words, by key. A label
+// that depends on something is a function of it, and `name` calls all of them.
+export function readouts(rows) {
+  const cells = rows.map(({ key, label, tone = "" }) => {
+    const term = html("dt", {}, typeof label === "string" ? htmlLabel(label) : []);
     const value = html("dd", { "data-value": key });
-    return { key, term, value, row: html("div", { class: `dpf-row ${tone}` }, term, value) };
+    const row = html("div", { class: `dpf-row ${tone}` }, term, value);
+    return { key, label, term, value, row };
   });
   const show = (found) => {
-    for (const { key, value } of cells) {
-      const now = found[key];
-      write(value, typeof now === "string" ? now : shown(now));
-    }
+    for (const { key, value } of cells) writeValue(value, found[key]);
   };
-  const name = (labels) => {
-    for (const { key, term } of cells) term.replaceChildren(...htmlLabel(labels[key]));
+  const name = (of) => {
+    for (const { label, term } of cells) term.replaceChildren(...htmlLabel(label(of)));
   };
   return { node: html("dl", { class: "dpf-readouts" }, cells.map((c) => c.row)), show, name };
-}
-
-// The dot of a plane that can be taken with mouse, finger and keys.
-const handleNode = () =>
-  svg("g", {
-    class: "dpf-handle", tabindex: 0, role: "slider", "aria-roledescription": "point in the plane",
-  }, svg("circle", { r: 28, class: "dpf-target" }), svg("circle", { r: 14, class: "dpf-ring" }),
-  svg("circle", { r: 8, class: "dpf-dot" }));
-
-// Put it at (x, y) of the plot; `name` is what it is, `value` and `text` where it stands.
-function placeHandle(handle, [x, y], { low, high }, name, value, text) {
-  const attributes = {
-    transform: `translate(${short(x)} ${short(y)})`, "aria-label": name, "aria-valuenow": value,
-    "aria-valuemin": low, "aria-valuemax": high, "aria-valuetext": text,
-  };
-  element(handle, attributes, []);
-}
-
-// A point that is moved in a plane.
-// Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap a place; a finger
-// that moves elsewhere scrolls the page. Where a plot has several handles, none is moved from
-// `anywhere` but itself.
-function listenToPointer(plot, handle, frame, moveTo, { anywhere = true } = {}) {
-  let offset = null;
-  const place = (event) => {
-    const toPlot = plot.getScreenCTM().inverse();
-    const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(toPlot);
-    return [x, y];
-  };
-  const inPlot = ([x, y]) => {
-    const { left, top, side, rise } = frame();
-    return x >= left && x <= left + side && y >= top && y <= top + rise;
-  };
-  const go = (event) => {
-    const [x, y] = place(event);
-    moveTo(...frame().data(x + offset[0], y + offset[1]));
-  };
-  plot.addEventListener("pointerdown", (event) => {
-    if (event.button !== 0) return;
-    const onHandle = handle.contains(event.target);
-    const byPlace = anywhere && event.pointerType !== "touch" && inPlot(place(event));
-    if (!onHandle && !byPlace) return;
-    // The target is larger than the dot: what was grabbed stays under the finger.
-    const [x, y] = place(event);
-    const at = handle.transform.baseVal.getItem(0).matrix;
-    offset = onHandle ? [at.e - x, at.f - y] : [0, 0];
-    handle.setPointerCapture(event.pointerId);
-    handle.focus({ preventScroll: true });
-    event.preventDefault();
-    go(event);
-  });
-  // A drag of the dot must not scroll the page; touch-action is not honoured inside an SVG.
-  handle.addEventListener("touchstart", (event) => event.preventDefault(), { passive: false });
-  plot.addEventListener("pointermove", (event) => { if (offset) go(event); });
-  const end = () => { offset = null; };
-  plot.addEventListener("pointerup", end);
-  plot.addEventListener("pointercancel", end);
-  plot.addEventListener("lostpointercapture", end);
-  plot.addEventListener("click", (event) => {
-    const tapped = anywhere && event.pointerType === "touch" && !handle.contains(event.target);
-    if (!tapped || !inPlot(place(event))) return;
-    moveTo(...frame().data(...place(event)));
-  });
-  return () => offset !== null;
-}
-
-function listenToKeys(handle, step, home) {
-  const directions = {
-    ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1],
-  };
-  handle.addEventListener("keydown", (event) => {
-    if (event.altKey || event.ctrlKey || event.metaKey) return;
-    const direction = directions[event.key];
-    if (direction) step(...direction, event.shiftKey);
-    else if (event.key === "Home" && home) home();
-    else return;
-    event.preventDefault();
-  });
 }

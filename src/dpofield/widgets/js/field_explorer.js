@@ -1,15 +1,28 @@
-// The field explorer. State lives in the model's traits chart, loss, says, beta, a, b; everything drawn is
-// worked out from them. Joined behind the printed formulas, field_flow.js and field_picture.js.
+// The field explorer. State lives in the model's traits; everything drawn is worked out from them.
 
-const READOUTS = [
-  ["along", (c) => `$∂L/∂${c.coordinates[0].slice(1, -1)}$`, "dpf-preferred"],
-  ["across", (c) => `$∂L/∂${c.coordinates[1].slice(1, -1)}$`, "dpf-dispreferred"],
-  ["factor", (c) => `$${c.coordinates.map((x) => `|∂L/∂${x.slice(1, -1)}|`).join(" / ")}$`],
-  ["paper", () => "$x_2/x_1$ (Corollary 1)"],
-  ["magnitude", () => "length of $∇L$"],
-  ["loss", () => "loss $L$ (nats)"],
-  ["conserved", (c) => `conserved ${c.conserved}`],
-  ["extinction", () => "extinct at time"],
+import { button, choices, fieldRow, numberField, readouts, select } from "./controls.js";
+import { CHARTS, flow, numbers } from "./field_flow.js";
+import {
+  buildPlot, drawAxes, drawFaster, drawFlow, GRID, PLOT, windowOf,
+} from "./field_picture.js";
+import { anywidget, Figure } from "./figure.js";
+import { LOSSES } from "./formulas.js";
+import { listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { box, htmlLabel, spoken } from "./nodes.js";
+import { drawArrows, drawStep, magnitudeLegend, snapped, square } from "./plot.js";
+import { brief, cut } from "./text.js";
+import { keeper } from "./timing.js";
+
+const partial = (coordinate) => `∂L/∂${coordinate.slice(1, -1)}`;
+const READOUTS = [ // labels are functions of the chart
+  { key: "along", label: (c) => `$${partial(c.coordinates[0])}$`, tone: "dpf-preferred" },
+  { key: "across", label: (c) => `$${partial(c.coordinates[1])}$`, tone: "dpf-dispreferred" },
+  { key: "factor", label: (c) => `$${c.coordinates.map((x) => `|${partial(x)}|`).join(" / ")}$` },
+  { key: "paper", label: () => "$x_2/x_1$ (Corollary 1)" },
+  { key: "magnitude", label: () => "length of $∇L$" },
+  { key: "loss", label: () => "loss $L$ (nats)" },
+  { key: "conserved", label: (c) => `conserved ${c.conserved}` },
+  { key: "extinction", label: () => "extinct at time" },
 ];
 
 // ---- words ------------------------------------------------------------------------------------
@@ -78,17 +91,15 @@ class Explorer extends Figure {
         { value: "chart", label: "this chart says" }, { value: "paper", label: "the paper says" },
       ],
     });
-    this.beta = numberRow({
-      id, role: "beta", label: "$beta$", name: "beta", low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3],
-      take: (value, text) => this.takeBeta(value, text),
-    });
+    this.beta = this.row({ name: "beta", label: "$beta$" },
+      { low: 0.01, high: 3, marks: [0.01, 0.1, 1, 3] });
     const coordinate = (role) => numberField({
       id, role, take: (value, text) => this.takeCoordinate(role, value, text),
     });
     this.fields = { a: coordinate("a"), b: coordinate("b") };
     this.plot = buildPlot(id);
     this.scaleFor = keeper();
-    this.readouts = readouts(READOUTS.map(([key, , tone]) => ({ key, tone })));
+    this.readouts = readouts(READOUTS);
     this.legend = magnitudeLegend("length of $∇L$");
     return [
       this.charts.node, this.losses.node, this.voices.node, this.beta.node, box("dpf-figure", this.plot.node, this.legend.node),
@@ -105,14 +116,6 @@ class Explorer extends Figure {
     listenToKeys(handle, (...step) => this.step(...step), () => this.toReference());
   }
 
-  takeBeta(beta, text) {
-    if (!(beta > 0 && Number.isFinite(beta))) {
-      return this.refuse(text, "beta is a positive number", this.state.beta);
-    }
-    this.change({ beta });
-    return "";
-  }
-
   takeCoordinate(which, value, text) {
     const { chart, a, b } = this.state;
     const point = which === "a" ? [value, b] : [a, value];
@@ -127,8 +130,8 @@ class Explorer extends Figure {
   wrong({ chart, loss, says, beta, a, b }) {
     if (!Object.hasOwn(CHARTS, chart)) return `there is no chart “${cut(chart)}”`;
     if (!Object.hasOwn(LOSSES, loss)) return `there is no loss “${cut(loss)}” here`;
-    if (!["chart", "paper"].includes(says)) return `nobody here is called “${cut(says)}”`;
-    if (!(beta > 0)) return "beta is a positive number";
+    if (!["chart", "paper"].includes(says)) return `unknown narrator “${cut(says)}”; use chart or paper`;
+    if (!(beta > 0 && Number.isFinite(beta))) return "beta is a positive number";
     return CHARTS[chart].exists(a, b) ? "" : `no policy is at ${brief(a)}, ${brief(b)} of that chart`;
   }
 
@@ -178,7 +181,7 @@ class Explorer extends Figure {
     const n = numbers(chart, beta, a, b, line);
     const [x, y] = [frame.x(a), frame.y(b)];
     const step = (p, q) =>
-      chart.exists(p, q) ? chart.gradient(p, q, beta).map((partial) => -partial) : null;
+      chart.exists(p, q) ? chart.gradient(p, q, beta).map((slope) => -slope) : null;
     const scale = this.scaleFor(`${this.key} ${loss} ${beta}`,
       () => drawArrows(part.arrows, frame, GRID, step));
     drawFaster(part, chart, frame, says === "paper" || chart.uneven);
@@ -186,7 +189,9 @@ class Explorer extends Figure {
     drawStep([part.stepAlong, part.stepAcross], x, y, [-n.along, -n.across]);
     const [ra, rb] = chart.fromLogratios(0, 0);
     part.reference.show(frame.x(ra), frame.y(rb), x, y);
-    this.drawHandle(chart, a, b, x, y);
+    const [first, second] = chart.coordinates.map(spoken);
+    placeHandle(part.handle, [x, y], frame, `Start: ${first} and ${second}`, a,
+      `${first} ${brief(a)}, ${second} ${brief(b)}`);
     this.losses.show(loss);
     this.voices.show(says);
     this.beta.show(beta);
@@ -206,18 +211,12 @@ class Explorer extends Figure {
     this.frame = square(PLOT, range);
     drawAxes(this.plot, chart, this.frame);
     this.charts.show(chart.name);
-    this.readouts.name(Object.fromEntries(READOUTS.map(([key, label]) => [key, label(chart)])));
+    this.readouts.name(chart);
     [this.fields.a, this.fields.b].forEach((field, i) => {
       field.label.replaceChildren("start ", ...htmlLabel(chart.coordinates[i]));
       // The decimal keypad of some phones has no minus.
       field.input.setAttribute("inputmode", chart.bounded ? "decimal" : "text");
     });
-  }
-
-  drawHandle(chart, a, b, x, y) {
-    const [first, second] = chart.coordinates.map(spoken);
-    placeHandle(this.plot.part.handle, [x, y], this.frame, `Start: ${first} and ${second}`, a,
-      `${first} ${brief(a)}, ${second} ${brief(b)}`);
   }
 }
 

@@ -1,5 +1,7 @@
 // The mathematics of the field explorer: only calls to the printed functions, and integration.
-// Joined behind the printed formulas, VIEWS and integrate.js.
+
+import { bothProbabilities, corollaryOne, FORMULAS, REFERENCES, ROUNDING, VIEWS } from "./formulas.js";
+import { rungeKutta, tailPower } from "./integrate.js";
 
 const EXTINCT = 1e-9; // of the start: below this the rest of the time is a known tail
 
@@ -27,12 +29,12 @@ function chartOf(name) {
     }),
   };
 }
-const CHARTS = Object.fromEntries(Object.keys(FORMULAS).map((name) => [name, chartOf(name)]));
+export const CHARTS = Object.fromEntries(Object.keys(FORMULAS).map((name) => [name, chartOf(name)]));
 
 // Gradient flow from (a, b) by arc length, time carried along. Steps shrink towards an edge, where
 // the speed may go to infinity or to 0. Returns the points, the times, and why it stopped: "rest" is
 // where the gradient is 0, or turns round.
-function flow(chart, beta, a, b, [low, high]) {
+export function flow(chart, beta, a, b, [low, high]) {
   const slope = ([p, q]) => {
     const [along, across] = chart.gradient(p, q, beta);
     const speed = Math.hypot(along, across);
@@ -68,18 +70,18 @@ function flow(chart, beta, a, b, [low, high]) {
 // When the dispreferred coordinate reaches its lower edge: the time so far and the tail that is
 // left, in which time per log-distance falls like a power of the distance. Infinite if it rises,
 // there is no edge, or the flow comes to rest; NaN if the flow ends before.
-function extinctionTime(chart, beta, line) {
+export function extinctionTime(chart, beta, line) {
   if (!chart.bounded || line.stopped === "rest") return Infinity;
   if (line.stopped !== "extinct") return NaN;
   const [a, b] = line.points.at(-1);
   const perLog = (d) => d / Math.abs(chart.gradient(a, chart.low + d, beta)[1]);
   const distance = b - chart.low;
-  const power = Math.log(perLog(distance) / perLog(distance / 2)) / Math.LN2;
+  const power = tailPower(perLog(distance), perLog(distance / 2));
   return power > 1e-9 ? line.times.at(-1) + perLog(distance) / power : Infinity;
 }
 
 // The curve on which the conserved quantity keeps its value: along it, both ways, to the window.
-function levelCurve(chart, a, b, frame) {
+export function levelCurve(chart, a, b, frame) {
   const along = (sign) => ([p, q]) => {
     const [, first, second] = chart.invariant(p, q);
     const size = Math.hypot(first, second) * sign;
@@ -98,7 +100,7 @@ function levelCurve(chart, a, b, frame) {
 }
 
 // Everything shown in numbers.
-function numbers(chart, beta, a, b, line) {
+export function numbers(chart, beta, a, b, line) {
   const [along, across] = chart.gradient(a, b, beta);
   return {
     along,
@@ -111,5 +113,3 @@ function numbers(chart, beta, a, b, line) {
     extinction: extinctionTime(chart, beta, line),
   };
 }
-
-export { CHARTS, extinctionTime, flow, numbers };

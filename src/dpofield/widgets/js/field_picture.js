@@ -1,13 +1,18 @@
 // The picture of the field explorer: its nodes, made once, and what is drawn on them. A redraw only
-// changes attributes and texts. Joined behind plot.js and field_flow.js.
+// changes attributes and texts.
 
-const PLOT = { left: 58, top: 10, side: 352, size: 420 }; // at full width one unit is one CSS pixel
-const GRID = 15; // arrows a side
+import { levelCurve } from "./field_flow.js";
+import { handleNode } from "./handle.js";
+import { svg, svgLabel, write } from "./nodes.js";
+import { arrowNodes, disc, placeText, plane, polyline, referenceMark } from "./plot.js";
+import { brief, short } from "./text.js";
 
-function buildPlot(id) {
+export const PLOT = { left: 58, top: 10, side: 352, size: 420 }; // at full width one unit is one CSS pixel
+export const GRID = 15; // arrows a side
+
+export function buildPlot(id) {
   const { left, top, side } = PLOT;
   const part = {};
-  const path = pathsOf(part);
   part.excludedText = svg("text", {
     class: "dpf-note", "text-anchor": "end", x: left + side - 10, y: top + 20,
   });
@@ -18,26 +23,25 @@ function buildPlot(id) {
   part.reference = referenceMark();
   part.handle = handleNode();
   part.arrows = arrowNodes();
-  const { node, axes } = plane({
-    id, ...PLOT,
+  return plane({
+    part, id, ...PLOT,
     label: "Field of small steps against the gradient, with a start that can be moved",
-    inside: [path("faster"), path("excluded"), ...part.arrows, path("level"), path("flow")],
+    inside: ["faster", "excluded", ...part.arrows, "level", "flow"],
     above: [
-      part.excludedText, part.fasterText, ...part.reference.nodes, part.endText, path("end"), path("stepAcross"),
-      path("stepAlong"), part.handle,
+      part.excludedText, part.fasterText, ...part.reference.nodes, part.endText,
+      "end", "stepAcross", "stepAlong", part.handle,
     ],
   });
-  return { node, part, axes };
 }
 
 // The window of a chart, doubled until the start is in it.
-function windowOf(chart, a, b) {
+export function windowOf(chart, a, b) {
   let [low, high] = chart.range;
   while (Math.max(a, b) > high || Math.min(a, b) < low) [low, high] = [2 * low, 2 * high];
   return [low, high];
 }
 
-function drawAxes({ part, axes }, chart, frame) {
+export function drawAxes({ part, axes }, chart, frame) {
   const words = (who, i) => `${who}: ${chart.axis}${chart.coordinates[i]}${chart.unit}`;
   axes(frame, words("preferred", 0), words("dispreferred", 1));
   const corners = (chart.excluded ?? []).map(([a, b]) => [frame.x(a), frame.y(b)]);
@@ -46,7 +50,7 @@ function drawAxes({ part, axes }, chart, frame) {
 }
 
 // Where the dispreferred is the faster: below the diagonal, with equal references, or nowhere.
-function drawFaster(part, chart, { low, high, x, y }, somewhere) {
+export function drawFaster(part, chart, { low, high, x, y }, somewhere) {
   const top = chart.excluded ? (low + high) / 2 : high;
   const corners = [[low, low], [top, top], [high, low]].map(([a, b]) => [x(a), y(b)]);
   part.faster.setAttribute("d", somewhere ? `${polyline(corners)}Z` : "");
@@ -54,7 +58,7 @@ function drawFaster(part, chart, { low, high, x, y }, somewhere) {
   part.fasterText.setAttribute("x", short(x(low + (chart.excluded ? 0.76 : 0.98) * (high - low))));
 }
 
-function drawFlow(part, chart, a, b, line, frame, time) {
+export function drawFlow(part, chart, a, b, line, frame, time) {
   const inPlot = ([p, q]) => [frame.x(p), frame.y(q)];
   // Points crowd together near an edge; those closer than half a pixel are not worth a stroke.
   const kept = [];
@@ -71,7 +75,5 @@ function drawFlow(part, chart, a, b, line, frame, time) {
   const when = rests ? "comes to rest" : time < Infinity ? `0 at t = ${brief(time)}` : "0, but never in finite time";
   write(part.endText, shownEnd ? when : "");
   const right = x > frame.left + frame.side * 0.6;
-  part.endText.setAttribute("text-anchor", right ? "end" : "start");
-  part.endText.setAttribute("x", short(x + (right ? -10 : 10)));
-  part.endText.setAttribute("y", short(y - 10));
+  placeText(part.endText, x + (right ? -10 : 10), y - 10, right ? "end" : "start");
 }

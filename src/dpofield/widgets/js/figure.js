@@ -1,115 +1,18 @@
-// What every figure is: nodes, labels, numbers as text, and the class `Figure`. Python joins this
-// text and the other shared parts in front of a figure's own files.
+// What every figure is: the class `Figure`.
 
-const GREEK = {
-  alpha: "α", beta: "β", gamma: "γ", delta: "δ", epsilon: "ε", eta: "η", theta: "θ", lambda: "λ",
-  mu: "μ", pi: "π", tau: "τ",
-};
-
-function element(node, attributes, children) {
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children.flat());
-  return node;
-}
-const html = (tag, attributes = {}, ...children) =>
-  element(document.createElement(tag), attributes, children);
-const svg = (tag, attributes = {}, ...children) =>
-  element(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-const box = (name, ...children) => html("div", { class: name }, ...children);
-
-// "ratio $x_1$" -> pieces { text, italic, sub }: the one notation for labels in HTML and SVG.
-function pieces(label) {
-  return label.split("$").flatMap((part, i) => {
-    if (i % 2 === 0) return part ? [{ text: part }] : [];
-    return [...part.matchAll(/(\p{L}+)(?:_(\w+))?|[^\p{L}]+/gu)].flatMap(([all, name, sub]) => {
-      if (!name) return [{ text: all }];
-      const letter = { text: GREEK[name] ?? name, italic: true };
-      return sub ? [letter, { text: sub, sub: true }] : [letter];
-    });
-  });
-}
-
-const htmlLabel = (label) =>
-  pieces(label).map(({ text, italic, sub }) =>
-    italic ? html("i", {}, text) : sub ? html("sub", {}, text) : text);
-
-function svgLabel(label) {
-  let lowered = false;
-  return pieces(label).map(({ text, italic, sub }) => {
-    const dy = sub ? 4 : lowered ? -4 : 0;
-    lowered = Boolean(sub);
-    return svg("tspan", { dy, class: italic ? "dpf-it" : sub ? "dpf-sub" : "" }, text);
-  });
-}
-
-const spoken = (label) =>
-  pieces(label).map(({ text, sub }) => (sub ? ` ${text}` : text)).join("");
-
-// Seven significant digits, so that nothing moves while a value changes.
-function shown(value) {
-  if (Number.isNaN(value)) return "–";
-  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
-  const size = Math.abs(value);
-  const plainly = size === 0 || (size >= 1e-3 && size < 1e6);
-  return (plainly ? value.toPrecision(7) : value.toExponential(6)).replaceAll("-", "−");
-}
-
-// Short, for a field that can be typed into and for reading aloud.
-function brief(value, digits = 4) {
-  const number = Number(value.toPrecision(digits));
-  const text = Math.abs(number) < 1e6 ? String(number) : number.toExponential().replace("e+", "e");
-  return text.replaceAll("-", "−");
-}
-const cut = (text) => (text.length > 12 ? `${text.slice(0, 11)}…` : text);
-
-// What a person types: a comma or a typographic minus is no error. NaN when it is no number.
-function typed(text) {
-  const tidy = text.trim().replace(",", ".").replaceAll("−", "-");
-  return tidy === "" ? NaN : Number(tidy);
-}
-
-// A text that stays the same costs no layout.
-const write = (node, text) => { if (node.textContent !== text) node.textContent = text; };
-
-// Keeps what was made last, and makes it again for another key only: for what no hand moves now.
-function keeper() {
-  let last = null;
-  let made;
-  return (key, make) => {
-    if (key !== last) [last, made] = [key, make()];
-    return made;
-  };
-}
-
-// Many calls, one run: at the next frame (`now` does not wait), and once things have been quiet.
-function atNextFrame(run) {
-  let asked = 0;
-  const go = () => { asked = 0; run(); };
-  const ask = () => { asked ||= requestAnimationFrame(go); };
-  ask.cancel = () => { cancelAnimationFrame(asked); asked = 0; };
-  ask.now = () => { if (asked) { ask.cancel(); go(); } };
-  return ask;
-}
-function whenQuiet(run, wait) {
-  let timer = 0;
-  const ask = () => { clearTimeout(timer); timer = setTimeout(run, wait); };
-  ask.cancel = () => clearTimeout(timer);
-  return ask;
-}
-
-// JupyterLab takes arrows and letters from what is focused in a notebook, unless it says so itself.
-function keepKeys(node) {
-  if (node.matches("[type=range], [type=radio], select, [role=slider]")) {
-    node.dataset.lmSuppressShortcuts = "true";
-  }
-}
+import { addressOf, readAddress, writeAddress } from "./address.js";
+import { button, keepKeys, numberField, numberRow } from "./controls.js";
+import { box, element, html, htmlLabel } from "./nodes.js";
+import { handOver, pngOf, viewOf } from "./save.js";
+import { brief, cut } from "./text.js";
+import { atNextFrame, keeper, whenQuiet } from "./timing.js";
 
 // A figure: state lives in the model's traits, and everything drawn is worked out from them. A
 // subclass names its `traits` and `kind` (for its style sheet), `given` if some traits are the page's
 // and no hand's, and gives `build()` (the children of its root, `this.words` among them), `listen()`,
 // `draw()`, `wrong(values)` ("" or why no figure can have these traits) and `say()` (the state in
 // words for who cannot see it; "" while half of a kernel's change is still on its way).
-class Figure {
+export class Figure {
   static given = [];
 
   constructor(model, el) {
@@ -192,13 +95,27 @@ class Figure {
     if (words) this.live.textContent = words;
   }
 
-  // A row for a parameter, as Python printed its facts, that hands what is given to `takeNumber`.
-  row(parameter, more) {
-    const { name, label } = parameter;
-    return numberRow({
-      id: this.id, role: name, label, name, ...more,
-      take: (value, text) => this.takeNumber(parameter, value, text),
-    });
+  // A row for a trait that is a number, and fields by labels: what is given goes to `takeNumber`.
+  row({ name, label }, more) {
+    const take = (value, text) => this.takeNumber(name, value, text);
+    return numberRow({ id: this.id, role: name, label, name, take, ...more });
+  }
+
+  fieldsFor(labels, more) {
+    return Object.fromEntries(Object.entries(labels).map(([role, label]) => {
+      const take = (value, text) => this.takeNumber(role, value, text);
+      return [role, numberField({ id: this.id, role, label, take, ...more })];
+    }));
+  }
+
+  takeNumber(name, value, text) { return this.give({ [name]: value }, text, this.model.get(name)); }
+
+  // Take a change, or refuse what was typed for the reason that `wrong` has; returns that, or "".
+  give(values, text, kept) {
+    const why = this.wrong({ ...this.values(), ...values });
+    if (why) return this.refuse(text, why, kept);
+    this.change(values);
+    return "";
   }
 
   // -- the view as an address and as a file --
@@ -219,7 +136,7 @@ class Figure {
       return node;
     };
     const all = [...(link ? [link] : []), save("SVG"), save("PNG")];
-    return element(box("dpf-tools", all), { role: "group", "aria-label": "This view" }, []);
+    return element(box("dpf-tools", all), { role: "group", "aria-label": "This view" });
   }
 
   async copyLink(node) {
@@ -256,7 +173,7 @@ class Figure {
 }
 
 // What a module exports for anywidget.
-const anywidget = (Kind) => ({
+export const anywidget = (Kind) => ({
   render({ model, el }) {
     const figure = new Kind(model, el);
     return () => figure.remove();

@@ -1,5 +1,16 @@
-// The law of motion. State lives in the traits; everything drawn is worked out from them. Joined
-// behind law_picture.js.
+// The law of motion. State lives in the traits; everything drawn is worked out from them.
+
+import { button, fieldRow, outside, readouts, select } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { FORMULAS, PACE } from "./formulas.js";
+import { listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import {
+  buildGradients, buildKernel, drawGradients, drawRegions, GRADIENTS, KERNEL, LEFT, REACH, RIGHT,
+  TOP,
+} from "./law_picture.js";
+import { box, spoken } from "./nodes.js";
+import { decade, doubled, snapped, square, within } from "./plot.js";
+import { brief } from "./text.js";
 
 const READOUTS = [
   { key: "ww", label: "$K_ww$", tone: "dpf-preferred" },
@@ -13,7 +24,7 @@ const READOUTS = [
 ];
 const VECTORS = ["wx", "wy", "lx", "ly"];
 
-function solve({ wx, wy, lx, ly, pace }) {
+export function solve({ wx, wy, lx, ly, pace }) {
   const [ww, wl, ll] = FORMULAS.kernel(wx, wy, lx, ly);
   const [dw, dl, margin, cosine] = FORMULAS.moves(ww, wl, ll, pace);
   return { ww, wl, ll, dw, dl, margin, cosine, factor: Math.abs(dl) / Math.abs(dw) };
@@ -23,7 +34,7 @@ const goes = (change) => (change > 0 ? "rises" : change < 0 ? "falls" : "stays")
 const compared = (one, other) => (one > other ? ">" : one < other ? "<" : "=");
 
 // Who rises, who falls, who moves more, each with the comparison that decides it.
-function verdict({ ww, wl, ll, dw, dl }) {
+export function verdict({ ww, wl, ll, dw, dl }) {
   if (dw === 0 && dl === 0) return ["Nothing moves: ", "the two gradients are one."];
   const most = ll > ww ? "the dispreferred moves more" : ll < ww ? "the preferred moves more"
     : "both move by the same amount";
@@ -47,11 +58,9 @@ class Law extends Figure {
     this.pace = this.row(PACE, {
       label: "$eta W$", name: "eta W", low: 1e-7, high: 1, marks: [1e-6, 1e-3, 1],
     });
-    this.fields = Object.fromEntries(VECTORS.map((role) => {
-      const label = `$g_${role[0]}$, ${role[1] === "x" ? "right" : "up"}`;
-      const take = (value, text) => this.takePart(role, value, text);
-      return [role, numberField({ id, role, label, signed: true, take })];
-    }));
+    this.fields = this.fieldsFor({
+      wx: "$g_w$, right", wy: "$g_w$, up", lx: "$g_l$, right", ly: "$g_l$, up",
+    }, { signed: true });
     const presets = this.model.get("presets");
     this.pairs = presets.length > 0 && select({
       id, role: "preset", label: "Pair", take: (index) => this.takePreset(Number(index)),
@@ -95,7 +104,7 @@ class Law extends Figure {
   // By hand, the vectors stand for no measured pair any more.
   place(vectors) { this.change({ ...vectors, preset: -1 }); }
 
-  get snap() { return 10 ** Math.floor(Math.log10(this.frame.high)) / 100; }
+  get snap() { return decade(this.frame.high) / 100; }
 
   moveVector(which, a, b) {
     const { low, high } = this.frame;
@@ -113,11 +122,10 @@ class Law extends Figure {
   movePair(x, y) {
     const { wx, wy, lx, ly } = this.values();
     const { low, high, ceiling } = this.window;
-    const within = (c, least, most) => Math.min(most, Math.max(least, c));
     const side = wx * ly - wy * lx < 0 ? -1 : 1;
     const least = 1e-4 * ceiling; // a gradient has some length
     const top = within(y, least, ceiling);
-    const edge = Math.sqrt(top);
+    const [edge] = FORMULAS.widest(top);
     const right = within(x, Math.max(low, -edge), Math.min(high, edge));
     const [along, across] = FORMULAS.upright(right, top, side);
     const [nx, ny] = FORMULAS.placed(wx, wy, along, across).map((c) => Number(c.toPrecision(6)));
@@ -131,25 +139,13 @@ class Law extends Figure {
     return this.change({ preset: index, wx, wy: 0, lx, ly });
   }
 
-  takePart(role, value, text) {
-    const values = { ...this.values(), [role]: value };
-    const why = !Number.isFinite(value) ? "it is not a number"
-      : !(Math.hypot(values[`${role[0]}x`], values[`${role[0]}y`]) > 0)
-        ? "a gradient of length 0 has no direction" : "";
-    if (why) return this.refuse(text, why, this.model.get(role));
-    this.place({ [role]: value });
-    return "";
-  }
-
-  takeNumber(parameter, value, text) {
-    const { name } = parameter;
-    const why = outside(value, parameter);
-    if (why) return this.refuse(text, why, this.model.get(name));
-    this.change({ [name]: value });
-    return "";
+  takeNumber(name, value, text) {
+    const byHand = VECTORS.includes(name) ? { preset: -1 } : {};
+    return this.give({ [name]: value, ...byHand }, text, this.model.get(name));
   }
 
   wrong({ wx, wy, lx, ly, pace, preset, presets }) {
+    if (![wx, wy, lx, ly].every(Number.isFinite)) return "it is not a number";
     if (!(Math.hypot(wx, wy) > 0 && Math.hypot(lx, ly) > 0)) {
       return "a gradient of length 0 has no direction";
     }
@@ -173,7 +169,7 @@ class Law extends Figure {
         `Gradient of the ${who}`, a, `right ${brief(a)}, up ${brief(b)}`);
     }
     const { window } = this;
-    const right = Math.min(window.high, Math.max(window.low, pair[0]));
+    const right = within(pair[0], window.low, window.high);
     const up = Math.min(window.ceiling, pair[1]);
     placeHandle(this.kernel.part.handle, [window.x(right), window.y(up)], window,
       "The pair in the kernel's plane", pair[0],
@@ -187,8 +183,7 @@ class Law extends Figure {
   }
 
   frameAll(vectors, [x, y]) {
-    let high = REACH;
-    while (Math.max(...vectors.map(Math.abs)) > high) high *= 2;
+    const high = doubled(REACH, Math.max(...vectors.map(Math.abs)));
     if (this.frame?.high !== high) {
       this.frame = square(GRADIENTS, [-high, high]);
       this.gradients.axes(this.frame, "parameters, in the plane of both", "");
@@ -210,5 +205,4 @@ class Law extends Figure {
   }
 }
 
-export { FORMULAS, solve, verdict };
 export default anywidget(Law);

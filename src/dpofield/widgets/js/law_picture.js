@@ -1,10 +1,14 @@
-// The two pictures of the law of motion: the gradients, and the plane of their kernel. Joined
-// behind the printed formulas.
+// The two pictures of the law of motion: the gradients, and the plane of their kernel.
 
-const GRADIENTS = { left: 46, top: 8, side: 284, size: 340 };
-const KERNEL = { left: 46, top: 8, side: 284, size: 340 };
-const REACH = 2; // of the plane of gradients, doubled where needed
-const [LEFT, RIGHT, TOP] = [-1.2, 1.8, 3.4]; // of the plane of the kernel, doubled too
+import { FORMULAS } from "./formulas.js";
+import { handleNode } from "./handle.js";
+import { svg, svgLabel } from "./nodes.js";
+import { arrow, disc, placeText, plane, polyline } from "./plot.js";
+
+export const GRADIENTS = { left: 46, top: 8, side: 284, size: 340 };
+export const KERNEL = { left: 46, top: 8, side: 284, size: 340 };
+export const REACH = 2; // of the plane of gradients, doubled where needed
+export const [LEFT, RIGHT, TOP] = [-1.2, 1.8, 3.4]; // of the plane of the kernel, doubled too
 const NOTES = [ // where the three lines leave room for words
   [-1.12, 3.12, "preferred rises,"], [-1.12, 2.92, "dispreferred falls more"],
   [-1.12, 0.5, "preferred rises more,"], [-1.12, 0.3, "dispreferred falls"],
@@ -21,23 +25,21 @@ function lettered(tone, letter) {
   return { handle, text };
 }
 
-function buildGradients(id) {
+export function buildGradients(id) {
   const part = { w: lettered("preferred", "$g_w$"), l: lettered("dispreferred", "$g_l$") };
-  const path = pathsOf(part);
   part.stepText = svg("text", { class: "dpf-note dpf-halo dpf-model" }, "step");
-  const { node, axes } = plane({
-    id: `${id}-gradients`, ...GRADIENTS, tones: ["plain", "plain"],
+  return plane({
+    part, id: `${id}-gradients`, ...GRADIENTS, tones: ["plain", "plain"],
     label: "The gradients of both log-probabilities, which can be moved",
-    inside: [path("circle"), path("wallW"), path("wallL"), path("flow"), part.stepText],
-    above: [path("stepAlong"), path("stepAcross"), part.w.text, part.l.text,
+    inside: ["circle", "wallW", "wallL", "flow", part.stepText],
+    above: ["stepAlong", "stepAcross", part.w.text, part.l.text,
       part.l.handle, part.w.handle],
   });
-  return { node, axes, part };
 }
 
 // Where g_l would make the preferred fall, where g_w would make the dispreferred rise, and the
 // circle outside which the dispreferred moves more: all three follow from the two vectors.
-function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
+export function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   const place = ([a, b]) => [frame.x(a), frame.y(b)];
   const across = ([a, b]) => {
     const long = (4 * frame.high) / Math.hypot(a, b);
@@ -47,9 +49,7 @@ function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   part.wallL.setAttribute("d", dashed([across([lx, ly])]));
   const [ox, oy] = place([0, 0]);
   const radius = Math.hypot(wx, wy) * frame.unit;
-  part.circle.setAttribute("d", `M${short(ox - radius)} ${short(oy)}` +
-    `a${short(radius)} ${short(radius)} 0 1 0 ${short(2 * radius)} 0` +
-    `a${short(radius)} ${short(radius)} 0 1 0 ${short(-2 * radius)} 0`);
+  part.circle.setAttribute("d", disc(ox, oy, radius));
   const drawn = (node, [a, b]) => {
     const [dx, dy] = [a * frame.unit, -b * frame.unit];
     const long = Math.hypot(dx, dy);
@@ -61,34 +61,28 @@ function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   drawn(part.flow, [wx - lx, wy - ly]);
   const [sx, sy] = place([wx - lx, wy - ly]);
   const left = sx < ox;
-  part.stepText.setAttribute("text-anchor", left ? "end" : "start");
-  part.stepText.setAttribute("x", short(sx + (left ? -8 : 8)));
-  part.stepText.setAttribute("y", short(sy + 4));
+  placeText(part.stepText, sx + (left ? -8 : 8), sy + 4, left ? "end" : "start");
   part.stepText.toggleAttribute("hidden", Math.hypot(sx - ox, sy - oy) < 12);
   for (const [name, point] of [["w", [wx, wy]], ["l", [lx, ly]]]) {
     const [x, y] = place(point);
     const right = x > frame.left + frame.side - 40;
-    part[name].text.setAttribute("text-anchor", right ? "end" : "start");
-    part[name].text.setAttribute("x", short(x + (right ? -14 : 14)));
-    part[name].text.setAttribute("y", short(Math.max(20, y - 10)));
+    placeText(part[name].text, x + (right ? -14 : 14), Math.max(20, y - 10), right ? "end" : "start");
   }
 }
 
-function buildKernel(id) {
+export function buildKernel(id) {
   const part = { handle: handleNode() };
-  const path = pathsOf(part);
   part.notes = NOTES.map(([, , words]) => svg("text", { class: "dpf-note dpf-halo" }, words));
-  const { node, axes } = plane({
-    id: `${id}-kernel`, ...KERNEL, tones: ["plain", "plain"],
+  return plane({
+    part, id: `${id}-kernel`, ...KERNEL, tones: ["plain", "plain"],
     label: "The plane of the kernel with its regions, and the pair, which can be moved",
-    inside: [path("excluded"), path("fallLine"), path("riseLine"), path("moreLine")],
+    inside: ["excluded", "fallLine", "riseLine", "moreLine"],
     above: [...part.notes, part.handle],
   });
-  return { node, axes, part };
 }
 
 // The boundaries, whose places are printed: they change with the window only.
-function drawRegions({ part }, frame) {
+export function drawRegions({ part }, frame) {
   const place = ([a, b]) => [frame.x(a), frame.y(b)];
   const wide = 1.1 * (frame.high - frame.low); // only the curve's outline is in the frame
   const steps = Array.from({ length: 97 }, (_, i) => frame.high + wide * (i / 80 - 1.1));
@@ -105,9 +99,7 @@ function drawRegions({ part }, frame) {
   part.moreLine.setAttribute("d",
     polyline([[Math.max(frame.low, -fall), more], [fall, more]].map(place)));
   part.notes.forEach((note, i) => {
-    const [x, y] = place(NOTES[i]);
-    note.setAttribute("x", short(x));
-    note.setAttribute("y", short(y));
+    placeText(note, ...place(NOTES[i]));
     note.toggleAttribute("hidden", frame.high !== RIGHT);
   });
 }

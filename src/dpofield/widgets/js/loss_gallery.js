@@ -1,22 +1,30 @@
 // The loss gallery: two panels over one pair. State lives in the traits; everything drawn is
-// worked out from them. Joined behind loss_panel.js.
+// worked out from them.
 
-const ROWS = [
-  ["loss", "loss $L$"],
-  ["along", "$∂L/∂u$", "dpf-preferred"],
-  ["across", "$∂L/∂v$", "dpf-dispreferred"],
-  ["factor", "$|∂L/∂u| / |∂L/∂v|$"],
-  ["preferred", "push on preferred", "dpf-preferred"],
-  ["dispreferred", "push on dispreferred", "dpf-dispreferred"],
-  ["margin", "of $u − v$ only"],
-  ["reads", "reads beside $u$, $v$", "dpf-long"],
+import { button, choices, fieldRow, outside, writeValue } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { INPUTS, WINDOW } from "./formulas.js";
+import { BY_NAME, exists, over, Panel } from "./loss_panel.js";
+import { html, htmlLabel, write } from "./nodes.js";
+import { decade, doubled, snapped } from "./plot.js";
+import { brief, cut } from "./text.js";
+
+const READOUTS = [
+  { key: "loss", label: "loss $L$" },
+  { key: "along", label: "$∂L/∂u$", tone: "dpf-preferred" },
+  { key: "across", label: "$∂L/∂v$", tone: "dpf-dispreferred" },
+  { key: "factor", label: "$|∂L/∂u| / |∂L/∂v|$" },
+  { key: "preferred", label: "push on preferred", tone: "dpf-preferred" },
+  { key: "dispreferred", label: "push on dispreferred", tone: "dpf-dispreferred" },
+  { key: "margin", label: "of $u − v$ only" },
+  { key: "reads", label: "reads beside $u$, $v$", tone: "dpf-long" },
 ];
 const BOTH = ["a", "b"];
 
 function buildTable() {
   const cells = {};
   const heads = BOTH.map(() => html("th", { scope: "col" }));
-  const rows = ROWS.map(([key, label, tone = ""]) =>
+  const rows = READOUTS.map(({ key, label, tone = "" }) =>
     html("tr", { class: tone }, html("th", { scope: "row" }, htmlLabel(label)), BOTH.map((which) =>
       (cells[`${which}-${key}`] = html("td", { "data-value": `${which}-${key}` })))));
   const node = html("table", { class: "dpf-table" },
@@ -24,9 +32,7 @@ function buildTable() {
     html("thead", {}, html("tr", {}, html("td", {}), heads)), html("tbody", {}, rows));
   const show = (titles, found) => {
     heads.forEach((head, i) => write(head, titles[i]));
-    for (const [key, cell] of Object.entries(cells)) {
-      write(cell, typeof found[key] === "string" ? found[key] : shown(found[key]));
-    }
+    for (const [key, cell] of Object.entries(cells)) writeValue(cell, found[key]);
   };
   return { node, show };
 }
@@ -78,17 +84,9 @@ class Gallery extends Figure {
       take: (which) => this.turnTo(which),
     });
     this.table = buildTable();
-    this.zoom = numberRow({
-      id, role: "window", label: "window ±", name: "window", ...WINDOW, marks: [1, 10, 100],
-      take: (value, text) => this.takeWindow(value, text),
-    });
-    const signed = (role, label, take) => [role, numberField({ id, role, label, signed: true, take })];
-    this.fields = Object.fromEntries([
-      ...["u", "v"].map((role) => signed(role, `$${role}$ (nats)`,
-        (value, text) => this.takePair(role, value, text))),
-      ...INPUTS.map((input) => signed(input.name, input.label,
-        (value, text) => this.takeInput(input, value, text))),
-    ]);
+    this.zoom = this.row({ name: "window", label: "window ±" }, { ...WINDOW, marks: [1, 10, 100] });
+    const inputs = Object.fromEntries(INPUTS.map(({ name, label }) => [name, label]));
+    this.fields = this.fieldsFor({ u: "$u$ (nats)", v: "$v$ (nats)", ...inputs }, { signed: true });
     return [
       this.tabs.node, this.panels.a.node, this.panels.b.node, this.words, this.table.node,
       this.zoom.node,
@@ -112,42 +110,15 @@ class Gallery extends Figure {
     this.change({ [which]: name, [`params_${which}`]: {} });
   }
 
-  takeParam(which, parameter, value, text) {
-    const { params } = this.state;
-    const { name } = parameter;
-    const why = outside(value, parameter);
-    if (why) return this.refuse(text, why, params[which][name] ?? parameter.default);
-    this.change({ [`params_${which}`]: { ...params[which], [name]: value } });
-    return "";
+  takeParam(which, { name, default: usual }, value, text) {
+    const params = this.state.params[which];
+    return this.give({ [`params_${which}`]: { ...params, [name]: value } }, text, params[name] ?? usual);
   }
 
-  takePair(role, value, text) {
-    const { u, v, pair } = this.state;
-    const point = { u, v, [role]: value };
-    const why = !Number.isFinite(value) ? "it is not a number"
-      : !exists(point.u, point.v, pair) ? "the two probabilities together would exceed 1" : "";
-    if (why) return this.refuse(text, why, role === "u" ? u : v);
-    this.change({ [role]: value });
-    return "";
-  }
-
-  takeInput(parameter, value, text) {
-    const { u, v, pair } = this.state;
-    const { name } = parameter;
-    const changed = { ...pair, [name]: value };
-    const why = outside(value, parameter) ||
-      (exists(u, v, changed) ? "" : "the two probabilities together would exceed 1");
-    if (why) return this.refuse(text, why, pair[name]);
-    this.change({ pair: changed });
-    return "";
-  }
-
-  takeWindow(value, text) {
-    if (!(value > 0 && Number.isFinite(value))) {
-      return this.refuse(text, "a window reaches a positive number of nats", this.state.window);
-    }
-    this.change({ window: value });
-    return "";
+  takeNumber(name, value, text) {
+    const { pair } = this.state;
+    if (!(name in pair)) return super.takeNumber(name, value, text);
+    return this.give({ pair: { ...pair, [name]: value } }, text, pair[name]);
   }
 
   wrong({ a, b, params_a: paramsA, params_b: paramsB, u, v, window, pair }) {
@@ -164,12 +135,13 @@ class Gallery extends Figure {
     if (!whole) return "the pair’s data are not whole";
     const [bad] = INPUTS.map((input) => outside(pair[input.name], input)).filter(Boolean);
     if (bad) return bad;
-    if (!(window > 0)) return "a window reaches a positive number of nats";
+    if (!(window > 0 && Number.isFinite(window))) return "a window reaches a positive number of nats";
+    if (![u, v].every(Number.isFinite)) return "it is not a number";
     return exists(u, v, pair) ? "" : "the two probabilities together would exceed 1";
   }
 
   // Drags and steps keep to a raster that fits the window.
-  get snap() { return 10 ** Math.floor(Math.log10(this.window)) / 200; }
+  get snap() { return decade(this.window) / 200; }
 
   moveTo(p, q) {
     const { u, v, pair } = this.state;
@@ -193,8 +165,7 @@ class Gallery extends Figure {
     if (!this.root.dataset.shown) this.turnTo("a");
     // The window stays under a held pointer, or the pair would jump away from it.
     if (!BOTH.some((which) => this.panels[which].held?.())) {
-      this.window = window;
-      while (Math.max(Math.abs(u), Math.abs(v)) > this.window) this.window *= 2;
+      this.window = doubled(window, Math.max(Math.abs(u), Math.abs(v)));
     }
     const [one, two] = [a, b].map((loss, i) => {
       const own = params[BOTH[i]];
@@ -227,5 +198,4 @@ class Gallery extends Figure {
   }
 }
 
-export { BY_NAME, descent, exists, over, relation };
 export default anywidget(Gallery);

@@ -1,23 +1,34 @@
-// One loss of the gallery: who it is, its parameters, its field. Joined behind the printed losses
-// and integrate.js.
+// One loss of the gallery: who it is, its parameters, its field.
+
+import { numberField, numberRow, select } from "./controls.js";
+import { bothProbabilities, GROUPS, LOSSES } from "./formulas.js";
+import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { rungeKutta } from "./integrate.js";
+import { box, html, svg } from "./nodes.js";
+import {
+  arrowNodes, disc, drawArrows, drawStep, magnitudeLegend, plane, polyline,
+  referenceMark, square,
+} from "./plot.js";
+import { brief } from "./text.js";
+import { keeper } from "./timing.js";
 
 const PLANE = { left: 46, top: 8, side: 284, size: 340 };
 const GRID = 13; // arrows a side
-const BY_NAME = Object.fromEntries(LOSSES.map((loss) => [loss.name, loss]));
+export const BY_NAME = Object.fromEntries(LOSSES.map((loss) => [loss.name, loss]));
 const OPTIONS = GROUPS.map((group) => [group, LOSSES.filter((loss) => loss.group === group)
   .map(({ name, title }) => ({ value: name, label: title }))]);
 
-const exists = (u, v, pair) => bothProbabilities(u, v, pair.ref_w, pair.ref_l)[0] < 1;
+export const exists = (u, v, pair) => bothProbabilities(u, v, pair.ref_w, pair.ref_l)[0] < 1;
 
 // A loss over a pair: (u, v) to [loss, both partial derivatives].
-function over(loss, params, pair) {
+export function over(loss, params, pair) {
   const given = loss.params.map(({ name, default: usual }) => params[name] ?? usual);
   const data = loss.inputs.map((name) => pair[name]);
   return (u, v) => loss.all(u, v, ...given, ...data);
 }
 
 // Gradient flow by arc length from a start to the edge of the window, or to where it rests.
-function descent(at, pair, start, window) {
+export function descent(at, pair, start, window) {
   const slope = (point) => {
     const [, along, across] = at(...point);
     const size = Math.hypot(along, across);
@@ -40,7 +51,7 @@ function descent(at, pair, start, window) {
   return { points, rests: false };
 }
 
-class Panel {
+export class Panel {
   // `figure` hears what a reader does: takeLoss, takeParam, moveTo, step, home.
   constructor(figure, which) {
     this.figure = figure;
@@ -61,17 +72,14 @@ class Panel {
 
   buildPlot() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = pathsOf(part);
     part.note = svg("text", {
       class: "dpf-note dpf-halo", "text-anchor": "end", x: PLANE.left + PLANE.side - 6, y: 26,
     });
-    const { node, axes } = plane({
-      id: this.id, ...PLANE, label: `Field of small steps of loss ${this.which.toUpperCase()}`,
-      inside: [path("excluded"), ...part.arrows, path("flow")],
-      above: [...part.reference.nodes, part.note, path("end"), path("stepAcross"),
-        path("stepAlong"), part.handle],
+    return plane({
+      part, id: this.id, ...PLANE, label: `Field of small steps of loss ${this.which.toUpperCase()}`,
+      inside: ["excluded", ...part.arrows, "flow"],
+      above: [...part.reference.nodes, part.note, "end", "stepAcross", "stepAlong", part.handle],
     });
-    return { node, axes, part };
   }
 
   listen() {

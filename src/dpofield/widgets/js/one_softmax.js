@@ -1,5 +1,14 @@
 // One softmax, one pair. State lives in the traits; everything drawn is worked out from them.
-// Joined behind softmax_path.js.
+
+import { button, choices, numberField, outside, playButton, readouts } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { BETA, FORMULAS, MARGIN, ROUNDING, SHARE, SIZES } from "./formulas.js";
+import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
+import { box, html, htmlLabel, svg, write } from "./nodes.js";
+import { disc, plane, polyline, snapped, square, ticks } from "./plot.js";
+import { drifts, reachOf, solve, sum, withShares, withSize } from "./softmax_path.js";
+import { brief, short, shown } from "./text.js";
+import { keeper } from "./timing.js";
 
 const TRIANGLE = { left: 46, top: 8, side: 284, size: 340 };
 const SNAP = 0.005; // of a probability that is dragged
@@ -90,7 +99,6 @@ class OneSoftmax extends Figure {
 
   buildTriangle() {
     const part = { handle: handleNode() };
-    const path = pathsOf(part);
     const frame = square(TRIANGLE, [0, 1]);
     // In the half of the square that holds no policy: what the two colours mean.
     const key = (tone, y, ...lines) => [
@@ -98,20 +106,20 @@ class OneSoftmax extends Figure {
       ...lines.map((line, i) => svg("text", { x: 202, y: y + 15 * i, class: "dpf-note" }, line)),
     ];
     const corner = (a, b) => `${short(frame.x(a))} ${short(frame.y(b))}`;
-    const shape = (name, ...at) => element(path(name), { d: `M${at.join("L")}z` }, []);
+    const shape = (name, ...at) => svg("path", { class: `dpf-${name}`, d: `M${at.join("L")}` });
     const { node, axes } = plane({
-      id: `${this.id}-triangle`, ...TRIANGLE,
+      part, id: `${this.id}-triangle`, ...TRIANGLE,
       label: "Triangle of policies: the two regions, the path, and a start that can be moved",
       inside: [
-        shape("gains", corner(0, 0), corner(0, 1), corner(0.5, 0.5)),
-        shape("loses", corner(0, 0), corner(1, 0), corner(0.5, 0.5)),
-        element(path("diagonal"), { d: `M${corner(0, 0)}L${corner(0.5, 0.5)}` }, []),
-        path("level"), path("flow"),
+        shape("gains", corner(0, 0), corner(0, 1), `${corner(0.5, 0.5)}z`),
+        shape("loses", corner(0, 0), corner(1, 0), `${corner(0.5, 0.5)}z`),
+        shape("diagonal", corner(0, 0), corner(0.5, 0.5)),
+        "level", "flow",
       ],
       above: [
         ...key("gains", 30, "preferred faster,", "the rest gains"),
         ...key("loses", 72, "dispreferred faster,", "the rest loses"),
-        path("now"), part.handle,
+        "now", part.handle,
       ],
     });
     axes(frame, "preferred, $π_w$", "dispreferred, $π_l$");
@@ -163,13 +171,10 @@ class OneSoftmax extends Figure {
     return "";
   }
 
-  takeNumber(parameter, value, text) {
-    const { name } = parameter;
-    const why = outside(value, parameter);
-    if (why) return this.refuse(text, why, this.values()[name]);
-    if (name === "margin") this.play.pause();
-    this.change({ [name]: value });
-    return "";
+  takeNumber(name, value, text) {
+    const why = super.takeNumber(name, value, text);
+    if (name === "margin" && !why) this.play.pause();
+    return why;
   }
 
   wrong({ start, w, l, beta, margin }) {
@@ -245,7 +250,7 @@ class OneSoftmax extends Figure {
   drawTriangle({ policy }, { start, w, l }) {
     const { part, frame } = this.triangle;
     this.pathFor(`${start[w]} ${start[l]}`, () => {
-      const far = 12 - Math.log(start[w]) - Math.log(start[l]);
+      const [far] = FORMULAS.far(start[w], start[l]);
       const line = (way) => polyline(Array.from({ length: 161 }, (_, i) => {
         const [a, b] = FORMULAS.moved(start[w], start[l], (way * far * i) / 160);
         return [frame.x(a), frame.y(b)];
@@ -254,7 +259,7 @@ class OneSoftmax extends Figure {
       part.level.setAttribute("d", line(-1));
     });
     const [x, y] = [frame.x(policy[w]), frame.y(policy[l])];
-    part.now.setAttribute("d", `M${short(x - 6)} ${short(y)}a6 6 0 1 0 12 0a6 6 0 1 0 -12 0`);
+    part.now.setAttribute("d", disc(x, y, 6));
     placeHandle(part.handle, [frame.x(start[w]), frame.y(start[l])], frame,
       "Start: preferred and dispreferred", start[w],
       `preferred ${brief(start[w])}, dispreferred ${brief(start[l])}`);
@@ -272,5 +277,4 @@ class OneSoftmax extends Figure {
   }
 }
 
-export { reachOf, solve, withShares, withSize };
 export default anywidget(OneSoftmax);

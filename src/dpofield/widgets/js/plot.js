@@ -1,8 +1,15 @@
-// Planes, axes and arrows. Joined behind figure.js and controls.js.
+// Planes, axes and arrows.
 
-function ticks(low, high, about = 5) {
+import { box, element, html, htmlLabel, svg, svgLabel, write } from "./nodes.js";
+import { brief, short } from "./text.js";
+import { keeper } from "./timing.js";
+
+// The power of ten at or below a positive number.
+export const decade = (value) => 10 ** Math.floor(Math.log10(value));
+
+export function ticks(low, high, about = 5) {
   const raw = (high - low) / about;
-  const power = 10 ** Math.floor(Math.log10(raw));
+  const power = decade(raw);
   const step = [1, 2, 5, 10].map((m) => m * power).find((s) => s >= raw * 0.999);
   const first = Math.ceil(low / step - 1e-9);
   const count = Math.floor(high / step + 1e-9) - first + 1;
@@ -10,7 +17,8 @@ function ticks(low, high, about = 5) {
 }
 
 // A plot area: data [low, high] x [bottom, ceiling] to SVG units, y upwards; square without `rise`.
-function square({ left, top, side, rise = side }, [low, high], [bottom, ceiling] = [low, high]) {
+// It `holds` a point of the data, `covers` one of the SVG.
+export function square({ left, top, side, rise = side }, [low, high], [bottom, ceiling] = [low, high]) {
   const unit = side / (high - low);
   const yUnit = rise / (ceiling - bottom);
   return {
@@ -19,28 +27,26 @@ function square({ left, top, side, rise = side }, [low, high], [bottom, ceiling]
     y: (b) => top + rise - (b - bottom) * yUnit,
     data: (x, y) => [low + (x - left) / unit, bottom + (top + rise - y) / yUnit],
     holds: (a, b) => a >= low && a <= high && b >= bottom && b <= ceiling,
+    covers: (x, y) => x >= left && x <= left + side && y >= top && y <= top + rise,
   };
 }
 
-const short = (number) => number.toFixed(1);
-
 // A path through (x, y) pairs in SVG units.
-const polyline = (points) =>
+export const polyline = (points) =>
   points.map(([x, y], i) => `${i ? "L" : "M"}${short(x)} ${short(y)}`).join("");
 
+export const within = (value, low, high) => Math.min(high, Math.max(low, value));
+
 // The nearest multiple of `step` that is not outside `low` and `high` by more than rounding.
-const snapped = (value, step, low, high) => {
-  const within = Math.min(high, Math.max(low, value));
-  return Number((Math.round(within / step) * step).toPrecision(12));
-};
+export const snapped = (value, step, low, high) =>
+  Number((Math.round(within(value, low, high) / step) * step).toPrecision(12));
 
-// Makes paths for a picture and keeps each in `part` by its name, which is its class too.
-const pathsOf = (part) => (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
-
-const disc = (x, y) => `M${short(x - 5)} ${short(y)}a5 5 0 1 0 10 0a5 5 0 1 0 -10 0`;
+export const disc = (x, y, r = 5) =>
+  `M${short(x - r)} ${short(y)}a${short(r)} ${short(r)} 0 1 0 ${short(2 * r)} 0` +
+  `a${short(r)} ${short(r)} 0 1 0 ${short(-2 * r)} 0`;
 
 // A straight arrow whose head is two strokes: cheap enough for hundreds in one path.
-function arrow(x, y, dx, dy, head) {
+export function arrow(x, y, dx, dy, head) {
   const length = Math.hypot(dx, dy) || 1;
   const [ux, uy] = [(dx / length) * head, (dy / length) * head];
   const [tx, ty] = [x + dx, y + dy];
@@ -50,8 +56,14 @@ function arrow(x, y, dx, dy, head) {
   return `M${short(x)} ${short(y)}L${tip}M${left}L${tip}L${right}`;
 }
 
+export const placeText = (node, x, y, anchor = "") =>
+  element(node, { ...(anchor && { "text-anchor": anchor }), x: short(x), y: short(y) });
+
+// The window that a picture starts with, doubled until it reaches far enough.
+export const doubled = (size, needed) => (needed > size ? doubled(2 * size, needed) : size);
+
 // Texts along an axis, [x, y, words] each: nodes stay, and where words stay they are only moved.
-function placeTexts(group, places) {
+export function placeTexts(group, places) {
   while (group.childNodes.length > places.length) group.lastChild.remove();
   places.forEach(([x, y, words], i) => {
     const node = group.childNodes[i] ?? group.appendChild(svg("text"));
@@ -61,14 +73,16 @@ function placeTexts(group, places) {
 }
 
 // A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is drawn within the
-// frame, `above` over all of it. `rise` and `tall` are the heights of the plot area and of the
+// frame, `above` over all of it, where a name stands for a path of that class, kept in `part`. `rise` and `tall` are the heights of the plot area and of the
 // picture where these are no squares; `tones` colour the two axis labels.
-function plane({
-  id, left, top, side, rise = side, size, tall = size, label, inside, above,
+export function plane({
+  part, id, left, top, side, rise = side, size, tall = size, label, inside, above,
   tones = ["preferred", "dispreferred"],
 }) {
+  const nodes = (all) => all.map((one) =>
+    typeof one === "string" ? (part[one] = svg("path", { class: `dpf-${one}` })) : one);
   const [tone, yTone] = tones.map((name) => `dpf-axis dpf-${name}`);
-  const part = {
+  const own = {
     gridlines: svg("path", { class: "dpf-gridlines" }),
     frame: svg("path", { class: "dpf-frame" }),
     xTicks: svg("g", { class: "dpf-ticks", "text-anchor": "middle" }),
@@ -84,8 +98,8 @@ function plane({
     viewBox: `0 0 ${size} ${tall}`, class: "dpf-plot", role: "group", "aria-label": label,
     style: `aspect-ratio: ${size} / ${tall}`,
   },
-  svg("defs", {}, clip), part.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, inside),
-  part.frame, part.xTicks, part.yTicks, part.xLabel, part.yLabel, above);
+  svg("defs", {}, clip), own.gridlines, svg("g", { "clip-path": `url(#${id}-clip)` }, nodes(inside)),
+  own.frame, own.xTicks, own.yTicks, own.xLabel, own.yLabel, nodes(above));
 
   const labelsFor = keeper();
   const axes = (frame, xWords, yWords) => {
@@ -94,26 +108,26 @@ function plane({
       ...marks.map((m) => `M${short(frame.x(m))} ${top}v${rise}`),
       ...yMarks.map((m) => `M${left} ${short(frame.y(m))}h${side}`),
     ];
-    part.gridlines.setAttribute("d", lines.join(""));
-    part.frame.setAttribute("d", `M${left} ${top}v${rise}h${side}`);
-    placeTexts(part.xTicks, marks.map((m) => [frame.x(m), top + rise + 18, brief(m)]));
-    placeTexts(part.yTicks, yMarks.map((m) => [left - 8, frame.y(m) + 4, brief(m)]));
+    own.gridlines.setAttribute("d", lines.join(""));
+    own.frame.setAttribute("d", `M${left} ${top}v${rise}h${side}`);
+    placeTexts(own.xTicks, marks.map((m) => [frame.x(m), top + rise + 18, brief(m)]));
+    placeTexts(own.yTicks, yMarks.map((m) => [left - 8, frame.y(m) + 4, brief(m)]));
     labelsFor(`${xWords} ${yWords}`, () => {
-      part.xLabel.replaceChildren(...svgLabel(xWords));
-      part.yLabel.replaceChildren(...svgLabel(yWords));
+      own.xLabel.replaceChildren(...svgLabel(xWords));
+      own.yLabel.replaceChildren(...svgLabel(yWords));
     });
   };
-  return { node, axes };
+  return { node, axes, part };
 }
 
 const MAGNITUDES = 6; // colour steps, as in the style sheet
-const arrowNodes = () => Array.from({ length: MAGNITUDES }, (_, i) =>
+export const arrowNodes = () => Array.from({ length: MAGNITUDES }, (_, i) =>
   svg("path", { class: `dpf-arrows dpf-m${i}` }));
 
 // A grid of arrows, `count` a side, on the nodes above: direction of one small step, length and
 // colour by the log of its size. `step(a, b)` gives it, or null where there is none. Returns the
 // scale, with the size in [0, 1] of any other step.
-function drawArrows(nodes, frame, count, step) {
+export function drawArrows(nodes, frame, count, step) {
   const cell = (frame.high - frame.low) / count;
   const yCell = (frame.ceiling - frame.bottom) / count;
   const found = [];
@@ -121,14 +135,13 @@ function drawArrows(nodes, frame, count, step) {
     const a = frame.low + ((i % count) + 0.5) * cell;
     const b = frame.bottom + (Math.floor(i / count) + 0.5) * yCell;
     const to = step(a, b);
-    if (to) found.push([a, b, ...to, Math.log10(Math.hypot(...to))]);
+    if (to?.every(Number.isFinite)) found.push([a, b, ...to, Math.log10(Math.hypot(...to))]);
   }
   const logs = found.map((f) => f[4]).filter(Number.isFinite);
   const strongest = Math.max(...logs);
   const weakest = Math.max(Math.min(...logs), strongest - 4);
   const spread = strongest - weakest;
-  const strength = (log) =>
-    spread < 1e-9 ? 1 : Math.min(1, Math.max(0, (log - weakest) / spread));
+  const strength = (log) => (spread < 1e-9 ? 1 : within((log - weakest) / spread, 0, 1));
   const paths = nodes.map(() => []);
   for (const [a, b, along, across, log] of found) {
     const s = strength(log);
@@ -143,7 +156,7 @@ function drawArrows(nodes, frame, count, step) {
 }
 
 // The scale of those arrows in words and colours, with a mark for one of them.
-function magnitudeLegend(label) {
+export function magnitudeLegend(label) {
   const marker = html("span", { class: "dpf-marker" });
   const [weak, strong] = [html("span", {}), html("span", {})];
   const bar = html("span", { class: "dpf-bar" },
@@ -158,7 +171,7 @@ function magnitudeLegend(label) {
 }
 
 // One step from (x, y) split into its two parts, on two paths: the longer one has a fixed length.
-function drawStep([first, second], x, y, [along, across], length = 66) {
+export function drawStep([first, second], x, y, [along, across], length = 66) {
   const longest = Math.max(Math.abs(along), Math.abs(across)) || 1;
   const path = (dx, dy) => {
     const size = Math.hypot(dx, dy);
@@ -169,13 +182,12 @@ function drawStep([first, second], x, y, [along, across], length = 66) {
 }
 
 // The diamond of the reference; its name gives way to a handle at (x, y).
-function referenceMark() {
+export function referenceMark() {
   const mark = svg("path", { class: "dpf-reference" });
   const text = svg("text", { class: "dpf-note dpf-halo" }, "reference");
   const show = (rx, ry, x, y) => {
     mark.setAttribute("d", `M${short(rx - 7)} ${short(ry)}l7 -7l7 7l-7 7z`);
-    text.setAttribute("x", short(rx + 12));
-    text.setAttribute("y", short(ry - 8));
+    placeText(text, rx + 12, ry - 8);
     text.toggleAttribute("hidden", Math.hypot(rx - x, ry - y) < 60);
   };
   return { nodes: [mark, text], show };

@@ -1,5 +1,15 @@
 // The run player: the cloud of pairs over the field, and how fast they move. Only records are
-// shown, nothing between them. Joined behind the printed charts.
+// shown, nothing between them.
+
+import { button, choices, numberField, playButton, readouts, select, slider } from "./controls.js";
+import { anywidget, Figure } from "./figure.js";
+import { FORMULAS } from "./formulas.js";
+import { handleNode, listenToKeys, placeHandle, placeIn } from "./handle.js";
+import { box, html, htmlLabel, svg } from "./nodes.js";
+import {
+  arrowNodes, disc, drawArrows, plane, polyline, referenceMark, square, within,
+} from "./plot.js";
+import { brief, cut, short } from "./text.js";
 
 const PLANE = { left: 54, top: 8, side: 280, size: 340, tall: 336 };
 const RATES = { left: 46, top: 8, side: 284, rise: 108, size: 340, tall: 164 };
@@ -7,7 +17,6 @@ const GRID = 13; // arrows a side
 const WINDOW = 2.6; // of ratios
 const BINS = 24;
 const NEAR = 24; // px from a pair within which it is meant
-const PLAYING = 6000; // ms for the whole run
 const TITLES = { "log-ratio": "log-ratios", ratio: "ratios" };
 const READOUTS = [
   { key: "u", label: "mean $u$ (nats)", tone: "dpf-preferred" },
@@ -27,7 +36,7 @@ function ratesOf(paths, step, record) {
   return paths[record].map((now, i) => (now - paths[record - 1][i]) / time);
 }
 
-function solve({ step, u, v, beta, record }) {
+export function solve({ step, u, v, beta, record }) {
   const [us, vs] = [u[record], v[record]];
   const [ratesU, ratesV] = [u, v].map((paths) => ratesOf(paths, step, record));
   const formula = FORMULAS["log-ratio"].loss; // none where it takes more of a pair than u and v
@@ -81,7 +90,13 @@ class Player extends Figure {
         value: String(i), label: `${i + 1}: ${prompt}`,
       }))]],
     });
-    this.play = button("Play", () => (this.playing ? this.pause() : this.begins()));
+    this.play = playButton({
+      bounds: () => [this.model.get("record"), this.last],
+      to: (at) => {
+        const record = Math.floor(at);
+        if (record !== this.model.get("record")) this.change({ record });
+      },
+    });
     this.plane = this.buildPlane();
     this.rates = this.buildRates();
     this.prompt = html("p", { class: "dpf-prompt" });
@@ -92,39 +107,35 @@ class Player extends Figure {
       this.plane.node,
       box("dpf-side", this.rates.node, box("dpf-texts", this.prompt, ...this.texts)),
       box("dpf-numberrow dpf-time", this.field.label, this.track.node, this.field.input),
-      box("dpf-buttons", this.play, button("Step", () => this.goTo(this.values().record + 1)),
-        button("Back", () => this.goTo(0)), button("Reset", () => { this.pause(); this.reset(); })),
+      box("dpf-buttons", this.play.node, button("Step", () => this.goTo(this.values().record + 1)),
+        button("Back", () => this.goTo(0)), button("Reset", () => { this.play.pause(); this.reset(); })),
       this.pairs.node, this.words, this.readouts.node,
     ];
   }
 
   buildPlane() {
     const part = { handle: handleNode(), arrows: arrowNodes(), reference: referenceMark() };
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
     part.beyond = svg("text", {
       class: "dpf-note dpf-halo", "text-anchor": "end", x: PLANE.left + PLANE.side - 6, y: 26,
     });
-    const { node, axes } = plane({
-      id: `${this.id}-plane`, ...PLANE,
+    return plane({
+      part, id: `${this.id}-plane`, ...PLANE,
       label: "All pairs of the run over the field, one of which can be chosen",
-      inside: [...part.arrows, path("trails"), path("cloud"), path("trail")],
+      inside: [...part.arrows, "trails", "cloud", "trail"],
       above: [...part.reference.nodes, part.beyond, part.handle],
     });
-    return { node, axes, part };
   }
 
   buildRates() {
     const part = {};
-    const path = (name) => (part[name] = svg("path", { class: `dpf-${name}` }));
     part.none = svg("text", {
       class: "dpf-note", "text-anchor": "middle", x: RATES.left + RATES.side / 2, y: RATES.top + 58,
     }, "nothing has moved yet");
-    const { node, axes } = plane({
-      id: `${this.id}-rates`, ...RATES, tones: ["plain", "plain"],
+    return plane({
+      part, id: `${this.id}-rates`, ...RATES, tones: ["plain", "plain"],
       label: "How many pairs moved how fast since the record before",
-      inside: [path("barsW"), path("barsL"), path("zero")], above: [part.none],
+      inside: ["barsW", "barsL", "zero"], above: [part.none],
     });
-    return { node, axes, part };
   }
 
   get last() { return this.model.get("step").length - 1; }
@@ -165,11 +176,10 @@ class Player extends Figure {
     const { node, part: { handle } } = this.plane;
     // What the mouse is over is shown, what it presses is kept.
     const over = (event) => {
-      const toPlot = node.getScreenCTM().inverse();
-      const { x, y } = new DOMPoint(event.clientX, event.clientY).matrixTransform(toPlot);
+      const [x, y] = placeIn(node, event);
       const far = this.points.map(([px, py]) => Math.hypot(px - x, py - y));
       const nearest = far.indexOf(Math.min(...far));
-      return far[nearest] <= NEAR / toPlot.inverse().a ? nearest : null;
+      return far[nearest] <= NEAR / node.getScreenCTM().a ? nearest : null;
     };
     const hover = (found) => {
       if (found === this.hovered) return;
@@ -187,7 +197,7 @@ class Player extends Figure {
     listenToKeys(handle, (right, up, fast) => {
       const { pair, texts } = this.values();
       const to = pair + (right + up) * (fast ? 5 : 1);
-      this.change({ pair: Math.min(texts.length - 1, Math.max(0, to)) });
+      this.change({ pair: within(to, 0, texts.length - 1) });
     }, () => this.change({ pair: this.begin.pair }));
   }
 
@@ -209,7 +219,7 @@ class Player extends Figure {
   }
 
   remove() {
-    this.pause();
+    this.play.pause();
     super.remove();
   }
 
@@ -233,32 +243,8 @@ class Player extends Figure {
   }
 
   goTo(record) {
-    this.pause();
+    this.play.pause();
     this.change({ record: Math.min(record, this.last) });
-  }
-
-  // From where it stands, or anew from the end. Who wants no motion is taken to the end at once.
-  begins() {
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return this.goTo(this.last);
-    const { record } = this.values();
-    const from = record < this.last ? record : 0;
-    let first = null;
-    const go = (now) => {
-      first ??= now;
-      const at = Math.min(this.last, from + Math.floor((this.last * (now - first)) / PLAYING));
-      if (at !== this.values().record) this.change({ record: at });
-      if (at >= this.last) this.pause();
-      else this.playing = requestAnimationFrame(go);
-    };
-    this.playing = requestAnimationFrame(go);
-    this.play.textContent = "Pause";
-    return undefined;
-  }
-
-  pause() {
-    cancelAnimationFrame(this.playing);
-    this.playing = 0;
-    this.play.textContent = "Play";
   }
 
   // -- what is shown --
@@ -313,13 +299,11 @@ class Player extends Figure {
     part.trails.setAttribute("d", this.points.map((_, i) => trail(i)).join(""));
     part.trail.setAttribute("d", trail(seen));
     part.cloud.setAttribute("d", this.points.map(([x, y]) => disc(x, y)).join(""));
-    const inside = ([x, y]) => x >= frame.left && x <= frame.left + frame.side &&
-      y >= frame.top && y <= frame.top + frame.rise;
-    const out = this.points.filter((point) => !inside(point)).length;
+    const out = this.points.filter((point) => !frame.covers(...point)).length;
     part.beyond.textContent = out ? `${out} beyond the picture` : "";
     const [x, y] = this.points[seen];
-    const place = [Math.min(frame.left + frame.side, Math.max(frame.left, x)),
-      Math.min(frame.top + frame.rise, Math.max(frame.top, y))];
+    const place = [within(x, frame.left, frame.left + frame.side),
+      within(y, frame.top, frame.top + frame.rise)];
     part.reference.show(...this.at(chart, 0, 0), ...place);
     placeHandle(part.handle, place, { low: 1, high: u[0].length }, "Pair", seen + 1,
       `pair ${seen + 1}: ${this.model.get("texts")[seen][0]}`);
@@ -358,5 +342,4 @@ class Player extends Figure {
   }
 }
 
-export { ratesOf, solve };
 export default anywidget(Player);

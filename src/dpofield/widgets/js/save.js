@@ -1,6 +1,9 @@
 // "Save this view": the figure as one stand-alone SVG, or as a PNG of it. What is drawn is taken
 // over with its computed style, and what is HTML (numbers, words, bars) is drawn where it stands:
-// no style sheet, no font and no script is left outside. Joined behind figure.js.
+// no style sheet, no font and no script is left outside.
+
+import { element, html, svg } from "./nodes.js";
+import { short } from "./text.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const DRAWN = [
@@ -162,7 +165,7 @@ function slid(input, at, [x, y]) {
 }
 
 // The whole view: { text, width, height } of an SVG.
-function viewOf(root, title, words) {
+export function viewOf(root, title, words) {
   const at = root.getBoundingClientRect();
   const tools = root.querySelector(".dpf-tools").getBoundingClientRect();
   const [width, height] = [at.width, tools.top - at.top].map((c) => Math.ceil(c + 2 * MARGIN_AROUND));
@@ -175,7 +178,7 @@ function viewOf(root, title, words) {
   return { text: new XMLSerializer().serializeToString(whole), width, height };
 }
 
-async function pngOf({ text, width, height }) {
+export async function pngOf({ text, width, height }) {
   const image = new Image();
   image.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(text)}`;
   await image.decode();
@@ -186,7 +189,7 @@ async function pngOf({ text, width, height }) {
   return new Promise((done) => { canvas.toBlob(done, "image/png"); });
 }
 
-function handOver(blob, name) {
+export function handOver(blob, name) {
   const link = html("a", { href: URL.createObjectURL(blob), download: name });
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);

@@ -1,11 +1,12 @@
-// The mathematics of one softmax: only calls to the printed functions, and proportions. Joined
-// behind the printed rates, path and clock.
+// The mathematics of one softmax: only calls to the printed functions, and proportions.
 
-const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
+import { FORMULAS, MARGIN } from "./formulas.js";
+
+export const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
 const others = (values, w, l) => values.filter((_, i) => i !== w && i !== l);
 
 // The policy after a move of s nats, and everything said about it.
-function solve({ start, w, l, beta, margin }) {
+export function solve({ start, w, l, beta, margin }) {
   const beside = sum(others(start, w, l));
   const [piW, piL, scale] = FORMULAS.moved(start[w], start[l], margin / 2);
   const policy = start.map((p, i) => (i === w ? piW : i === l ? piL : p * scale));
@@ -22,7 +23,7 @@ function solve({ start, w, l, beta, margin }) {
 }
 
 // Another probability for some responses; all others keep their proportions. They sum to 1.
-function withShares(start, shares) {
+export function withShares(start, shares) {
   const fixed = Object.keys(shares).map(Number);
   const left = 1 - sum(Object.values(shares));
   const before = sum(start.filter((_, i) => !fixed.includes(i)));
@@ -30,7 +31,7 @@ function withShares(start, shares) {
 }
 
 // More or fewer responses: a new one gets an equal part, the rest keep their proportions.
-function withSize(start, size) {
+export function withSize(start, size) {
   const grown = [...start];
   while (grown.length < size) {
     const n = grown.length;
@@ -42,9 +43,9 @@ function withSize(start, size) {
 
 // What one more nat of margin would do to each mass, at the rates of the moment.
 const NAT = 0.5; // of a move: the margin is twice the move
-const drifts = ({ policy, pace }, w, l) => policy.map((p, i) =>
+export const drifts = ({ policy, pace }, w, l) => policy.map((p, i) =>
   NAT * p * pace[i === w ? 0 : i === l ? 1 : 2]);
 
-// The margin at which the preferred lacks a hundredth: as far as the track goes.
-const reachOf = (start, w) =>
-  Math.ceil(Math.min(MARGIN.high, Math.max(10, 2 * Math.log((100 * (1 - start[w])) / start[w]))));
+// The margin at which the preferred has nearly everything: as far as the track goes.
+export const reachOf = (start, w) =>
+  Math.ceil(Math.min(MARGIN.high, Math.max(10, FORMULAS.reach(start[w])[0])));

@@ -1,18 +1,20 @@
-"""The field in training: what recorded paths say of Theorem 1, Corollary 1 and the law of motion.
+"""The field in training: recorded paths against Theorem 1, Corollary 1 and the law of motion.
 
-Frames have one row a run that kept its paths. A *margin* is the mean of u - v over the pairs of a
+Frames have one row per run that kept its paths. A *margin* is the mean of u - v over the pairs of a
 run, in nats. "Per step" always means: over the steps between two records, divided by their number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from dpofield.experiments import stats
 from dpofield.experiments.columns import path
 from dpofield.experiments.config import Config
 from dpofield.experiments.margins import at, reached
@@ -20,28 +22,40 @@ from dpofield.experiments.stats import Interval, of_seeds
 
 Floats = NDArray[np.float64]
 
-SETTINGS: dict[str, tuple[int, str]] = {
-    "weak, AdamW": (100, "adamw"),
-    "weak, SGD": (100, "sgd"),
-    "strong, AdamW": (600, "adamw"),
-    "strong, SGD": (600, "sgd"),
-}
-"""The settings of the plan "training-field": SFT steps and optimizer."""
 
-REGIONS = (
-    "preferred up, dispreferred down",
-    "both down",
-    "both up",
-    "preferred down, dispreferred up",
-)
-"""The four quarters of the ratio plane around the start (1, 1)."""
+class Setting(StrEnum):
+    """The settings of the plan "training-field"; the value is the label."""
+
+    WEAK_ADAMW = "weak, AdamW"
+    WEAK_SGD = "weak, SGD"
+    STRONG_ADAMW = "strong, AdamW"
+    STRONG_SGD = "strong, SGD"
+
+
+SETTINGS: dict[Setting, tuple[int, str]] = {
+    Setting.WEAK_ADAMW: (100, "adamw"),
+    Setting.WEAK_SGD: (100, "sgd"),
+    Setting.STRONG_ADAMW: (600, "adamw"),
+    Setting.STRONG_SGD: (600, "sgd"),
+}
+"""SFT steps and optimizer of each setting."""
+
+
+class Region(StrEnum):
+    """The four quarters of the ratio plane around the start (1, 1); the value is the label."""
+
+    APART = "preferred up, dispreferred down"
+    DOWN = "both down"
+    UP = "both up"
+    AGAINST = "preferred down, dispreferred up"
+
 
 FLOAT32 = 2.0**-24
 """Relative rounding of a stored number."""
 
 
-def setting(runs: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The runs of one of `SETTINGS`, in the order of their seeds."""
+def setting(runs: pd.DataFrame, name: Setting) -> pd.DataFrame:
+    """The runs of one setting, in the order of their seeds."""
     sft_steps, optimizer = SETTINGS[name]
     chosen = (runs["sft_steps"] == sft_steps) & (runs["optimizer"] == optimizer)
     return runs[chosen].sort_values("seed", ignore_index=True)
@@ -111,11 +125,11 @@ def theorem_1(runs: pd.DataFrame) -> Agreement:
 
 
 def speeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair and interval between records; magnitude and region are those at its start.
+    """One row per pair and interval between records; magnitude and region are those at its start.
 
-    `magnitude`: length of the recorded gradient by (x1, x2), nats a unit. `ratios`, `logs`: how far
-    (x1, x2) and (u, v) went, per step. `u`, `v`: where the pair was. `region`: one of `REGIONS`;
-    missing at the start, which belongs to none.
+    `magnitude`: length of the recorded gradient by (x1, x2), nats per unit. `speed_ratios`,
+    `speed_logs`: how far (x1, x2) and (u, v) moved, per step. `u`, `v`: where the pair was.
+    `region`: a `Region`; "" at the start, which belongs to none.
     """
     frames = []
     for t in traces(runs):
@@ -123,20 +137,20 @@ def speeds(runs: pd.DataFrame) -> pd.DataFrame:
         x1, x2, u, v = np.exp(t.u), np.exp(t.v), t.u[:-1], t.v[:-1]
         place = np.select(
             [(u > 0) & (v < 0), (u < 0) & (v < 0), (u > 0) & (v > 0), (u < 0) & (v > 0)],
-            list(REGIONS), default="",
+            list(Region), default="",
         )  # fmt: skip
         columns = {
             "magnitude": np.hypot(t.dloss_dx1, t.dloss_dx2)[:-1],
-            "ratios": np.hypot(np.diff(x1, axis=0), np.diff(x2, axis=0)) / steps,
-            "logs": np.hypot(np.diff(t.u, axis=0), np.diff(t.v, axis=0)) / steps,
+            "speed_ratios": np.hypot(np.diff(x1, axis=0), np.diff(x2, axis=0)) / steps,
+            "speed_logs": np.hypot(np.diff(t.u, axis=0), np.diff(t.v, axis=0)) / steps,
             "u": u, "v": v, "region": place,
         }  # fmt: skip
         frames.append(pd.DataFrame({k: x.ravel() for k, x in columns.items()}).assign(seed=t.seed))
     return pd.concat(frames, ignore_index=True)
 
 
-class Region(NamedTuple):
-    """A region: its share of pairs and records after the start, and medians of one value a seed.
+class InRegion(NamedTuple):
+    """A region: its share of pairs and records after the start, and medians of one value per seed.
 
     `magnitude` is the length of the gradient by the ratios. `ratios` and `logs` are distances per
     step in the two charts.
@@ -148,37 +162,35 @@ class Region(NamedTuple):
     logs: Interval
 
 
-def regions(moved: pd.DataFrame) -> dict[str, Region]:
-    """`Region` of each of `REGIONS`, from `speeds`; medians are averaged as logarithms."""
+def regions(moved: pd.DataFrame) -> dict[Region, InRegion]:
+    """`InRegion` of each `Region`, from `speeds`; medians are averaged as logarithms."""
     later = moved[moved["region"] != ""]
     found = {}
-    for name in REGIONS:
+    for name in Region:
         here = later[later["region"] == name].groupby("seed")
         shares = here.size().div(later.groupby("seed").size(), fill_value=0.0)
-        medians = [_geometric(here[c].median()) for c in ("magnitude", "ratios", "logs")]
-        found[name] = Region(of_seeds(shares), *medians)
+        medians = [
+            stats.geometric(here[c].median()) for c in ("magnitude", "speed_ratios", "speed_logs")
+        ]
+        found[name] = InRegion(of_seeds(shares), *medians)
     return found
-
-
-def _geometric(values: ArrayLike) -> Interval:
-    log = of_seeds(np.log(np.asarray(values, dtype=float)))
-    return Interval(*(float(np.exp(x)) for x in log))
 
 
 def rank_correlation(moved: pd.DataFrame, x: str, y: str) -> Interval:
     """Spearman's correlation of two columns of `speeds` within each seed, averaged over seeds."""
-    return of_seeds([g[x].corr(g[y], method="spearman") for _, g in moved.groupby("seed")])
+    return of_seeds(stats.within(moved, [], stats.rho, x, y))
 
 
 def rates(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair and interval between records: measured changes, and what was said of them.
+    """One row per pair and interval between records: measured changes, and predicted ones.
 
     `du`, `dv`: measured changes of both log-probabilities, nats. `law_u`, `law_v`: first order
-    along the optimizer's steps. `measured`: -dx1/dx2. `ratios`: what it would be if the pair had
-    moved along its own field, on a circle around the origin: (x2 + x2')/(x1 + x1'), which is
-    Corollary 1's x2/x1 for a finite way. `logs`: -du/dv, for which the log-ratio chart says 1;
-    `law`: the same by the law. `u`, `v`, `step`: where and when the interval began. A quotient is
-    infinite or nan where the dispreferred did not move.
+    along the optimizer's steps. `quotient_ratios`: -dx1/dx2, measured; `corollary_1`: its value if
+    the pair had moved along its own field, on a circle around the origin: (x2 + x2')/(x1 + x1'),
+    which is Corollary 1's x2/x1 for a finite change. `quotient_logs`: -du/dv, measured, which is 1
+    for the field of the log-ratio chart; `quotient_law`: the same by the law. `u`, `v`, `step`:
+    where and when the interval began. A quotient is infinite or nan where the dispreferred did not
+    move.
     """
     frames = []
     for t in traces(runs):
@@ -190,8 +202,8 @@ def rates(runs: pd.DataFrame) -> pd.DataFrame:
             logs, law = -du / dv, -law_u / law_v
         columns = {
             "du": du, "dv": dv, "law_u": law_u, "law_v": law_v,
-            "measured": measured, "logs": logs, "law": law,
-            "ratios": (x2[1:] + x2[:-1]) / (x1[1:] + x1[:-1]),
+            "quotient_ratios": measured, "quotient_logs": logs, "quotient_law": law,
+            "corollary_1": (x2[1:] + x2[:-1]) / (x1[1:] + x1[:-1]),
             "u": t.u[:-1], "v": t.v[:-1],
             "step": np.broadcast_to(t.step[:-1, None], du.shape),
         }  # fmt: skip
@@ -201,7 +213,7 @@ def rates(runs: pd.DataFrame) -> pd.DataFrame:
 
 class Verdicts(NamedTuple):
     """How often a predicted ratio of rates had the wrong sign, was off by more than a factor of 2,
-    or was within it: shares of pairs and intervals, which add up to one."""
+    or was within that factor: shares of pairs and intervals between records; they add up to one."""
 
     sign: Interval
     off: Interval
@@ -214,9 +226,9 @@ def verdicts(found: pd.DataFrame) -> dict[str, Verdicts]:
     "ratios" is judged by -dx1/dx2, "log-ratios" and "law" by -du/dv.
     """
     quotients = {
-        "ratios": found["measured"] / found["ratios"],
-        "log-ratios": found["logs"],
-        "law": found["logs"] / found["law"],
+        "ratios": found["quotient_ratios"] / found["corollary_1"],
+        "log-ratios": found["quotient_logs"],
+        "law": found["quotient_logs"] / found["quotient_law"],
     }
     result = {}
     for name, quotient in quotients.items():
@@ -233,8 +245,8 @@ def verdicts(found: pd.DataFrame) -> dict[str, Verdicts]:
 def explained(found: pd.DataFrame, beta: float) -> dict[str, Interval]:
     """Share of the squared changes of both log-probabilities that each prediction accounts for.
 
-    1 is all of it, 0 no better than predicting rest. "law" stands as it is. "ratios" and
-    "log-ratios" give directions and relative speeds only: a pair that moved along its own arrow
+    1 is all of it, 0 no better than predicting no change. "law" has no free factor. "ratios" and
+    "log-ratios" predict directions and relative speeds only: a pair that moved along its own arrow
     changes (u, v) by c W (1/x1^2, -1/x2^2) and by c W (1, -1), W = beta s(-beta m); c is the best
     factor of each run.
     """
@@ -278,22 +290,23 @@ def start_share(runs: pd.DataFrame) -> Share:
 
 
 PARTS = ("own", "cross", "drift", "optimizer", "size")
-"""What the change of a mean log-probability at a margin is made of, see `parts`."""
+"""The terms of the change of a mean log-probability at a margin, see `parts`."""
 
 
 def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
-    """One row a run: mean changes where the margin first is `goal`, taken apart; nan if never.
+    """One row per run: mean changes where the margin first is `goal`, in parts; nan if never.
 
-    `u`, `v`: the changes (nats). Each is the sum of five, with `_u` or `_v` behind the name:
+    `u`, `v`: the changes (nats). Each is the sum of five parts, named with `_u` or `_v` at the end:
 
-    - `own`: what the kernel of the start gives if each pair had its own terms only;
-    - `cross`: what its cross terms add to that;
-    - `drift`: what the plain gradient gives along the run beyond the kernel of the start;
-    - `optimizer`: metric and memory, the first order of the real steps beyond the plain gradient;
-    - `size`: what finite steps add to the first order; `concavity` of it is the softmax's share.
+    - `own`: by the kernel of the start, if each pair had its own terms only;
+    - `cross`: what the cross terms of that kernel add;
+    - `drift`: the plain gradient along the run less the kernel of the start;
+    - `optimizer`: metric and memory, the first order of the real steps less the plain gradient;
+    - `size`: what finite steps add to the first order; `concavity` is the softmax's share of it.
 
-    `step`: when. `share`: u / (u - v). `more`, `fell`: share of pairs whose dispreferred moved
-    farther than the preferred, and whose preferred fell.
+    `step`: the step at which the margin is `goal`. `preferred_share`: u / (u - v).
+    `dispreferred_farther`, `fell`: shares of pairs whose dispreferred moved farther than the
+    preferred, and whose preferred fell.
     """
     rows, said = [], start_share(runs)
     for trace, own, start in zip(traces(runs), *said, strict=True):
@@ -314,16 +327,17 @@ def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
                 f"size_{letter}": mean[letter] - mean[f"first_order_{letter}"],
                 f"concavity_{letter}": mean[f"concavity_{letter}"],
             }
-        row["share"] = mean["u"] / (mean["u"] - mean["v"])
+        row["preferred_share"] = mean["u"] / (mean["u"] - mean["v"])
         known = not np.isnan(when)
-        row["more"] = float(np.mean(np.abs(here["v"]) > np.abs(here["u"]))) if known else np.nan
+        farther = np.abs(here["v"]) > np.abs(here["u"])
+        row["dispreferred_farther"] = float(np.mean(farther)) if known else np.nan
         row["fell"] = float(np.mean(here["u"] < 0)) if known else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def at_step(runs: pd.DataFrame, step: float) -> pd.DataFrame:
-    """One row a run: mean `u`, `v`, `margin` and the law's `first_order_{u,v}` at a step."""
+    """One row per run: mean `u`, `v`, `margin` and the law's `first_order_{u,v}` at a step."""
     rows = []
     for t in traces(runs):
         names = ("u", "v", "first_order_u", "first_order_v")

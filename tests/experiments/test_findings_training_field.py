@@ -1,4 +1,4 @@
-"""What the chapter on training reads off recorded paths: planted effects are found, no others."""
+"""The field in training, from recorded paths: planted effects are found, and no others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from dpofield.experiments.columns import PATH
 from dpofield.experiments.config import Config
-from dpofield.experiments.findings import paths
+from dpofield.experiments.findings import training_field as paths
 
 BETA = 0.1
 STEPS = np.arange(0, 11, 2)
@@ -52,7 +52,7 @@ def both(**given: Any) -> pd.DataFrame:
 
 
 def test_theorem_1_is_found_to_rounding_and_an_error_beyond_it() -> None:
-    """What float32 loses is no disagreement; one derivative that is 1 % off is."""
+    """float32 rounding is no disagreement; one derivative that is 1 % off is."""
     runs = frame(*[run(seed, *lines(-3.0, -6.0)) for seed in (0, 1)])
     found = paths.theorem_1(runs)
     assert found.values == 2 * 2 * len(STEPS) * 3
@@ -72,19 +72,21 @@ def test_quarters_hold_the_pairs_that_were_put_there() -> None:
     u, v = (STEPS[:, None] * s / 2 for s in signs)
     moved = paths.speeds(frame(*[run(seed, u, v) for seed in (0, 1)]))
     found = paths.regions(moved)
-    assert list(found) == list(paths.REGIONS)
+    assert list(found) == list(paths.Region)
     assert all(r.share == (0.25, 0.25, 0.25) for r in found.values())
-    assert max(found, key=lambda name: found[name].magnitude.value) == "both down"
+    assert max(found, key=lambda name: found[name].magnitude.value) is paths.Region.DOWN
     assert (moved["region"] == "").sum() == 2 * 4  # the start belongs to none
-    assert moved["logs"].to_numpy() == pytest.approx(np.sqrt(0.5))  # a step of 2 takes 1 nat each
+    assert moved["speed_logs"].to_numpy() == pytest.approx(
+        np.sqrt(0.5)
+    )  # a step of 2 takes 1 nat each
 
 
-def test_way_is_per_step() -> None:
+def test_speed_is_per_step() -> None:
     """The same path recorded half as often has the same speed."""
     u, v = lines(0.25, -1.0)
     often = paths.speeds(frame(run(0, u, v)))
     seldom = frame(run(0, u[::2], v[::2]) | {"path_step": np.float32(STEPS[::2])})
-    assert paths.speeds(seldom)["logs"].mean() == pytest.approx(often["logs"].mean())
+    assert paths.speeds(seldom)["speed_logs"].mean() == pytest.approx(often["speed_logs"].mean())
 
 
 def circle() -> tuple[np.ndarray, np.ndarray]:
@@ -105,7 +107,7 @@ def test_each_chart_is_right_about_its_own_flow(way: Any, right: str, wrong: str
     found = paths.verdicts(rates)
     assert found[right].near == (1, 1, 1)
     assert found[wrong].near.value < 1
-    assert found["law"].near == (1, 1, 1)  # the law was given the true paths
+    assert found["law"].near == (1, 1, 1)  # the law's paths are the true ones
     explained = paths.explained(rates, BETA)
     assert explained["law"].value == pytest.approx(1, abs=1e-6)
     assert explained[right].value > explained[wrong].value
@@ -120,7 +122,7 @@ def test_falling_together_is_the_wrong_sign_for_both_charts() -> None:
         assert sum(x.value for x in judged) == pytest.approx(1)
 
 
-def test_a_law_that_says_nothing_explains_nothing() -> None:
+def test_a_law_that_predicts_no_change_explains_nothing() -> None:
     """First-order sums of zero leave all of the changes."""
     nothing = np.zeros((len(STEPS), 3))
     rates = paths.rates(both(first_order_u=nothing, first_order_v=nothing))
@@ -176,7 +178,7 @@ def test_parts_add_up_and_drift_is_common() -> None:
 
 
 def test_without_an_effect_there_is_none() -> None:
-    """A run that goes where the kernel of the start says has no other part."""
+    """A run that follows the kernel of the start has no other part."""
     found = paths.parts(frame(*[run(seed, *lines(1.0, -1.0)) for seed in (0, 1)]), 5.0)
     for part in ("cross", "drift", "optimizer", "size"):
         assert np.abs(found[f"{part}_u"]).max() < 1e-5
@@ -192,7 +194,7 @@ def test_counts_of_pairs() -> None:
     """One of two pairs falls, and its dispreferred moves less than it."""
     u, v = STEPS[:, None] * np.array([1.0, -2.0]), STEPS[:, None] * np.array([-2.0, -1.0])
     found = paths.parts(frame(run(0, u, v)), 1.0)
-    assert (found["more"][0], found["fell"][0]) == (0.5, 0.5)
+    assert (found["dispreferred_farther"][0], found["fell"][0]) == (0.5, 0.5)
 
 
 def test_differences_are_within_seeds() -> None:

@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 
 from dpofield.experiments.config import Config
-from dpofield.experiments.findings import edits
+from dpofield.experiments.findings import edit_distance as edits
+from dpofield.experiments.findings.edit_distance import Scope, Way
 from dpofield.experiments.stats import Interval
 from tests.experiments.made_runs import pair, run, table
 
-BETWEEN, ONE, INSIDE, OPEN = edits.SCOPES
 DISTANCES = (1, 2, 3, 4, 6, 8, None)
 
 
@@ -44,56 +44,58 @@ def planted() -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def test_a_rise_between_distances_says_nothing_within_sets(planted) -> None:
-    """Cosine and distance tell sets apart; inside a set only what was planted there tells."""
+    """Cosine and distance predict set means; within a set only the planted predictor does."""
     runs, pairs = planted
-    assert edits.prediction(runs, pairs, BETWEEN, "levenshtein").low > 0.7
-    assert edits.prediction(runs, pairs, BETWEEN, "gradient_cosine").high < -0.7
-    assert abs(edits.prediction(runs, pairs, INSIDE, "gradient_cosine").value) < 0.2
-    assert edits.prediction(runs, pairs, INSIDE, "push_w").low > 0.7
-    assert edits.better(runs, pairs, INSIDE, "push_w", "gradient_cosine").low > 0.5
-    assert 0 in edits.better(runs, pairs, BETWEEN, "gradient_cosine", "levenshtein")
-    assert edits.told(pairs, "push_w").high < 0.3 < edits.told(pairs, "gradient_cosine").low
+    assert edits.prediction(runs, pairs, Scope.DISTANCES, "levenshtein").low > 0.7
+    assert edits.prediction(runs, pairs, Scope.DISTANCES, "gradient_cosine").high < -0.7
+    assert abs(edits.prediction(runs, pairs, Scope.PAIRS, "gradient_cosine").value) < 0.2
+    assert edits.prediction(runs, pairs, Scope.PAIRS, "push_w").low > 0.7
+    assert edits.stronger(runs, pairs, Scope.PAIRS, "push_w", "gradient_cosine").low > 0.5
+    assert 0 in edits.stronger(runs, pairs, Scope.DISTANCES, "gradient_cosine", "levenshtein")
+    assert edits.auc(pairs, "push_w").high < 0.3 < edits.auc(pairs, "gradient_cosine").low
 
 
 def test_no_effect_is_not_found() -> None:
     """Nothing planted: neither between sets nor within."""
     runs = made(rise=0.0, push=0.0, seeds=8)
     frame, pairs = edits.prepare(runs), edits.pairs(runs)
-    assert abs(edits.prediction(frame, pairs, BETWEEN, "levenshtein").value) < 0.5
+    assert abs(edits.prediction(frame, pairs, Scope.DISTANCES, "levenshtein").value) < 0.5
     for x in ("gradient_cosine", "push_w"):
-        assert abs(edits.prediction(frame, pairs, INSIDE, x).value) < 0.2
-        assert abs(edits.beyond(frame, pairs, OPEN, x, "levenshtein").value) < 0.25
+        assert abs(edits.prediction(frame, pairs, Scope.PAIRS, x).value) < 0.2
+        assert abs(edits.beyond(frame, pairs, Scope.OPEN_DISTANCE, x, "levenshtein").value) < 0.25
 
 
 def test_units_do_not_matter(planted) -> None:
     """Ranks stay when a predictor is counted in other units."""
     runs, pairs = planted
     stretched = pairs.assign(push_w=np.exp(pairs["push_w"]))
-    a, b = (edits.prediction(runs, p, INSIDE, "push_w") for p in (pairs, stretched))
+    a, b = (edits.prediction(runs, p, Scope.PAIRS, "push_w") for p in (pairs, stretched))
     assert a == pytest.approx(b)
 
 
 def test_a_distance_held_fixed_has_no_correlation(planted) -> None:
-    """Only open sets vary in distance, so both scopes agree; and scopes without seeds say so."""
+    """Only open sets vary in distance, so both scopes agree; a scope without seeds raises."""
     runs, pairs = planted
-    inside, free = (edits.prediction(runs, pairs, s, "levenshtein") for s in (INSIDE, OPEN))
+    inside, free = (
+        edits.prediction(runs, pairs, s, "levenshtein") for s in (Scope.PAIRS, Scope.OPEN_DISTANCE)
+    )
     assert inside == pytest.approx(free)
-    asked = pairs[pairs["name"] != edits.ANY]
-    assert np.isnan(edits.prediction(runs, asked, INSIDE, "levenshtein").value)
-    with pytest.raises(ValueError, match="ask prediction"):
-        edits.better(runs, pairs, ONE, "gradient_cosine", "ches")
+    asked = pairs[pairs["asked"] != edits.ANY]
+    assert np.isnan(edits.prediction(runs, asked, Scope.PAIRS, "levenshtein").value)
+    with pytest.raises(ValueError, match="SETS has no correlation per seed: take prediction"):
+        edits.stronger(runs, pairs, Scope.SETS, "gradient_cosine", "ches")
 
 
 @pytest.mark.parametrize(
     ("shape", "verdict"),
-    [(lambda d: 2 * np.log(d), "no threshold"), (lambda d: 4.0 * (d > 3), "a threshold")],
+    [(lambda d: 2 * np.log(d), edits.Jump.NONE), (lambda d: 4.0 * (d > 3), edits.Jump.FOUND)],
 )
 def test_a_jump_is_told_from_a_rise(shape, verdict) -> None:
     chance = np.random.default_rng(1)
     rows = [
         {
             "seed": s,
-            "name": f"{d}",
+            "asked": f"{d}",
             "edit_distance": d,
             "u_at_margin_5": shape(d) + 0.1 * chance.normal(),
         }
@@ -105,23 +107,21 @@ def test_a_jump_is_told_from_a_rise(shape, verdict) -> None:
     assert found.gap.value == pytest.approx(found.jump - found.line)
 
 
-@pytest.mark.parametrize(
-    ("lower", "expected"), [(0.0, "mostly by delay"), (9.0, "mostly at equal steps")]
-)
-def test_delay_is_told_from_harm(lower: float, expected: str) -> None:
-    """All fall 0.1 nats a step; near pairs take twice as long, or are lower as well."""
+@pytest.mark.parametrize(("lower", "expected"), [(0.0, Way.DELAY), (9.0, Way.EQUAL_STEPS)])
+def test_delay_is_told_from_harm(lower: float, expected: Way) -> None:
+    """All fall 0.1 nats per step; near pairs take twice as long, or are lower as well."""
     rows = []
     for seed in range(4):
         for name, pace, extra in (("1", 2.0, lower), ("8", 1.0, 0.0)):
-            at = {f"steps_to_margin_{g}": pace * float(g) * 4 for g in ("2", "5")}
-            u = {f"u_at_margin_{g}": -0.1 * at[f"steps_to_margin_{g}"] - extra for g in ("2", "5")}
+            at = {f"steps_to_margin_{g}": pace * g * 4 for g in (2, 5)}
+            u = {f"u_at_margin_{g}": -0.1 * at[f"steps_to_margin_{g}"] - extra for g in (2, 5)}
             end = {"steps": 80, "u": -8.0 - extra}
             never = {"steps_to_margin_10": np.nan, "u_at_margin_10": np.nan}
-            rows.append({"seed": seed, "name": name} | end | never | at | u)
+            rows.append({"seed": seed, "asked": name} | end | never | at | u)
     frame = pd.DataFrame(rows)
     found = edits.lag(frame, "1", "8")
     assert found.delay.value == pytest.approx(2.0)
     assert found.rest.value == pytest.approx(lower)
     assert edits.hinders(Interval(0.9, 0.8, 1.0), found) == expected
-    assert edits.hinders(Interval(0.0, -0.1, 0.1), found) == "not seen"
+    assert edits.hinders(Interval(0.0, -0.1, 0.1), found) is Way.NONE
     assert edits.times(frame, "1", "8", "steps_to_margin_5").value == pytest.approx(2)

@@ -1,7 +1,7 @@
 """Where the probability went: the runs of the plan "where-the-mass-goes", by prompt and by pair.
 
 All pairs of these runs belong to the evaluated prompts, whose whole response set is scored before
-and after. Frames have one row a prompt of a run, or one row a pair, with the run's columns beside.
+and after. Frames have one row per prompt of a run or one row per pair, with the run's columns.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import mannwhitneyu, spearmanr
 
 from dpofield.experiments import stats
 from dpofield.experiments.columns import per_pair, per_prompt
@@ -21,27 +20,29 @@ SETTING = ["sft_steps", "edit_distance", "source"]
 """The columns that the settings of the plan differ in."""
 
 ROLES = ("preferred", "both", "dispreferred", "untrained", "off_grammar")
-"""What training asked of a text: its role in the pairs of its prompt; or it is off the grammar."""
+"""Role of a text in the pairs of its prompt; or it is off the grammar."""
 
 TRUTH = ("better", "w", "worse", "l", "off_grammar")
-"""What a text is to a pair: `masses.Split`."""
+"""Role of a text as seen from a pair: the fields of `masses.Split`."""
 
-DEFINITIONS = {
-    "good": "a response at least as good as the preferred one became less likely",
-    "reward": "expected true reward fell, off the grammar counted as the worst response",
-    "on_grammar": "expected true reward fell, given a response on the grammar",
-}
-"""What makes the fall of a preferred response harmful: three readings, columns of `falls`."""
+DEFINITIONS = {"as_good": "as good", "reward": "reward", "reward_on_grammar": "on the grammar"}
+"""Three definitions of a harmful fall of a preferred response: key -> label.
+
+The fall is harmful where the column `change_KEY` of `falls` is below 0: where a response at least
+as good as the preferred one became less likely, or where the expected true reward fell, with texts
+off the grammar counted as the worst response, or given a response on the grammar.
+"""
 
 _WHEN = ("before", "after")
 _TRAINED = ROLES[:3]
 
 
 def by_role(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row an evaluated prompt: ROLE_before and ROLE_after, masses by `ROLES` that add to one.
+    """One row per evaluated prompt: ROLE_before and ROLE_after, masses by `ROLES` that add to one.
 
-    "both" are texts that one pair prefers and another disprefers. Besides, what `per_prompt` has,
-    and `leader`: the role of the most likely text after, or "same" if it is that of before.
+    "both" are texts that one pair prefers and another disprefers. Other columns: those of
+    `per_prompt`, and `leader`: the role of the text that is most likely after, or "same" if it was
+    most likely before.
     """
     prompts = per_prompt(runs)
     texts = _texts(runs)
@@ -60,7 +61,7 @@ def by_role(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _texts(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a trained text of an evaluated prompt: its role and its mass before and after."""
+    """One row per trained text of an evaluated prompt: its role and its mass before and after."""
     pairs, sides = per_pair(runs), []
     for role, letter in (("preferred", "w"), ("dispreferred", "l")):
         side = pairs[["key", "prompt", role, f"mass_{letter}_before", f"mass_{letter}_after"]]
@@ -72,36 +73,38 @@ def _texts(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def falls(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a pair on an evaluated prompt: changes of masses, and what `DEFINITIONS` speak of.
+    """One row per pair on an evaluated prompt: changes of masses and of rewards.
 
-    `d_NAME`: change of a mass of `masses.Split`. `fell`: the preferred is less likely than before.
-    `good`: change of the probability of a response at least as good as the preferred, itself
-    included. `reward`, `on_grammar`: change of the prompt's expected true reward, two ways.
+    `change_NAME`: change of a mass of `masses.Split`. `fell`: the preferred is less likely than
+    before. `change_as_good`: change of the probability of a response at least as good as the
+    preferred, itself included. `change_reward`, `change_reward_on_grammar`: change of the prompt's
+    expected true reward, with texts off the grammar and without.
     """
     pairs, prompts = per_pair(runs), per_prompt(runs)
-    pairs = pairs[pairs["mass_w_before"].notna()].drop(columns="reward", errors="ignore")
+    pairs = pairs[pairs["mass_w_before"].notna()].copy()
     for name in TRUTH:
-        pairs[f"d_{name}"] = pairs[f"mass_{name}_after"] - pairs[f"mass_{name}_before"]
-    pairs["fell"] = pairs["d_w"] < 0
-    pairs["good"] = pairs["d_w"] + pairs["d_better"]
+        pairs[f"change_{name}"] = pairs[f"mass_{name}_after"] - pairs[f"mass_{name}_before"]
+    pairs["fell"] = pairs["change_w"] < 0
+    pairs["change_as_good"] = pairs["change_w"] + pairs["change_better"]
     after, before = (
-        with_off(prompts[f"reward_on_grammar_{w}"], prompts[f"off_grammar_{w}"])
+        with_off_grammar(prompts[f"reward_on_grammar_{w}"], prompts[f"off_grammar_{w}"])
         for w in _WHEN[::-1]
     )
     prompts = prompts.assign(
-        reward=after - before,
-        on_grammar=prompts["reward_on_grammar_after"] - prompts["reward_on_grammar_before"],
+        change_reward=after - before,
+        change_reward_on_grammar=prompts["reward_on_grammar_after"]
+        - prompts["reward_on_grammar_before"],
     )
-    changes = prompts[["key", "prompt", "reward", "on_grammar"]]
+    changes = prompts[["key", "prompt", "change_reward", "change_reward_on_grammar"]]
     return pairs.merge(changes, on=["key", "prompt"])
 
 
-def kind(pairs: pd.DataFrame, gain: str = "good") -> pd.Series:
+def kind(pairs: pd.DataFrame, gain: str = "as_good") -> pd.Series:
     """Of every row of `falls`: "rises", "benign" or "harmful".
 
-    A fall is harmful if the column `gain`, of `DEFINITIONS`, fell; else it is benign.
+    A fall is harmful by the definition `gain`, a key of `DEFINITIONS`, or else benign.
     """
-    fallen = np.where(pairs[gain] < 0, "harmful", "benign")
+    fallen = np.where(pairs[f"change_{gain}"] < 0, "harmful", "benign")
     return pd.Series(np.where(pairs["fell"], fallen, "rises"), index=pairs.index, name="kind")
 
 
@@ -110,23 +113,23 @@ def worst_reward() -> float:
     return min(float(world().rewards(prompt).min()) for prompt in evaluated_prompts(3))
 
 
-def with_off(reward: Any, off: Any, worth: float | None = None) -> Any:
+def with_off_grammar(reward: Any, off_grammar: Any, worth: float | None = None) -> Any:
     """Expected true reward over everything, a text off the grammar being worth `worth`.
 
-    `reward` is the expectation on the grammar, `off` the mass off it; `worth` is by default the
-    lowest reward there is.
+    `reward` is the expectation on the grammar, `off_grammar` the mass off it; `worth` is by default
+    the lowest reward there is.
 
-    >>> with_off(1.0, 0.25, worth=-3.0)
+    >>> with_off_grammar(1.0, 0.25, worth=-3.0)
     0.0
     """
-    return (1 - off) * reward + off * (worst_reward() if worth is None else worth)
+    return (1 - off_grammar) * reward + off_grammar * (worst_reward() if worth is None else worth)
 
 
 def break_even(prompts: pd.DataFrame) -> Interval:
-    """What a text off the grammar must be worth for the expected true reward to stay as it was.
+    """The worth of a text off the grammar at which the expected true reward does not change.
 
-    Of the means over all prompts (rows of `per_prompt` or `by_role`). Where mass left the grammar,
-    training has raised the expectation if such a text is worth more than this.
+    From the means over all prompts (rows of `per_prompt` or `by_role`). Where mass left the
+    grammar, training has raised the expectation if such a text is worth more than this.
     """
     on = [(1 - prompts[f"off_grammar_{w}"]) * prompts[f"reward_on_grammar_{w}"] for w in _WHEN]
     left = prompts["off_grammar_after"] - prompts["off_grammar_before"]
@@ -146,26 +149,21 @@ def per_run(frame: pd.DataFrame, column: str) -> pd.DataFrame:
 def rank_correlation(pairs: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
     """Spearman's correlation of two columns within every run, as a column "rho" of `per_run`."""
     runs = pairs.groupby([*SETTING, "seed"], dropna=False)
-    found = runs[[x, y]].apply(lambda own: spearmanr(own[x], own[y]).statistic)
+    found = runs[[x, y]].apply(lambda own: stats.rho(own[x], own[y]))
     return found.rename("rho").reset_index()
 
 
-def told_by(pairs: pd.DataFrame, score: str, happened: str) -> Interval:
+def auc(pairs: pd.DataFrame, score: str, happened: str) -> Interval:
     """Area under the ROC curve within a seed, mean over seeds: 0.5 is chance.
 
-    The chance that a row of a seed where `happened` has the higher `score`. Seeds where it always
-    or never happened say nothing.
+    The chance that a row of a seed where `happened` has the higher `score`. A seed where it always
+    or never happened is left out.
     """
-    areas = []
-    for _, own in pairs.groupby("seed"):
-        yes, no = own.loc[own[happened], score], own.loc[~own[happened], score]
-        if len(yes) and len(no):
-            areas.append(float(mannwhitneyu(yes, no).statistic / (len(yes) * len(no))))
-    return stats.of_seeds(areas)
+    return stats.of_seeds(stats.within(pairs, [], stats.auc, score, happened))
 
 
 def by_setting(frame: pd.DataFrame, column: str) -> pd.Series:
-    """The mean of a column in every setting of the plan, an `Interval` over seeds each.
+    """The mean of a column in every setting of the plan, each an `Interval` over seeds.
 
     The index is `SETTING`, with "any" where the edit distance is left open.
     """
@@ -178,7 +176,7 @@ def by_setting(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def effect_of(frame: pd.DataFrame, column: str, factor: str) -> Interval:
-    """What one factor of `SETTING` changes: second level less first, paired within seeds.
+    """The effect of one factor of `SETTING`: second level less first, paired within seeds.
 
     Levels are in order: fewer SFT steps first, one word apart before any, "grammar" before "model".
     A seed's difference is averaged over the settings of the other two factors.

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from dpofield.experiments.config import Config
-from dpofield.experiments.findings import mass
+from dpofield.experiments.findings import where_the_mass_goes as mass
 from tests.experiments.made_runs import pair, run, table
 
 PROMPT = "soup at the harbour :"
@@ -85,8 +85,8 @@ def test_what_leaves_the_grammar_is_seen_by_one_definition_only() -> None:
         [prompt(off_grammar_after=0.5, reward_on_grammar_after=1.0)],
     )
     pairs = mass.falls(table([row]))
-    assert list(mass.kind(pairs, "on_grammar")) == ["benign"]
-    assert list(mass.kind(pairs, "reward")) == list(mass.kind(pairs, "good")) == ["harmful"]
+    assert list(mass.kind(pairs, "reward_on_grammar")) == ["benign"]
+    assert list(mass.kind(pairs, "reward")) == list(mass.kind(pairs, "as_good")) == ["harmful"]
 
 
 def test_pairs_on_other_prompts_are_left_out() -> None:
@@ -97,7 +97,7 @@ def test_pairs_on_other_prompts_are_left_out() -> None:
 
 
 def grid(effect: dict[str, float]) -> pd.DataFrame:
-    """A value a run: seeds differ much, and each factor adds what is planted."""
+    """A value per run: seeds differ much, and each factor adds its planted effect."""
     rows = []
     for seed in range(10):
         noise = np.random.default_rng(seed)
@@ -123,7 +123,7 @@ def test_effects_are_found_within_seeds_and_not_elsewhere() -> None:
 
 
 def test_the_mean_of_a_setting() -> None:
-    """One interval a setting, in no setting mixed with another."""
+    """One interval per setting, with no other setting mixed in."""
     found = mass.by_setting(grid({"source": 100.0}), "value").map(lambda x: x.value)
     assert len(found) == 8
     gap = found.xs("model", level="source") - found.xs("grammar", level="source")
@@ -144,8 +144,8 @@ def test_break_even_is_where_the_expectation_stays() -> None:
         for s in range(4)
     ]
     worth = mass.break_even(pd.DataFrame(rows))
-    assert mass.with_off(0.1, 0.2, worth.value) == pytest.approx(
-        mass.with_off(1.0, 0.5, worth.value)
+    assert mass.with_off_grammar(0.1, 0.2, worth.value) == pytest.approx(
+        mass.with_off_grammar(1.0, 0.5, worth.value)
     )
     assert worth.low == pytest.approx(worth.high)
 
@@ -161,13 +161,13 @@ def test_correlation_within_runs_only() -> None:
     assert list(found["rho"]) == pytest.approx([-1.0, -1.0, -1.0])
 
 
-def test_what_tells_is_judged_within_seeds() -> None:
-    """The score tells perfectly in every seed, though one seed's scores lie above the other's."""
+def test_a_score_is_judged_within_seeds() -> None:
+    """The score is perfect in every seed, though one seed's scores lie above another's."""
     rows = [
         {"seed": seed, "score": 10.0 * seed + happened, "noise": 1.0, "happened": happened}
         for seed in range(3)
         for happened in (True, False)
     ]
     frame = pd.DataFrame([*rows, {"seed": 9, "score": 0.0, "noise": 1.0, "happened": True}])
-    assert mass.told_by(frame, "score", "happened") == (1.0, 1.0, 1.0)
-    assert mass.told_by(frame, "noise", "happened") == (0.5, 0.5, 0.5)
+    assert mass.auc(frame, "score", "happened") == (1.0, 1.0, 1.0)
+    assert mass.auc(frame, "noise", "happened") == (0.5, 0.5, 0.5)
