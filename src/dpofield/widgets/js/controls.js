@@ -57,7 +57,7 @@ export function outside(value, { low, high, lowOpen, highOpen, meaning }) {
 // A number on a track of 44 px: `marks` are written below it in `words`, `log` spaces factors evenly.
 // `take` returns a complaint about what it refuses.
 // Of a `whole` number an arrow key takes the next one.
-export const SLIDER_STEPS = 400;
+const SLIDER_STEPS = 400;
 
 export function slider({ name, low, high, marks = [], log = true, whole = false, words = brief, take }) {
   const part = (value) =>
@@ -147,7 +147,7 @@ export const button = (words, press) => {
 // A button that plays to the end and pauses: `bounds()` gives the number now and at the end, `to(n)`
 // goes there. From 0 to the end takes PLAY_TIME ms; from the end it begins anew. Who wants no motion is
 // taken to the end at once.
-export const PLAY_TIME = 6000;
+const PLAY_TIME = 6000;
 
 export function playButton({ bounds, to }) {
   let playing = 0;
