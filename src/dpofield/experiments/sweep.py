@@ -65,8 +65,8 @@ def sweep(
     for row in bar:
         if row["code_hash"] != code_hash():
             raise RuntimeError(
-                f"a worker runs code {row['code']}, this process {code_hash()}: install the same "
-                "version and libraries there, or start again if a source has changed here"
+                f"a worker runs code {row['code_hash']}, this process {code_hash()}: install the "
+                "same version and libraries there, or start again if a source has changed here"
             )
         store.write(row)
         failed += row["error"] is not None
