@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dpofield.experiments.check import check
-from dpofield.experiments.plans import PLANS, plan
+from dpofield.experiments.plans import PLANS, WEAK, plan
 from dpofield.experiments.store import Store
 from dpofield.experiments.sweep import sweep
 from dpofield.experiments.tables import recorded
@@ -24,8 +24,11 @@ def test_a_row_of_every_run(name: str) -> None:
 
 
 def test_recorded_rows_come_out_again(tmp_path: Path) -> None:
-    """A random sample of the recorded rows, measured by the code of today."""
-    verdicts = list(check(RESULTS, 4, seed=20261126))
+    """A random sample of the recorded rows, measured by the code of today.
+
+    Only rows after little SFT are the same on every processor; `check` says why.
+    """
+    verdicts = list(check(RESULTS, 4, seed=20261126, longest_sft=WEAK))
     assert [v for v in verdicts if not v.same] == []
 
 

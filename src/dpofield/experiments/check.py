@@ -40,15 +40,25 @@ def check(
     n: int,
     seed: int,
     root: str | os.PathLike[str] | None = None,
+    *,
+    longest_sft: int | None = None,
 ) -> Iterator[Verdict]:
     """Measure `n` of the rows recorded in the folder's tables again; recorded failures are passed.
 
-    Raises `ValueError` if no row is recorded there.
+    Rounding differs between kinds of processors, and training amplifies it: a long SFT can end in
+    other weights, and pairs written by a model in other texts. `longest_sft` leaves out rows whose
+    starting model took more steps than that.
+
+    Raises `ValueError` if no such row is recorded there.
     """
     recorded: list[tuple[str, dict[str, Any]]] = []
     for path in sorted(Path(folder).glob("*.parquet")):
         rows = read_checked(path).to_pylist()
-        recorded += [(path.stem, row) for row in rows if row["error"] is None]
+        recorded += [
+            (path.stem, row)
+            for row in rows
+            if row["error"] is None and (longest_sft is None or row["sft_steps"] <= longest_sft)
+        ]
     if not recorded:
         raise ValueError(f"no recorded runs in {folder}: run a plan first")
     chosen = np.random.default_rng(seed).permutation(len(recorded))[:n]

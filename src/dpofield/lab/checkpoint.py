@@ -36,6 +36,7 @@ from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.training import sft
 from dpofield.lab.watch import Watch
 from dpofield.lab.world import World
+from dpofield.sources import read_code
 
 Level = Literal["weak", "strong"]
 
@@ -104,12 +105,15 @@ def card(recipe: Recipe, *, root: str | os.PathLike[str] | None = None) -> dict[
 
 
 def checkpoint_key(recipe: Recipe) -> str:
-    """Hash of what determines the weights: lab sources, the recipe, torch and transformers."""
+    """Hash of what determines the weights: lab sources, the recipe, torch and transformers.
+
+    Comments and docstrings do not count, so a corrected sentence trains nothing anew.
+    """
     here = Path(__file__).parent
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
     digest.update(f"{torch.__version__} {transformers.__version__}".encode())
     for name in _SOURCES:
-        digest.update((here / f"{name}.py").read_bytes())
+        digest.update(read_code((here / f"{name}.py").read_text(encoding="utf-8")).digest.encode())
     return digest.hexdigest()[:16]
 
 
