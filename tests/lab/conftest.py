@@ -43,7 +43,7 @@ def _llama() -> Any:
 
 @pytest.fixture(params=["gpt2", "llama"])
 def model(request: pytest.FixtureRequest) -> Any:
-    """A tiny random model of each family: learned positions, and rotary ones."""
+    """A tiny random model of each family: with learned and with rotary positions."""
     if request.param == "gpt2":
         return small_gpt2(seed=1, layers=2, width=32)
     return _llama()

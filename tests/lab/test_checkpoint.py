@@ -1,4 +1,4 @@
-"""The starting checkpoints: they know the grammar, are made once, and never half."""
+"""Starting checkpoints have learnt the grammar, are trained once, and are never incomplete."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TINY = {"layers": 1, "width": 16, "heads": 2}
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A level that trains in a moment."""
+    """Replaces level "weak" by three training steps."""
     monkeypatch.setitem(checkpoint.LEVELS, "weak", QUICK)
 
 
@@ -46,7 +46,7 @@ def no_training(*_: Any, **__: Any) -> Any:
 
 
 def seen(root: Path) -> list[str]:
-    """What lies there, hidden locks aside."""
+    """Names in the folder without hidden files, such as locks."""
     return [p.name for p in root.iterdir() if not p.name.startswith(".")]
 
 
@@ -56,7 +56,7 @@ def only_folder(root: Path) -> Path:
 
 
 def excess(level: Any, world: World) -> tuple[float, float]:
-    """Estimated KL(grammar || model) in nats a response, with its standard error."""
+    """Estimated KL(grammar || model) in nats per response, with its standard error."""
     model, tokenizer = sft_checkpoint(level, progress=False)
     held_out = world.examples(1024, seed=12345)
     known = np.array([world.logprob(*text) for text in held_out])
@@ -65,9 +65,9 @@ def excess(level: Any, world: World) -> tuple[float, float]:
 
 
 def test_sft_learns_the_grammar(world: World) -> None:
-    """The grammar is the oracle: strong SFT is within 0.15 nats of its 7.5, weak SFT is not.
+    """Strong SFT is within 0.15 nats of the grammar's entropy of 7.5 nats; weak SFT is not.
 
-    No model can be below 0: that would mean held-out text leaked or probabilities are wrong.
+    A value below 0 is impossible unless held-out text leaked or probabilities are wrong.
     """
     strong, error = excess("strong", world)
     weak, _ = excess("weak", world)
@@ -76,7 +76,7 @@ def test_sft_learns_the_grammar(world: World) -> None:
 
 
 def test_probability_stays_on_the_grammar(world: World) -> None:
-    """All 7296 responses to a prompt together get most of the mass, and never more than 1."""
+    """The 7296 responses to a prompt have a total probability between 0.9 and 1."""
     model, tokenizer = sft_checkpoint("strong", progress=False)
     prompt = world.prompts[7]
     batch = encode_texts(tokenizer, [(prompt, text) for text in world.responses(prompt)])
@@ -85,7 +85,7 @@ def test_probability_stays_on_the_grammar(world: World) -> None:
 
 
 def test_dpo_from_the_checkpoint_raises_every_recorded_mean_margin(world: World) -> None:
-    """A short run on the real starting point: margin up, loss down, start at log 2."""
+    """A short run from a cached model: the loss starts at log 2, and the mean margin rises."""
     model, tokenizer = sft_checkpoint("strong", progress=False)
     pairs = encode(tokenizer, world.pairs(8, seed=0))
     reference = reference_logprobs(model, pairs)
@@ -96,7 +96,7 @@ def test_dpo_from_the_checkpoint_raises_every_recorded_mean_margin(world: World)
 
 
 def test_a_checkpoint_is_made_once(quick: None, tmp_path: Path, monkeypatch: Any) -> None:
-    """The second call reads; nothing is left beside the folder."""
+    """The second call loads the model; there is no other file beside the folder."""
     first, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
     monkeypatch.setattr(checkpoint, "sft", no_training)
     second, _ = sft_checkpoint("weak", root=tmp_path, progress=False)
@@ -107,7 +107,7 @@ def test_a_checkpoint_is_made_once(quick: None, tmp_path: Path, monkeypatch: Any
 
 
 def test_making_it_again_gives_the_same_bytes(quick: None, tmp_path: Path) -> None:
-    """Two makings, whatever the number of threads set outside."""
+    """The weights do not depend on the caller's number of threads."""
     before = torch.get_num_threads()
     sft_checkpoint("weak", root=tmp_path / "a", progress=False)
     torch.set_num_threads(2)
@@ -122,7 +122,7 @@ def test_making_it_again_gives_the_same_bytes(quick: None, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "no card", "bad card"])
 def test_damage_is_said_and_mended(quick: None, tmp_path: Path, damage: str) -> None:
-    """A truncated or missing file is noticed, reported and made again as it was."""
+    """A truncated or missing file causes a warning, and the model is made again."""
     sft_checkpoint("weak", root=tmp_path, progress=False)
     folder = only_folder(tmp_path)
     weights, paper = folder / "model.safetensors", folder / "dpofield.json"
@@ -142,7 +142,7 @@ def test_damage_is_said_and_mended(quick: None, tmp_path: Path, damage: str) -> 
 
 
 def test_an_interrupted_making_goes_on(quick: None, tmp_path: Path, monkeypatch: Any) -> None:
-    """Ctrl-C leaves a state and no folder; the next call ends where one go would have."""
+    """Ctrl-C leaves a state file and no folder; the next call gives the uninterrupted result."""
     sft_checkpoint("weak", root=tmp_path / "whole", progress=False)
     real, calls = training.logprobs, iter(range(99))
 
@@ -163,7 +163,7 @@ def test_an_interrupted_making_goes_on(quick: None, tmp_path: Path, monkeypatch:
 
 
 def test_other_settings_are_another_checkpoint(monkeypatch: Any) -> None:
-    """The name is a fingerprint: a changed field or library version changes it."""
+    """A changed field or library version changes the key."""
     key = checkpoint_key(QUICK)
     changes = {"steps": 4, "seed": 1, "architecture": "llama", "layers": 3, "width": 64}
     others = [replace(QUICK, **{name: value}) for name, value in changes.items()]
@@ -176,7 +176,7 @@ def test_other_settings_are_another_checkpoint(monkeypatch: Any) -> None:
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_no_steps_are_the_initial_weights(tmp_path: Path, architecture: Any) -> None:
-    """Level 0 is a model like any other: cached, and what its constructor gives."""
+    """With 0 steps the cached model has the weights of its constructor."""
     recipe = Recipe(steps=0, seed=4, architecture=architecture, **TINY)
     model, _ = starting_model(recipe, root=tmp_path, progress=False)
     fresh = UNTRAINED[architecture](4, **TINY)
@@ -186,7 +186,7 @@ def test_no_steps_are_the_initial_weights(tmp_path: Path, architecture: Any) -> 
 
 
 def test_a_llama_is_as_large_as_a_gpt2() -> None:
-    """Same shape, parameters within 2 %; what its heads cannot be is said."""
+    """The numbers of parameters differ by less than 2 %; an odd number of heads is an error."""
     gpt2, llama = (
         sum(p.numel() for p in UNTRAINED[name](0).parameters()) for name in ("gpt2", "llama")
     )
@@ -196,7 +196,7 @@ def test_a_llama_is_as_large_as_a_gpt2() -> None:
 
 
 def test_two_processes_make_one_checkpoint(tmp_path: Path) -> None:
-    """Both ask at once: the weights are made by one of them, and both read the same."""
+    """Two processes start at once: one of them trains, and both load the same weights."""
     program = f"""
 from dpofield.lab import checkpoint, recipe
 real = checkpoint.sft
@@ -217,7 +217,7 @@ print(float(sum(p.double().sum() for p in model.parameters())))
 
 
 def test_a_recipe_is_checked() -> None:
-    """What a recipe cannot be, in words."""
+    """Unknown architectures and negative steps are errors."""
     with pytest.raises(ValueError, match="no architecture 'bert': gpt2, llama"):
         Recipe(steps=1, architecture="bert")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="steps must not be negative, got -1"):
@@ -225,7 +225,7 @@ def test_a_recipe_is_checked() -> None:
 
 
 def test_where_the_cache_is(monkeypatch: Any, tmp_path: Path) -> None:
-    """In the checkout's _build; for an installed package in the user's cache folder."""
+    """In _build of a checkout; for an installed package, in the user's cache folder."""
     assert cache_root().parts[-2:] == ("_build", "checkpoints")
     elsewhere = tmp_path / "lib" / "site-packages" / "dpofield" / "lab" / "files.py"
     monkeypatch.setattr(files, "__file__", str(elsewhere))
@@ -235,6 +235,6 @@ def test_where_the_cache_is(monkeypatch: Any, tmp_path: Path) -> None:
 
 
 def test_unknown_level() -> None:
-    """The levels there are get named."""
+    """The error lists the known levels."""
     with pytest.raises(ValueError, match="no SFT level 'medium'; there are weak, strong"):
         sft_checkpoint("medium")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The same laboratory wherever the caller puts model and rows; on what this machine has."""
+"""The laboratory gives the same results on every device that this machine has."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 def test_a_run_from_end_to_end(
     device: str, model: Any, tokenizer: Any, world: World, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """SFT, DPO killed and resumed, kernel, all responses, samples: as plain on the host."""
+    """SFT, resumed DPO, kernel, enumeration and samples agree with plain methods on the host."""
     host = copy.deepcopy(model)
     model = model.to(device)
     rows, pairs = encode_texts(tokenizer, world.examples(8, seed=0)), encode(

@@ -1,4 +1,4 @@
-"""The whole response set of a prompt under a model."""
+"""Log-probabilities of all responses to a prompt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpofield.lab.world import World
 
 
 def test_against_row_by_row(model: Any, tokenizer: Any, world: World) -> None:
-    """Every response has the log-probability that it has by itself, in the world's order."""
+    """Each response has the log-probability of its own row, in the order of the world."""
     prompt = world.prompts[11]
     found = Responses(world, tokenizer, prompt).logprobs(model)
     assert found.dtype == np.float64
@@ -26,7 +26,7 @@ def test_against_row_by_row(model: Any, tokenizer: Any, world: World) -> None:
 
 
 def test_the_tree_is_the_prefix_tree(tokenizer: Any, world: World) -> None:
-    """As many places as distinct beginnings to be read, counted apart, here in words."""
+    """The number of places is the number of distinct prefixes, counted here in words."""
     prompt = world.prompts[30]
     responses = Responses(world, tokenizer, prompt)
     read = [(*prompt.split(), *text.split()) for text in responses.texts]
@@ -34,7 +34,7 @@ def test_the_tree_is_the_prefix_tree(tokenizer: Any, world: World) -> None:
 
 
 def test_a_model_of_another_kind(tokenizer: Any, world: World) -> None:
-    """What is not known to take trees is asked row by row."""
+    """A model that does not support trees is computed row by row."""
     config = GPTNeoXConfig(
         vocab_size=len(tokenizer), hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
         intermediate_size=8, max_position_embeddings=32,
@@ -47,6 +47,6 @@ def test_a_model_of_another_kind(tokenizer: Any, world: World) -> None:
 
 
 def test_a_strange_prompt_is_named(tokenizer: Any, world: World) -> None:
-    """The error of the world: which prompts there are."""
+    """A prompt outside the world is an error."""
     with pytest.raises(ValueError, match="is no prompt of this world"):
         Responses(world, tokenizer, "tea at the palace :")

@@ -1,4 +1,4 @@
-"""The kernel and the law of motion: exact products of gradients, and what they predict."""
+"""The kernel is exact, and the law of motion predicts small gradient steps."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def exact(model: Any) -> Any:
 
 @pytest.fixture
 def gpt2() -> Any:
-    """Float64 throughout; a Llama's norm and rotation compute in float32 whatever its weights are,
-    so the change over a very small step is lost in its rounding."""
+    """A model in float64 throughout. A Llama computes norms and rotations in float32 even if its
+    weights are float64, so rounding would hide the change in a very small step."""
     return small_gpt2(seed=1, layers=2, width=32).double()
 
 
@@ -62,7 +62,7 @@ def moved(model: Any, change: Tensor) -> Any:
 
 
 def jacobian(model: Any, pairs: Batch) -> Tensor:
-    """All gradients at once by another road: one padded batch, one leaf of all parameters."""
+    """All gradients by another method: one padded batch, one leaf that holds all parameters."""
 
     def logprobs(change: Tensor) -> Tensor:
         return torch.cat(pair_logprobs(moved(model, change), pairs))
@@ -79,7 +79,7 @@ def random_metric(model: Any, seed: int = 3) -> list[Tensor]:
 
 
 def test_against_the_jacobian(exact: Any, pairs: Batch) -> None:
-    """Every entry, for both families of models, tied embeddings and biases included."""
+    """Every entry, for both families of models, including tied embeddings and biases."""
     rows = jacobian(exact, pairs)
     np.testing.assert_allclose(
         gram_matrix(exact, pairs, progress=False), (rows @ rows.T).numpy(), rtol=1e-10
@@ -99,7 +99,7 @@ def test_under_a_metric(exact: Any, pairs: Batch) -> None:
 
 
 def test_an_entry_is_a_derivative(exact: Any, pairs: Batch) -> None:
-    """K_ab by central differences: how log pi_a moves along the gradient of log pi_b."""
+    """K_ab by central differences: the derivative of log pi_a along the gradient of log pi_b."""
     K, rows = gram_matrix(exact, pairs, progress=False), jacobian(exact, pairs)
     length, precision = (1e-5, 1e-7) if exact.config.model_type == "gpt2" else (3e-4, 1e-3)
     for b in (0, 2 * N - 1):
@@ -124,7 +124,7 @@ def test_symmetric_and_positive(exact: Any, pairs: Batch) -> None:
 
 
 def test_padding_changes_nothing(exact: Any, tokenizer: Any, world: World) -> None:
-    """A gradient does not depend on which side the padding stands, nor on the row's company."""
+    """A gradient depends neither on the side of the padding nor on the other rows of the batch."""
     texts = world.pairs(N, seed=4)
     sides = [encode(tokenizer, texts, padding_side=side) for side in ("left", "right")]
     left, right = (gram_matrix(exact, batch, progress=False) for batch in sides)
@@ -134,7 +134,7 @@ def test_padding_changes_nothing(exact: Any, tokenizer: Any, world: World) -> No
 
 
 def test_float32_is_close(model: Any, pairs: Batch) -> None:
-    """Single precision loses digits, not the meaning: products are added up in float64."""
+    """A float32 model gives the kernel to 1e-3, because products are added up in float64."""
     single = gram_matrix(model, pairs, progress=False)
     double = gram_matrix(model.double(), pairs, progress=False)
     assert single.dtype == np.float64
@@ -142,7 +142,7 @@ def test_float32_is_close(model: Any, pairs: Batch) -> None:
 
 
 def test_frozen_parameters_do_not_move(tiny_gpt2: Any, pairs: Batch) -> None:
-    """What requires no gradient is no part of the kernel: the sum over parameters splits."""
+    """Frozen parameters do not contribute: the kernels of two disjoint sets add up to the whole."""
     model = tiny_gpt2.double()
     whole = gram_matrix(model, pairs, progress=False)
     shares = []
@@ -156,7 +156,7 @@ def test_frozen_parameters_do_not_move(tiny_gpt2: Any, pairs: Batch) -> None:
 
 
 def test_projections(exact: Any, pairs: Batch) -> None:
-    """<g_a, d> of every row; along a gradient it is a column of the matrix."""
+    """<g_a, d> of every row, against the Jacobian."""
     rows = jacobian(exact, pairs)
     direction = random_metric(exact, seed=5)
     found = projections(exact, pairs, direction, progress=False)
@@ -165,7 +165,7 @@ def test_projections(exact: Any, pairs: Batch) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_slopes_are_the_partial_derivatives(name: str) -> None:
-    """Autograd of the printed loss against SymPy's derivative of the expression."""
+    """Autograd of the printed loss agrees with SymPy's derivative of the expression."""
     loss, at = LOSSES[name], (0.3, -0.8)
     inputs = {"ref_w": -3.0, "ref_l": -4.0, "len_w": 3.0, "len_l": 5.0}
     given = {p.name: inputs[p.name] for p in loss.inputs}
@@ -180,10 +180,10 @@ def test_slopes_are_the_partial_derivatives(name: str) -> None:
 def errors(model: Any, pairs: Batch, loss: str, kernel: Any, sizes: list[float]) -> list[float]:
     """|observed - predicted| over |predicted| of one SGD step on the mean loss.
 
-    One value a size: the largest change predicted, in nats.
+    One value per size; a size is the largest predicted change, in nats.
     """
     start = reference_logprobs(model, pairs)
-    reference = start - torch.linspace(-0.4, 0.5, 2 * N, dtype=torch.float64)  # off every kink
+    reference = start - torch.linspace(-0.4, 0.5, 2 * N, dtype=torch.float64)  # off kinks
     u, v = (start - reference).chunk(2)
     inputs = {
         "ref_w": reference[:N], "ref_l": reference[N:],
@@ -205,7 +205,7 @@ def errors(model: Any, pairs: Batch, loss: str, kernel: Any, sizes: list[float])
 
 
 def test_the_law_for_every_loss(gpt2: Any, pairs: Batch) -> None:
-    """A batch step: the relative miss is small and halves with the step, whatever the loss."""
+    """One step on a batch: for every loss the relative error is small and halves with the step."""
     kernel = gram_matrix(gpt2, pairs, progress=False)
     for name in LOSSES:
         large, small = errors(gpt2, pairs, name, kernel, [1e-3, 5e-4])
@@ -214,7 +214,7 @@ def test_the_law_for_every_loss(gpt2: Any, pairs: Batch) -> None:
 
 
 def test_a_gram_is_a_batch_of_one(exact: Any, pairs: Batch) -> None:
-    """`predicted_change` of a `Gram`: each pair alone, as a matrix of its two rows would say."""
+    """`predicted_change` of a `Gram` agrees with that of the 2 x 2 matrix of each pair."""
     alone = gram(exact, pairs, progress=False)
     du, dv = np.array([-0.1, 0.2, -0.3]), np.array([0.4, 0.1, 0.3])
     changes = np.array(predicted_change(alone, du, dv, 0.01))
@@ -225,7 +225,7 @@ def test_a_gram_is_a_batch_of_one(exact: Any, pairs: Batch) -> None:
 
 
 def test_steps_alone_are_training_steps(exact: Any, pairs: Batch) -> None:
-    """The observed step is the one that `dpo` takes with SGD, and the model stays as it was."""
+    """The observed step is that of `dpo` with SGD, and the model is not changed."""
     start, before = reference_logprobs(exact, pairs), vector(exact.parameters()).clone()
     lr = 1e-3
     found = steps_alone(exact, pairs, [lr], beta=0.2, progress=False)
@@ -240,7 +240,7 @@ def test_steps_alone_are_training_steps(exact: Any, pairs: Batch) -> None:
 
 
 def test_error_falls_linearly_with_the_step(gpt2: Any, pairs: Batch) -> None:
-    """Over three decades of step size the relative miss falls by three decades."""
+    """Over three decades of step size the relative error falls by three decades."""
     alone, lrs = gram(gpt2, pairs, progress=False), [1e-2, 1e-3, 1e-4, 1e-5]
     observed = steps_alone(gpt2, pairs, lrs, progress=False)
     du, dv = slopes("dpo", np.zeros(N), np.zeros(N))
@@ -252,7 +252,7 @@ def test_error_falls_linearly_with_the_step(gpt2: Any, pairs: Batch) -> None:
 
 
 def test_bad_input_is_named(tiny_gpt2: Any, pairs: Batch) -> None:
-    """A metric that does not fit, a loss that is none, a matrix of other pairs: named."""
+    """A metric of wrong shape, an unknown loss and a matrix of other pairs are errors."""
     ones = [torch.ones_like(p) for p in tiny_gpt2.parameters()]
     with pytest.raises(ValueError, match="the metric has 1 tensors"):
         gram(tiny_gpt2, pairs, metric=ones[:1], progress=False)
@@ -269,14 +269,14 @@ def test_bad_input_is_named(tiny_gpt2: Any, pairs: Batch) -> None:
 
 
 def test_no_pairs_give_no_entries(tiny_gpt2: Any, pairs: Batch) -> None:
-    """An empty batch is an empty answer of the right shape."""
+    """An empty batch gives an empty result of the right shape."""
     empty = gram(tiny_gpt2, pairs.rows(slice(0, 0)), progress=False)
     assert isinstance(empty, Gram)
     assert empty.ww.shape == (0,)
 
 
 def test_a_change_is_split_at_the_softmax(gpt2: Any, pairs: Batch) -> None:
-    """Token by token, by hand: log pi' - log pi = (dz_y - E dz) + concave, at any distance."""
+    """log pi' - log pi = (dz_y - E dz) + concave, added up token by token, for a large change."""
     after = small_gpt2(seed=2, layers=2, width=32).double()
     found = change(gpt2, after, pairs)
     start, end = (reference_logprobs(m, pairs) for m in (gpt2, after))
@@ -295,7 +295,7 @@ def test_a_change_is_split_at_the_softmax(gpt2: Any, pairs: Batch) -> None:
 
 
 def test_the_concave_part_is_of_second_order(gpt2: Any, pairs: Batch) -> None:
-    """Half the step, a quarter of it: the law's first order has no share in it."""
+    """Half the step gives a quarter of the concave part."""
     found = []
     for scale in (1e-3, 5e-4):
         after = copy.deepcopy(gpt2)

@@ -1,4 +1,4 @@
-"""The kernel by layers against one backward pass a response: the same numbers, the same model."""
+"""The kernel by layers equals that of one backward pass per response, and changes no model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def gpt2(*, tied: bool = True) -> Any:
 
 
 def llama(*, tied: bool, bias: bool = False) -> Any:
-    """Grouped heads; token 0 is the padding index of the embedding, and occurs in the rows too."""
+    """Grouped heads; token 0 is the embedding's padding index, and also occurs in the rows."""
     config = LlamaConfig(
         vocab_size=WORDS, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=32,
@@ -50,7 +50,7 @@ def llama(*, tied: bool, bias: bool = False) -> Any:
 
 
 def own_precision(model: Any) -> Any:
-    """Norms that compute in float64 in a float64 model; those of transformers stay in float32."""
+    """Replace norms of transformers, always in float32, by norms in the model's precision."""
     for layer in list(model.modules()):
         for name, child in layer.named_children():
             if isinstance(child, LlamaRMSNorm):
@@ -59,7 +59,7 @@ def own_precision(model: Any) -> Any:
 
 
 def shaken(model: Any) -> Any:
-    """No bias at zero and no gain at one, where a wrong term could hide."""
+    """Perturb all weights: biases of zero and gains of one could hide a wrong term."""
     with torch.no_grad():
         for p in model.parameters():
             p += 0.1 * torch.randn_like(p)
@@ -82,7 +82,7 @@ def model(request: pytest.FixtureRequest) -> Any:
 
 
 def batch(lengths: list[tuple[int, int, int]], *, left: bool = False, seed: int = 0) -> Batch:
-    """A pair for each (prompt, preferred, dispreferred) number of tokens."""
+    """A random pair per triple of lengths (prompt, preferred, dispreferred), in tokens."""
     torch.manual_seed(seed)
     sides = [[(p, n[side]) for p, *n in lengths] for side in (0, 1)]
     rows, width = sides[0] + sides[1], max(p + max(n) for p, *n in lengths) + 2
@@ -103,7 +103,7 @@ def like(model: Any) -> list[Tensor]:
 
 
 def agree(model: Any, rows: Batch, tolerance: float, **options: Any) -> None:
-    """All three public functions, with and without a metric, relative to the gradients' lengths."""
+    """Compare methods in all public functions; errors are relative to the gradients' lengths."""
     P, direction = like(model), like(model)
     for metric in (None, P):
         slow, fast = (
@@ -128,7 +128,7 @@ def agree(model: Any, rows: Batch, tolerance: float, **options: Any) -> None:
 
 
 def test_against_the_plain_form(model: Any) -> None:
-    """Every family, tied or not, biases and gains, uneven rows, either padding, float64."""
+    """In float64, for all families, tied or not, uneven rows, and padding on either side."""
     for left in (False, True):
         agree(model, batch(UNEVEN, left=left), 1e-10)
 
@@ -145,7 +145,7 @@ def test_in_float32(model: Any) -> None:
     seed=st.integers(0, 99),
 )
 def test_any_lengths(lengths: list[tuple[int, int, int]], left: bool, seed: int) -> None:
-    """Prompts and responses of any length, one token among them, in parts of two pairs or so."""
+    """Prompts and responses of any length from one token on, in parts of a few pairs."""
     torch.manual_seed(0)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernel, "_CPU_TOKENS", 48)
@@ -153,7 +153,7 @@ def test_any_lengths(lengths: list[tuple[int, int, int]], left: bool, seed: int)
 
 
 def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pair by pair or all at once, and each answer at its own pair's place."""
+    """One pair per part gives the results of a single part, in the same order."""
     model, rows = shaken(gpt2()).double(), batch(UNEVEN)
     whole, along = gram(model, rows, progress=False), like(model)
     changes = projections(model, rows, along, progress=False)
@@ -161,11 +161,11 @@ def test_parts_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(gram(model, rows, progress=False), whole, rtol=1e-10)
     found = projections(model, rows, along, progress=False)
     np.testing.assert_allclose(found, changes, rtol=1e-10)
-    assert len(set(np.round(whole.ww, 6))) == len(UNEVEN)  # an exchange would have shown
+    assert len(set(np.round(whole.ww, 6))) == len(UNEVEN)  # a wrong order is detected
 
 
 def test_parts_hold_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pairs of similar length go together, and columns that no row of a part needs are left out."""
+    """Pairs of similar length share a part, and columns without tokens are left out."""
     monkeypatch.setattr(kernel, "_CPU_TOKENS", 1)
     rows = batch([(3, 9, 1), (1, 1, 1), (2, 2, 5)])
     parts = list(kernel._parts(rows, 2, progress=False))
@@ -175,7 +175,7 @@ def test_parts_hold_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("group", [2, 8])
 def test_forced_forms_agree(model: Any, group: int) -> None:
-    """Both ways to a parameter's inner products, and the mixture that is chosen by cost."""
+    """Both forms of inner products, and the choice by cost, give the same results."""
     rows = batch(UNEVEN)
     found = [layers.grams(model, rows, group, form=f) for f in ("outer", "places", None)]
     torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
@@ -194,7 +194,7 @@ FROZEN = {
 
 @pytest.mark.parametrize("frozen", FROZEN)
 def test_frozen_parameters_have_no_part(frozen: str) -> None:
-    """Whatever is left to train, be it at the bottom, at the top or in between."""
+    """Any subset of the parameters may be trained: first layers, last layers, or others."""
     model = shaken(gpt2()).double()
     for name, p in model.named_parameters():
         p.requires_grad_(not FROZEN[frozen](name))
@@ -202,7 +202,7 @@ def test_frozen_parameters_have_no_part(frozen: str) -> None:
 
 
 class Toy(nn.Module):
-    """A causal LM by hand: mean of what came before, then whatever `body` does with it."""
+    """A minimal causal LM: `body` maps the mean embedding of each prefix to the head's input."""
 
     def __init__(self, body: Callable[[Toy, Tensor], Tensor], **parts: nn.Module) -> None:
         super().__init__()
@@ -224,7 +224,7 @@ def toy(body: Callable[[Toy, Tensor], Tensor], **parts: nn.Module) -> Any:
 
 
 def test_a_layer_called_twice() -> None:
-    """Its places add up; so do those of two layers of different kinds that share a weight."""
+    """Terms of several calls add up, also for two kinds of layers that share a weight."""
     twice = toy(lambda m, x: m.mix(m.mix(x).tanh() * x) + m.mix(x=x), mix=Mixed(8))
     agree(twice, batch(UNEVEN), 1e-10)
     shared = toy(lambda m, x: m.mix(m.embed.weight.new_ones(1) * x), mix=nn.Linear(8, 8))
@@ -233,7 +233,7 @@ def test_a_layer_called_twice() -> None:
 
 
 class Mixed(nn.Module):
-    """A linear layer inside, called by keyword or not, and a norm of its own."""
+    """A linear layer and a norm, which are called with keyword arguments."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -244,7 +244,7 @@ class Mixed(nn.Module):
 
 
 def test_a_call_that_leads_nowhere() -> None:
-    """A parameter with no part has no gradient; one with another use keeps that one's."""
+    """A call without effect on the output contributes nothing; other calls still count."""
 
     def body(m: Toy, x: Tensor) -> Tensor:
         m.mix(x + 1)
@@ -258,19 +258,19 @@ def test_a_call_that_leads_nowhere() -> None:
     [LlamaRMSNorm, MistralRMSNorm, Qwen2RMSNorm, GemmaRMSNorm, nn.RMSNorm, nn.LayerNorm],
 )
 def test_norms(norm: Any) -> None:
-    """The gain's gradient, from a gain that is neither one nor zero, over heads too."""
+    """The gradient of a gain that is neither one nor zero, for whole vectors and per head."""
 
     def body(m: Toy, x: Tensor) -> Tensor:
         heads = m.heads(x.view(*x.shape[:2], 2, 4)).flatten(2)
         return m.norm(heads.to(x.dtype)).to(x.dtype)
 
     model = shaken(toy(body, norm=norm(8), heads=norm(4)))
-    # Autograd adds a Gemma gain's gradient up in float32, even in a float64 model.
+    # Autograd adds up the gradient of Gemma's gain in float32, even in a float64 model.
     agree(model, batch(UNEVEN), 1e-6 if norm is GemmaRMSNorm else 1e-10)
 
 
 class Scale(nn.Module):
-    """A layer that nobody knows."""
+    """A layer without a rule."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -281,14 +281,14 @@ class Scale(nn.Module):
 
 
 class Shifted(nn.Embedding):
-    """A subclass computes something else than its parent's rule says."""
+    """A subclass for which the rule of its parent is wrong."""
 
     def forward(self, input: Tensor) -> Tensor:
         return super().forward((input + 2) % WORDS)
 
 
 def test_unknown_layers_are_named() -> None:
-    """Path, class and remedy; and the remedy works, and a frozen one is no obstacle."""
+    """The error has path, class and remedy; the remedy works; a frozen layer needs no rule."""
     rows = batch(UNEVEN)
     model = toy(lambda m, x: m.deep[0](x), deep=nn.ModuleList([Scale()]))
     with pytest.raises(ValueError, match=r'no rule for deep\.0 \(Scale\): use method="plain"'):
@@ -342,7 +342,7 @@ MISUSES: dict[str, tuple[Callable[[Toy, Tensor], Tensor], str]] = {
 
 @pytest.mark.parametrize("misuse", MISUSES)
 def test_no_silent_loss(misuse: str) -> None:
-    """What a layer's inputs and outputs do not tell is an error, never a smaller number."""
+    """If hooks miss a part of a gradient, the result is an error and not a smaller number."""
     body, message = MISUSES[misuse]
     model = toy(body, mix=nn.Linear(8, 8))
     with pytest.raises(ValueError, match=message):
@@ -350,14 +350,14 @@ def test_no_silent_loss(misuse: str) -> None:
 
 
 def test_an_input_changed_in_place() -> None:
-    """The factor kept would be another one by then. Autograd, whose graph keeps it too, says so."""
+    """Changing a layer's input in place would change the kept factor; autograd raises an error."""
     model = toy(in_place, mix=nn.Linear(8, 8))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         gram(model, batch(UNEVEN), progress=False)
 
 
 def state(model: Any) -> list[Any]:
-    """Everything about a model that a pass could leave behind."""
+    """Everything that a pass could change in a model."""
     found: list[Any] = [
         (k, p.clone(), p.requires_grad, p.grad) for k, p in model.named_parameters()
     ]
@@ -376,12 +376,12 @@ def same(a: list[Any], b: list[Any]) -> bool:
 
 
 class Stop(BaseException):
-    """As a keyboard interrupt: not an `Exception`."""
+    """Not an `Exception`, like `KeyboardInterrupt`."""
 
 
 @pytest.mark.parametrize("when", ["never", "forward", "backward"])
 def test_the_model_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch, when: str) -> None:
-    """Parameters, what requires a gradient, hooks, modes; also when interrupted, either way."""
+    """Parameters, `requires_grad`, hooks and modes are restored, also after an interruption."""
     model, rows = shaken(gpt2()).double(), batch(UNEVEN)
     model.transformer.ln_f.bias.requires_grad_(False)
     model.transformer.h[0].train()
@@ -418,7 +418,7 @@ def test_a_method_that_is_none(model: Any) -> None:
 
 
 class Shapes(TorchDispatchMode):
-    """The largest number of bytes of any tensor made."""
+    """Records the bytes of the largest tensor that an operation returns."""
 
     largest = 0
 
@@ -431,7 +431,7 @@ class Shapes(TorchDispatchMode):
 
 
 def test_no_gradient_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A tied embedding of 20000 words: no tensor larger than the logits, in either form."""
+    """With a tied embedding of 20000 words, no tensor is larger than the weight, in either form."""
     config = GPT2Config(
         vocab_size=20_000, n_positions=32, n_embd=64, n_layer=1, n_head=2,
         bos_token_id=1, eos_token_id=1,
@@ -443,12 +443,12 @@ def test_no_gradient_of_a_large_vocabulary(monkeypatch: pytest.MonkeyPatch) -> N
             with Shapes() as shapes:
                 layers.grams(model, rows, group, form=form)
             weight = 20_000 * 64 * 4
-            assert shapes.largest <= weight  # four rows' gradients would be four times that
+            assert shapes.largest <= weight  # the gradients of four rows would be 4 times that
 
 
 def held_at_the_embedding(model: Any, call: Callable[[Any], Any]) -> tuple[int, int]:
-    """Bytes that `call` holds as its forward pass ends in the logits, and as its backward pass
-    arrives at the embedding; in the end it must hold none."""
+    """Bytes allocated by `call` at the end of its forward pass, and when its backward pass reaches
+    the embedding. Asserts that all are freed at the end."""
 
     def note(name: str) -> None:
         with record_function(name):
@@ -475,11 +475,11 @@ def held_at_the_embedding(model: Any, call: Callable[[Any], Any]) -> tuple[int, 
 
 
 def test_a_layer_that_is_passed_holds_nothing() -> None:
-    """The memory of a deep model: what was kept of a layer is free once the backward pass has left
-    it. Six layers more cost memory on the way forward, and none of it is left at the embedding."""
+    """The backward pass frees the factors of each layer that it has passed. Six more layers cost
+    memory in the forward pass; when the backward pass reaches the embedding, it is free again."""
     rows = batch(UNEVEN)
     models = [small_gpt2(seed=1, layers=n, width=32) for n in (2, 8)]
-    layers.grams(models[0], rows, 2)  # what the first call keeps for later ones
+    layers.grams(models[0], rows, 2)  # the first call fills caches
     shallow, deep = (
         held_at_the_embedding(model, lambda m: layers.grams(m, rows, 2)) for model in models
     )
@@ -488,7 +488,7 @@ def test_a_layer_that_is_passed_holds_nothing() -> None:
 
 
 def test_nothing_stays_behind() -> None:
-    """A pass over a long run is made thousands of times: its graph must go, hooks and all."""
+    """The graph and its hooks are freed: a long run makes thousands of such passes."""
     model, rows = gpt2(), batch([(2, 3, 4), (2, 3, 4)])
     embedded: list[weakref.ref[Tensor]] = []
     handle = model.transformer.wte.register_forward_hook(

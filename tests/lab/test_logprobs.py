@@ -1,4 +1,4 @@
-"""Sequence log-probabilities: the numbers everything else in the laboratory rests on."""
+"""Sequence log-probabilities, on which all other results of the laboratory depend."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dpofield.lab.world import World
 
 
 def one_at_a_time(model: Any, tokenizer: Any, prompt: str, response: str) -> float:
-    """Teacher forcing without padding, batching or masks: one forward a token."""
+    """Teacher forcing without padding, batching or masks: one forward pass per token."""
     ids = tokenizer(prompt).input_ids
     total = 0.0
     for token in [*tokenizer(response).input_ids, tokenizer.eos_token_id]:
@@ -42,7 +42,7 @@ def logprobs(model: Any, batch: Batch) -> torch.Tensor:
 def test_against_one_token_at_a_time(
     model: Any, tokenizer: Any, world: World, padding_side: Any
 ) -> None:
-    """Batch, masks, positions and the vocabulary cut change nothing, on either padding side."""
+    """Batching, masks and positions change nothing, with padding on either side."""
     pairs = world.pairs(6, seed=0)
     batch = encode(tokenizer, pairs, padding_side=padding_side)
     lw, ll = pair_logprobs(model, batch)
@@ -54,7 +54,7 @@ def test_against_one_token_at_a_time(
 
 
 def test_padding_changes_nothing_in_float64(model: Any, tokenizer: Any, world: World) -> None:
-    """Extra columns, either side, and the company of longer rows move only the last bits."""
+    """Padding on either side changes values in the last bits only."""
     model = model.double()
     texts = world.examples(5, seed=3)
     alone = torch.cat([logprobs(model, encode_texts(tokenizer, [text])) for text in texts])
@@ -64,7 +64,7 @@ def test_padding_changes_nothing_in_float64(model: Any, tokenizer: Any, world: W
 
 
 def test_prompt_lengths_may_differ(model: Any, tokenizer: Any) -> None:
-    """Rows with prompts of unequal length score as they do alone: no column is cut too far."""
+    """Prompts of different lengths: each row has the value of a batch of its own."""
     texts = [("soup at the mill :", "the soup was good ."), ("soup :", "the pie was cold .")]
     model = model.double()
     together = logprobs(model, encode_texts(tokenizer, texts))
@@ -73,7 +73,7 @@ def test_prompt_lengths_may_differ(model: Any, tokenizer: Any) -> None:
 
 
 def test_chain_rule(model: Any, tokenizer: Any) -> None:
-    """log p(ab | prompt) = log p(a | prompt) + log p(b | prompt a), when only `a` has no end."""
+    """log p(ab | prompt) = log p(a | prompt) + log p(b | prompt a), with the end scored in b."""
     prompt, head, tail = "soup at the mill :", "the soup was", "very good ."
     model = model.double()
     whole = encode_texts(tokenizer, [(prompt, f"{head} {tail}")])
@@ -86,7 +86,7 @@ def test_chain_rule(model: Any, tokenizer: Any) -> None:
 
 
 def test_all_responses_of_a_small_vocabulary_make_a_distribution() -> None:
-    """With the end and two words: what ends within 4 words, and what goes on, adds up to one."""
+    """Two words and the end: responses that end, or are cut after 4 words, add up to 1."""
     config = GPT2Config(
         vocab_size=3, n_positions=8, n_embd=16, n_layer=1, n_head=2, bos_token_id=0, eos_token_id=0
     )
@@ -129,7 +129,7 @@ def test_gradients_reach_the_parameters(tiny_gpt2: Any, tokenizer: Any, world: W
 
 
 def test_chunks_change_nothing(model: Any, tokenizer: Any, world: World) -> None:
-    """Scoring in pieces is scoring."""
+    """Values do not depend on the chunk size."""
     batch = encode(tokenizer, world.pairs(5, seed=1))
     torch.testing.assert_close(
         reference_logprobs(model, batch, chunk=3), logprobs(model, batch).detach()
@@ -137,7 +137,7 @@ def test_chunks_change_nothing(model: Any, tokenizer: Any, world: World) -> None
 
 
 def test_unknown_words_are_named(tokenizer: Any) -> None:
-    """A word outside the vocabulary is an error that names it, never a silent <unk>."""
+    """A word outside the vocabulary is an error with that word, never a silent <unk>."""
     with pytest.raises(ValueError, match=r"'quinoa' in 'the quinoa was good .'"):
         encode(tokenizer, [Pair("soup :", "the quinoa was good .", "the soup was good .")])
     with pytest.raises(ValueError, match="no pairs"):
@@ -145,7 +145,7 @@ def test_unknown_words_are_named(tokenizer: Any) -> None:
 
 
 def test_a_prompt_is_needed(model: Any) -> None:
-    """The first token of a row is predicted by nothing, so it cannot be scored."""
+    """No token predicts the first one of a row, so it cannot be scored."""
     ids = torch.tensor([[5, 6, 1]])
     every = torch.ones_like(ids, dtype=torch.bool)
     with pytest.raises(ValueError, match="give a prompt"):
@@ -153,7 +153,7 @@ def test_a_prompt_is_needed(model: Any) -> None:
 
 
 def test_tokenizer_round_trip(tokenizer: Any, world: World, tmp_path: Path) -> None:
-    """Saved, loaded by `AutoTokenizer`, joined with or without a space: the same tokens."""
+    """The same tokens after saving and loading, and for texts joined with or without a space."""
     tokenizer.save_pretrained(tmp_path)
     loaded = AutoTokenizer.from_pretrained(tmp_path)
     for prompt, response in world.examples(20, seed=0):
@@ -165,7 +165,7 @@ def test_tokenizer_round_trip(tokenizer: Any, world: World, tmp_path: Path) -> N
 
 
 def test_any_local_model_loads(model: Any, tokenizer: Any, world: World, tmp_path: Path) -> None:
-    """A folder written by save_pretrained gives the same log-probs back, in float32, no dropout."""
+    """A model from a folder of save_pretrained has the same log-probs, without dropout."""
     model.config.attn_pdrop = 0.5
     model.save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
@@ -177,6 +177,6 @@ def test_any_local_model_loads(model: Any, tokenizer: Any, world: World, tmp_pat
 
 
 def test_no_model_there(tmp_path: Path) -> None:
-    """An empty folder is said to be one."""
+    """An empty folder is an error."""
     with pytest.raises(ValueError, match="save_pretrained"):
         load_causal_lm(tmp_path)

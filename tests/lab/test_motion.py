@@ -1,4 +1,4 @@
-"""A run taken apart: each part against the plain form of the same thing, step by step."""
+"""The parts of a run's changes agree, step by step, with a plain calculation of each."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def watched(model: Any, pairs: Batch, *, look: bool = True, **settings: Any) -> 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_watching_changes_nothing(model: Any, pairs: Batch, optimizer: Any) -> None:
-    """The same run and the same weights, bit for bit, with and without a look."""
+    """The run and the weights are the same, bit for bit, with and without a `Motion`."""
     other = copy.deepcopy(model)
     seen, _ = watched(model, pairs, optimizer=optimizer)
     unseen, _ = watched(other, pairs, optimizer=optimizer, look=False)
@@ -49,7 +49,7 @@ def test_watching_changes_nothing(model: Any, pairs: Batch, optimizer: Any) -> N
 
 
 def test_sgd_follows_the_gram_matrix(tiny_gpt2: Any, pairs: Batch) -> None:
-    """First step of SGD: the law of motion from the plain kernel; `plain` is the same thing."""
+    """The first SGD step follows the law with the plain kernel, and equals `plain_gradient`."""
     model = tiny_gpt2.double()
     kernel = gram_matrix(model, pairs, method="plain", progress=False)
     _, motion = watched(model, pairs, optimizer="sgd", lr=1e-3)
@@ -59,7 +59,7 @@ def test_sgd_follows_the_gram_matrix(tiny_gpt2: Any, pairs: Batch) -> None:
 
 
 def test_adamw_step_by_step(tiny_gpt2: Any, pairs: Batch) -> None:
-    """Every step again by hand, in the middle of a run too: step taken, own gradient, softmax."""
+    """All parts of every step, recomputed from copies of the model before and after it."""
     model = tiny_gpt2.double()
     stages = [copy.deepcopy(model)]
     for steps in range(1, STEPS + 1):
@@ -94,7 +94,7 @@ def test_adamw_step_by_step(tiny_gpt2: Any, pairs: Batch) -> None:
 
 
 def test_the_rest_shrinks_with_the_step(tiny_gpt2: Any, pairs: Batch) -> None:
-    """What the law leaves of a whole run is of second order: a fifth of the step, a fifth of it."""
+    """At equal lr * steps, a fifth of lr leaves a fifth of the remainder."""
     misses = []
     for lr, steps in ((1e-3, 4), (2e-4, 20)):
         run, motion = watched(
@@ -106,7 +106,7 @@ def test_the_rest_shrinks_with_the_step(tiny_gpt2: Any, pairs: Batch) -> None:
 
 
 def test_a_model_that_only_gets_worse(tiny_gpt2: Any, pairs: Batch) -> None:
-    """Rows in the wrong order: their margin falls, so no multiple of the gradient gains."""
+    """With the rows of each pair swapped the margin falls, so `plain_gradient` is 0."""
     swapped = pairs.rows(torch.arange(2 * N).roll(N))
     motion = Motion(tiny_gpt2, swapped)
     reference = reference_logprobs(tiny_gpt2, pairs)

@@ -1,4 +1,4 @@
-"""An optimizer's next step, read off its state: exactly the step that torch then takes."""
+"""The step computed from an optimizer's state is the step that torch takes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def train(model: Any, optimizer: Any, pairs: Batch, reference: Tensor, steps: in
 def test_it_is_the_step_that_torch_takes(
     tiny_gpt2: Any, pairs: Batch, name: str, steps: int
 ) -> None:
-    """-lr P (share G + carried), parameter by parameter, before and after a history."""
+    """-lr P (share G + carried) per parameter, at the first step and later."""
     model = tiny_gpt2.double()
     reference = reference_logprobs(model, pairs)
     optimizer = OPTIMIZERS[name](model.parameters())
@@ -65,7 +65,7 @@ def test_it_is_the_step_that_torch_takes(
 
 
 def test_looking_changes_nothing(tiny_gpt2: Any, pairs: Batch) -> None:
-    """The optimizer's state is read, not touched."""
+    """The optimizer's state is not changed."""
     reference = reference_logprobs(tiny_gpt2, pairs)
     optimizer = OPTIMIZERS["adamw"](tiny_gpt2.parameters())
     train(tiny_gpt2, optimizer, pairs, reference, 2)
@@ -86,7 +86,7 @@ def predicted(model: Any, pairs: Batch, reference: Tensor, step: NextStep) -> np
 
 @pytest.mark.parametrize("name", ["momentum", "adamw"])
 def test_the_law_with_a_memory(tiny_gpt2: Any, pairs: Batch, name: str) -> None:
-    """After two large steps, a small one: kernel under the metric plus memory predicts it."""
+    """The kernel under the metric, plus the memory, predicts a small step after two large ones."""
     model = tiny_gpt2.double()
     reference = reference_logprobs(model, pairs)
     optimizer = OPTIMIZERS[name](model.parameters())
@@ -107,7 +107,7 @@ def test_the_law_with_a_memory(tiny_gpt2: Any, pairs: Batch, name: str) -> None:
 
 
 def test_what_the_formula_does_not_cover_is_refused() -> None:
-    """Weight decay and friends would add to the step silently; they are named instead."""
+    """Settings outside the formula are errors, because they would change the step silently."""
     p, q = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
     one = [torch.ones(2)]
     with pytest.raises(ValueError, match=r"weight_decay=0.01 adds to the step: set it to 0"):

@@ -1,4 +1,4 @@
-"""Inner products of sums of outer products: both forms are the definition, and stay small."""
+"""Inner products of sums of outer products: both forms are exact and bounded in memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpofield.lab.outer import Form, Outer, cheaper, gram, project
 
 
 class Largest(TorchDispatchMode):
-    """Numbers in the largest tensor that an operation returned."""
+    """Records the number of entries of the largest tensor that an operation returns."""
 
     numel = 0
 
@@ -34,7 +34,7 @@ def term(rows: int, places: int, p: int, q: int, one_hot: bool) -> Outer:
 
 
 def matrices(terms: list[Outer], p: int) -> Tensor:
-    """By the definition, one-hot factors spelled out."""
+    """The matrices by their definition, with dense one-hot factors: (R, p, q)."""
     lefts = [
         torch.nn.functional.one_hot(t.left, p).to(t.right.dtype) if t.one_hot else t.left
         for t in terms
@@ -58,7 +58,7 @@ CASES = {
 def test_forms_are_the_definition(
     form: Form | None, kinds: Any, p: int, q: int, groups: int, group: int, room: int
 ) -> None:
-    """Dense, one-hot and mixed terms, in tiles and blocks of any size."""
+    """Dense, one-hot and mixed terms, for any size of temporaries."""
     terms = [term(groups * group, places, p, q, one_hot) for places, one_hot in kinds]
     G = matrices(terms, p).view(groups, group, p * q)
     with pytest.MonkeyPatch.context() as patch:
@@ -70,7 +70,7 @@ def test_forms_are_the_definition(
 
 @given(**CASES)
 def test_under_a_metric(kinds: Any, p: int, q: int, groups: int, group: int, room: int) -> None:
-    """The factors of P meet the entries that they belong to, and `form` cannot undo that."""
+    """Each entry has its own factor of P, also if `form` is "places"."""
     terms = [term(groups * group, places, p, q, one_hot) for places, one_hot in kinds]
     G, P = matrices(terms, p).view(groups, group, p * q), torch.rand(p, q, dtype=torch.float64)
     with pytest.MonkeyPatch.context() as patch:
@@ -101,8 +101,8 @@ def test_temporaries_are_bounded(
     q: int,
     room: int,
 ) -> None:
-    """No tensor is larger than what was given or allowed: 24 matrices of 2000 x 64 never stand side
-    by side, nor all products of 512 places by 512. And the result is that without a bound."""
+    """No tensor is larger than the inputs or the bound, in which neither 24 matrices of 2000 x 64
+    nor all products of 512 x 512 places have room. The result is that without a bound."""
     terms = [term(rows, places, p, q, one_hot) for one_hot in (False, True)]
     unbounded = gram(terms, p, group, form=form)
     monkeypatch.setattr(outer, "CPU_TEMPORARY", room)
@@ -114,7 +114,7 @@ def test_temporaries_are_bounded(
 
 
 def test_a_vocabulary_costs_nothing_where_it_is_not_named() -> None:
-    """One-hot factors alone: the work is by the rows that occur, not by 10 million of them."""
+    """With one-hot factors only, memory depends on the rows that occur, not on all 10 million."""
     terms = [Outer(torch.tensor([[3, 9_999_999], [3, 5]]), torch.ones(2, 2, 4))]
     for form in ("outer", "places"):
         with Largest() as largest:
@@ -124,7 +124,7 @@ def test_a_vocabulary_costs_nothing_where_it_is_not_named() -> None:
 
 
 def test_the_cheaper_form_changes_with_the_size() -> None:
-    """Counted by hand for R = 2 in one group: outer R T p q + R 2 p q, places 3/2 R T T (p + q)."""
+    """For R = 2 in one group: outer takes R T p q + 2 R p q, places 3/2 R T^2 (p + q)."""
     for places, p, q in ((10, 100, 100), (30, 100, 100), (36, 100, 100), (40, 100, 100)):
         outers = 2 * places * p * q + 2 * 2 * p * q
         blocks = 3 * places**2 * (p + q)

@@ -1,4 +1,4 @@
-"""Samples are draws from the probabilities that the log-prob functions compute."""
+"""Samples follow the probabilities that the log-prob functions compute."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from dpofield.lab.sampling import sample_responses
 
 
 def test_frequencies_follow_the_logprobs(model: Any, tokenizer: Any) -> None:
-    """First words of 4000 one-word samples against the model's probabilities of those words.
+    """Frequencies in 4000 one-word samples agree with the model's probabilities of the words.
 
-    One prompt is shorter, so padding on the left is part of what is tested.
+    One prompt is shorter, so that padding on the left is tested too.
     """
     prompts = ["soup at the mill :", "pie :"] * 4000
     first = Counter(
@@ -40,7 +40,7 @@ def test_frequencies_follow_the_logprobs(model: Any, tokenizer: Any) -> None:
 
 
 def test_the_seed_fixes_the_sample(tiny_gpt2: Any, tokenizer: Any) -> None:
-    """The same seed gives the same texts; another one others."""
+    """The same seed gives the same texts; another seed gives other texts."""
     prompts = ["soup :"] * 20
     one = sample_responses(tiny_gpt2, tokenizer, prompts, seed=1)
     assert one == sample_responses(tiny_gpt2, tokenizer, prompts, seed=1)
@@ -48,6 +48,6 @@ def test_the_seed_fixes_the_sample(tiny_gpt2: Any, tokenizer: Any) -> None:
 
 
 def test_no_prompts(tiny_gpt2: Any, tokenizer: Any) -> None:
-    """Nothing to answer is an error."""
+    """An empty list of prompts is an error."""
     with pytest.raises(ValueError, match="no prompts"):
         sample_responses(tiny_gpt2, tokenizer, [], seed=0)

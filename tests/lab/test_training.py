@@ -1,4 +1,4 @@
-"""The loops: what they record is true, what stops them loses nothing, what is wrong is said."""
+"""The training loops record correct values, resume exactly, and refuse bad input."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def weights(model: Any) -> list[np.ndarray]:
 
 
 def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
-    """Ctrl-C arrives in the middle of the forward pass number `call`."""
+    """Simulate Ctrl-C in forward pass number `call`."""
     calls = iter(range(10**6))
     real = training.pair_logprobs
 
@@ -65,7 +65,7 @@ def interrupt_at(monkeypatch: pytest.MonkeyPatch, call: int) -> None:
 
 
 def test_the_record_is_what_the_model_says(tiny_gpt2: Any, pairs: Batch) -> None:
-    """First row: the start, so every ratio is 1. Last row: the trained model, asked again."""
+    """First record: every ratio is 1. Last record: the log-probs of the trained model."""
     reference = reference_logprobs(tiny_gpt2, pairs)
     run = train(tiny_gpt2, pairs, record_every=3)
     assert run.step.tolist() == [0, 3, 4]
@@ -80,7 +80,7 @@ def test_the_record_is_what_the_model_says(tiny_gpt2: Any, pairs: Batch) -> None
 
 
 def test_recorded_gradients_are_those_of_the_training_loss(tiny_gpt2: Any, pairs: Batch) -> None:
-    """dL/dx1 and dL/dx2, carried to the parameters by the chain rule, give the loss's gradient."""
+    """The chain rule turns dL/dx1 and dL/dx2 into the loss's gradient by the parameters."""
     model = tiny_gpt2.double()
     reference = reference_logprobs(model, pairs)
     run = train(model, pairs, steps=3, reference=reference)
@@ -97,7 +97,7 @@ def test_recorded_gradients_are_those_of_the_training_loss(tiny_gpt2: Any, pairs
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_trains_on_its_own_arguments(tiny_gpt2: Any, pairs: Batch, name: str) -> None:
-    """The recorded loss is the printed one at the record, with data of the pairs found by hand."""
+    """The recorded loss is the printed one at the recorded log-ratios and the pairs' data."""
     loss = LOSSES[name]
     given = loss.defaults | ({"beta": 0.3} if "beta" in loss.defaults else {})
     run = train(tiny_gpt2, pairs, steps=2, loss=name, params=given)
@@ -109,7 +109,7 @@ def test_every_loss_trains_on_its_own_arguments(tiny_gpt2: Any, pairs: Batch, na
 
 
 def test_a_parameter_changes_the_training(tiny_gpt2: Any, pairs: Batch) -> None:
-    """`params` reaches the descent, not only the record."""
+    """`params` changes the training, not only the record."""
     other = copy.deepcopy(tiny_gpt2)
     weak = train(tiny_gpt2, pairs, loss="dpop", params={"lam": 0.0})
     strong = train(other, pairs, loss="dpop", params={"lam": 50.0})
@@ -118,7 +118,7 @@ def test_a_parameter_changes_the_training(tiny_gpt2: Any, pairs: Batch) -> None:
 
 @given(st.floats(-300, 300), st.floats(-300, 300), st.floats(0.01, 2))
 def test_ratio_gradients_against_differences(u: float, v: float, beta: float) -> None:
-    """Autograd through x = exp(u) against central differences in x, and the loss itself."""
+    """Autograd at x = exp(u) agrees with central differences in x; so does the loss."""
     at = torch.tensor([u], dtype=torch.float64), torch.tensor([v], dtype=torch.float64)
     loss, dx1, dx2 = ratio_gradients("dpo", *at, beta=beta)
     assert float(loss[0]) == pytest.approx(np.logaddexp(0, -beta * (u - v)), rel=1e-12, abs=1e-300)
@@ -135,7 +135,7 @@ def test_ratio_gradients_against_differences(u: float, v: float, beta: float) ->
 
 
 def test_out_of_range_ratios_do_not_stop_a_run() -> None:
-    """Beyond float64 the ratio gradient is nan, as documented, and the loss is still right."""
+    """If a ratio overflows in float64, its gradient is nan and the loss is still finite."""
     loss, dx1, _ = ratio_gradients(
         "dpo", torch.tensor([0.0, 800.0]), torch.tensor([0.0, -800.0]), beta=0.1
     )
@@ -145,7 +145,7 @@ def test_out_of_range_ratios_do_not_stop_a_run() -> None:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_dpo_raises_the_margin(tiny_gpt2: Any, pairs: Batch, optimizer: str) -> None:
-    """Descent on the loss: the mean margin grows, the mean loss falls."""
+    """The mean margin grows and the mean loss falls in every step."""
     lr = {"adamw": 1e-3, "sgd": 1e-2}[optimizer]
     run = train(tiny_gpt2, pairs, steps=10, batch=N, optimizer=optimizer, lr=lr)
     assert (np.diff(run.margin.mean(axis=1)) > 0).all()
@@ -153,7 +153,7 @@ def test_dpo_raises_the_margin(tiny_gpt2: Any, pairs: Batch, optimizer: str) -> 
 
 
 def test_one_sgd_step_follows_the_law_of_motion(tiny_gpt2: Any, pairs: Batch) -> None:
-    """One pair, one small step: d lw and d ll from inner products of log-prob gradients."""
+    """One small step on one pair: the kernel predicts the changes of lw and ll."""
     model, lr, beta = tiny_gpt2.double(), 1e-6, 0.1
     one = pairs.pairs(torch.tensor([2]))
     k = gram(model, one)
@@ -164,7 +164,7 @@ def test_one_sgd_step_follows_the_law_of_motion(tiny_gpt2: Any, pairs: Batch) ->
 
 
 def test_recording_some_pairs_is_a_view_of_recording_all(tiny_gpt2: Any, pairs: Batch) -> None:
-    """What is recorded does not change what is trained."""
+    """The choice of recorded pairs does not change the training."""
     every = train(copy.deepcopy(tiny_gpt2), pairs)
     some = train(tiny_gpt2, pairs, recorded=[4, 1])
     np.testing.assert_allclose(some.lw, every.lw[:, [4, 1]], rtol=1e-5)
@@ -174,7 +174,7 @@ def test_recording_some_pairs_is_a_view_of_recording_all(tiny_gpt2: Any, pairs: 
 
 @given(st.integers(1, 20), st.data())
 def test_every_epoch_takes_every_item_once(n: int, data: st.DataObject) -> None:
-    """Also where the batch does not divide the number of items."""
+    """Also if the batch size does not divide the number of items."""
     batch = data.draw(st.integers(1, n))
     taken = torch.cat([batch_index(n, batch, step, seed=3) for step in range(n)]).tolist()
     for epoch in range(batch):
@@ -185,7 +185,7 @@ def test_every_epoch_takes_every_item_once(n: int, data: st.DataObject) -> None:
 def test_interrupted_and_resumed_is_uninterrupted(
     tiny_gpt2: Any, pairs: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimizer: str
 ) -> None:
-    """Ctrl-C in the middle of a step: weights and record end bit for bit as without it."""
+    """After Ctrl-C within a step, weights and record end bit for bit as without it."""
     reference, whole = reference_logprobs(tiny_gpt2, pairs), copy.deepcopy(tiny_gpt2)
     expected = train(whole, pairs, reference=reference, optimizer=optimizer)
     again, state = copy.deepcopy(tiny_gpt2), tmp_path / "run.safetensors"
@@ -210,7 +210,7 @@ def test_interrupted_and_resumed_is_uninterrupted(
 
 
 class Follower(Watch):
-    """Notes what it hears, and ends the training after some step."""
+    """Keeps the arguments of all calls, and stops the training after step `last`."""
 
     def __init__(self, last: int = 10**9) -> None:
         self.last, self.steps, self.records = last, [], []
@@ -230,7 +230,7 @@ class Follower(Watch):
 
 
 def test_a_watch_hears_the_run_and_changes_nothing(tiny_gpt2: Any, pairs: Batch) -> None:
-    """Steps, and records bit for bit as the run has them; the same run as without a watch."""
+    """A watch gets the run's steps and records bit for bit; the run is that without a watch."""
     other, follower = copy.deepcopy(tiny_gpt2), Follower()
     run = train(tiny_gpt2, pairs, record_every=3, watch=follower)
     unseen = train(other, pairs, record_every=3)
@@ -244,7 +244,7 @@ def test_a_watch_hears_the_run_and_changes_nothing(tiny_gpt2: Any, pairs: Batch)
 def test_a_watch_ends_a_training_that_can_be_resumed(
     tiny_gpt2: Any, pairs: Batch, tmp_path: Path
 ) -> None:
-    """After a whole step, like Ctrl-C: the run so far is kept, and the file goes on from there."""
+    """A watch stops after a whole step, with the run so far; the file resumes from there."""
     reference, whole, again = reference_logprobs(tiny_gpt2, pairs), *map(
         copy.deepcopy, (tiny_gpt2, tiny_gpt2)
     )  # fmt: skip
@@ -263,7 +263,7 @@ def test_a_watch_ends_a_training_that_can_be_resumed(
 def test_sft_resumes_exactly_and_learns(
     tiny_gpt2: Any, tokenizer: Any, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same for SFT, killed without warning after a saved step; and its loss falls."""
+    """SFT resumes exactly after an error between two saved steps; and its loss falls."""
     examples = encode_texts(tokenizer, world.examples(64, seed=0))
     settings: Any = {"steps": 40, "batch": 8, "lr": 1e-2, "seed": 1, "progress": False}
     whole, state = copy.deepcopy(tiny_gpt2), tmp_path / "sft.safetensors"
@@ -297,7 +297,7 @@ def saved_state(model: Any, pairs: Batch, path: Path, monkeypatch: pytest.Monkey
 def test_a_state_file_of_another_run_is_refused(
     tiny_gpt2: Any, pairs: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Resuming with another beta would mix two runs: refused, and the file is kept."""
+    """Resuming with another beta is an error, because it would mix two runs; the file is kept."""
     state, start = tmp_path / "run.safetensors", copy.deepcopy(tiny_gpt2)
     saved_state(tiny_gpt2, pairs, state, monkeypatch)
     with pytest.raises(
@@ -310,7 +310,7 @@ def test_a_state_file_of_another_run_is_refused(
 def test_a_state_file_with_missing_keys_is_refused(
     tiny_gpt2: Any, pairs: Batch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A missing weight is named; a file that is no state at all is called damaged."""
+    """Errors: a missing weight is named, and a truncated file is called damaged."""
     state, start = tmp_path / "run.safetensors", copy.deepcopy(tiny_gpt2)
     saved_state(tiny_gpt2, pairs, state, monkeypatch)
     tensors = load_file(state)
@@ -324,7 +324,7 @@ def test_a_state_file_with_missing_keys_is_refused(
 
 
 def test_a_run_survives_its_file(tiny_gpt2: Any, pairs: Batch, tmp_path: Path) -> None:
-    """Arrays, config and seed come back as they were; a damaged file says so."""
+    """Arrays and config are unchanged by saving and loading; a damaged file is an error."""
     run, path = train(tiny_gpt2, pairs), tmp_path / "run.npz"
     run.save(path)
     loaded = Run.load(path)
@@ -341,9 +341,9 @@ def test_a_run_survives_its_file(tiny_gpt2: Any, pairs: Batch, tmp_path: Path) -
 
 
 def test_nan_is_named(tiny_gpt2: Any, pairs: Batch) -> None:
-    """A run that blows up says at which step and pair, before it spoils anything more."""
+    """A nan log-probability raises an error with its step and pair."""
     reference = reference_logprobs(tiny_gpt2, pairs)
-    # A position that only the longest rows reach gets an impossible embedding.
+    # The embedding of a position that only the longest rows have becomes nan.
     lengths = pairs.attention_mask.sum(dim=1)
     place = int(lengths.max()) - 2
     hit = (lengths > place).nonzero().flatten().tolist()
@@ -376,7 +376,7 @@ def test_nan_is_named(tiny_gpt2: Any, pairs: Batch) -> None:
 def test_bad_settings_are_refused(
     tiny_gpt2: Any, pairs: Batch, changes: dict[str, Any], words: str
 ) -> None:
-    """Each bad setting is named with its remedy, and the model is not touched."""
+    """Each bad setting is named with its remedy, and the model is not changed."""
     before = weights(tiny_gpt2)
     with pytest.raises(ValueError, match=words):
         train(tiny_gpt2, pairs, **changes)
@@ -385,6 +385,6 @@ def test_bad_settings_are_refused(
 
 
 def test_no_pairs(tiny_gpt2: Any, pairs: Batch) -> None:
-    """Training on nothing is an error."""
+    """An empty batch is an error."""
     with pytest.raises(ValueError, match="no pairs to train on"):
         train(tiny_gpt2, pairs.rows(slice(0, 0)), reference=torch.zeros(0))

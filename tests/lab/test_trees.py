@@ -1,4 +1,4 @@
-"""Trees of rows: the same numbers as the plain form, whatever the rows have in common."""
+"""Trees give the numbers of the reference implementation, whatever the rows have in common."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ from dpofield.lab.trees import (
 from dpofield.lab.world import World
 
 Row = tuple[list[int], list[int]]
-"""Token ids of a prompt and of what is scored after it."""
+"""Token ids of a prompt, and of the scored tokens after it."""
 
-# What the issue of equal numbers turns on, by name; tokens 3 to 9 are words.
+# Cases that could break the equality with the reference; tokens 3 to 9 are words.
 ROWS: dict[str, list[Row]] = {
     "uneven lengths": [([3, 4, 5], [6, 7, 8, 9, 3, 1]), ([3, 4, 5], [6, 1]), ([4], [5, 6, 1])],
     "no common beginning": [([3, 4], [5, 1]), ([6, 7], [8, 9, 1])],
@@ -79,7 +79,7 @@ def parts(batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 
 def exact(model: Any) -> Any:
-    """The model in float64 throughout: transformers' Llama norm computes in float32 always."""
+    """The model in float64 throughout; the Llama norm of transformers is always in float32."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, LlamaRMSNorm):
@@ -90,7 +90,7 @@ def exact(model: Any) -> Any:
 
 
 def both(model: Any, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    """Values and the gradient of an uneven sum of them, in trees and in plain rows."""
+    """Values, and the gradient of a weighted sum of them, by trees and by the reference."""
     weights = torch.linspace(-1, 2, len(batch), dtype=torch.float64)
     found = []
     for form in (tree_logprobs, sequence_logprobs):
@@ -103,14 +103,14 @@ def both(model: Any, batch: Batch) -> list[tuple[torch.Tensor, torch.Tensor]]:
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_the_same_numbers_in_float64(model: Any, rows: list[Row], side: str) -> None:
-    """Values and gradients of the plain form to 1e-12."""
+    """Values and gradients agree with the reference to 1e-12."""
     (tree, slope), (plain, its_slope) = both(exact(model), batch_of(rows, side))
     torch.testing.assert_close(tree, plain, rtol=1e-12, atol=1e-12)
     assert float((slope - its_slope).norm() / its_slope.norm()) < 1e-12
 
 
 def test_the_same_numbers_in_float32(model: Any, tokenizer: Any, world: World) -> None:
-    """And to 1e-6 in single precision, or as close to the truth as the plain form itself."""
+    """In float32 to 1e-6, or about as close to the float64 gradient as the reference is."""
     truth = exact(copy.deepcopy(model))
     for distance in (1, 4, None):
         batch = encode(tokenizer, world.pairs(16, seed=2, edit_distance=distance))
@@ -124,7 +124,7 @@ def test_the_same_numbers_in_float32(model: Any, tokenizer: Any, world: World) -
 @settings(max_examples=25, deadline=None)
 @given(rows_of_tokens, st.sampled_from(["left", "right"]), st.integers(0, 1))
 def test_any_rows(rows: list[Row], side: str, hide: int) -> None:
-    """Rows with whatever in common, some of them with nothing scored at all."""
+    """Random rows, some of them without a scored token."""
     from dpofield.lab.model import small_gpt2
 
     batch = batch_of(rows, side, hide=hide)
@@ -135,7 +135,7 @@ def test_any_rows(rows: list[Row], side: str, hide: int) -> None:
 
 @given(rows_of_tokens, st.sampled_from(["left", "right"]))
 def test_a_place_stands_after_its_own_path(rows: list[Row], side: str) -> None:
-    """No model: a place sees its own row of the batch up to there, and predicts what is next."""
+    """Without a model: a place attends to its own prefix, and predicts the next token."""
     forest = plant(*parts(batch_of(rows, side)))
     seen, width = sight(forest), forest.rows.shape[1]
     scored: list[list[int]] = [[] for _ in rows]
@@ -155,7 +155,7 @@ def test_a_place_stands_after_its_own_path(rows: list[Row], side: str) -> None:
 
 
 def sight(forest: Forest) -> torch.Tensor:
-    """Which place of a row sees which, (A, T, T)."""
+    """Which entry of an attention row attends to which, (A, T, T) bool."""
     mask, width = forest.mask(torch.float32), forest.rows.shape[1]
     if mask is None:
         return torch.ones(width, width).tril().bool().expand(len(forest.rows), -1, -1)
@@ -164,7 +164,7 @@ def sight(forest: Forest) -> torch.Tensor:
 
 @given(rows_of_tokens)
 def test_every_beginning_is_computed_once(rows: list[Row]) -> None:
-    """Exactly as many places as there are distinct beginnings to be read."""
+    """The number of places is the number of distinct prefixes that are read."""
     forest = plant(*parts(batch_of(rows)))
     read = [tuple(p + r)[:-1] for p, r in rows]
     beginnings = {row[:n] for row in read for n in range(1, len(row) + 1)}
@@ -172,7 +172,7 @@ def test_every_beginning_is_computed_once(rows: list[Row]) -> None:
 
 
 def test_one_pair_is_one_tree() -> None:
-    """Prompt and common words once, then two branches; the ends are predicted, never read."""
+    """Prompt and common words are read once, then two branches; the last tokens are not read."""
     rows = [([3, 4], [5, 6, 7, 8, 1]), ([3, 4], [5, 9, 7, 8, 1])]
     forest = plant(*parts(batch_of(rows)))
     assert forest.input_ids.tolist() == [3, 4, 5, 6, 7, 8, 9, 7, 8]
@@ -184,7 +184,7 @@ def test_one_pair_is_one_tree() -> None:
 
 
 def test_long_branches_are_rows_of_their_own() -> None:
-    """Where little is shared, one row with both branches would attend to much in vain."""
+    """If little is shared, two attention rows are cheaper than one with both branches."""
     rows = [([3], [*range(4, 9)] * 8), ([3], [*range(8, 3, -1)] * 8)]
     forest = plant(*parts(batch_of(rows)))
     assert forest.end is None
@@ -193,13 +193,13 @@ def test_long_branches_are_rows_of_their_own() -> None:
 
 
 def test_what_pairs_of_the_world_share(tokenizer: Any, world: World) -> None:
-    """One word apart: less than half the places of the padded rows."""
+    """Pairs with one edit have less than half as many places as tokens and padding."""
     batch = encode(tokenizer, world.pairs(32, seed=0, edit_distance=1))
     assert len(plant(*parts(batch)).input_ids) < batch.input_ids.numel() / 2
 
 
 def test_both_kinds_of_attention(model: Any) -> None:
-    """Eager attention obeys the same mask as the fused one (its softmax is in float32)."""
+    """Trees also agree with eager attention, whose softmax is in float32."""
     batch = batch_of(ROWS["uneven lengths"])
     model = exact(model)
     expected = sequence_logprobs(model, *parts(batch))
@@ -208,7 +208,7 @@ def test_both_kinds_of_attention(model: Any) -> None:
 
 
 def test_all_responses_of_a_prompt(tiny_gpt2: Any, tokenizer: Any, world: World) -> None:
-    """The whole response set: the plain form's numbers, from little more than its prefix tree."""
+    """All responses: the reference's numbers, from hardly more places than distinct prefixes."""
     prompt = world.prompts[7]
     batch = encode_texts(tokenizer, [(prompt, r) for r in world.responses(prompt)])
     forest, seen = plant(*parts(batch)), []
@@ -230,7 +230,7 @@ def test_all_responses_of_a_prompt(tiny_gpt2: Any, tokenizer: Any, world: World)
 
 
 def test_a_harvest_in_parts_is_the_harvest(tiny_gpt2: Any, tokenizer: Any, world: World) -> None:
-    """However few rows a pass takes, with rows of one path and with rows of many."""
+    """For any number of attention rows per pass, with one path per row and with several."""
     prompt = world.prompts[3]
     whole_set = [(prompt, r) for r in world.responses(prompt)[::40]]
     for batch in (encode(tokenizer, world.pairs(40, seed=1)), encode_texts(tokenizer, whole_set)):
@@ -242,7 +242,7 @@ def test_a_harvest_in_parts_is_the_harvest(tiny_gpt2: Any, tokenizer: Any, world
 
 
 def test_the_choice(tiny_gpt2: Any, tokenizer: Any, world: World, monkeypatch: Any) -> None:
-    """Trees where the model is proven to take them, rows elsewhere; demanded there, an error."""
+    """Trees if the model supports them, else rows; `share=True` is then an error."""
     calls: list[str] = []
 
     def counted(name: str) -> Any:
@@ -272,11 +272,11 @@ def test_the_choice(tiny_gpt2: Any, tokenizer: Any, world: World, monkeypatch: A
 
 
 def test_a_failed_pass_leaves_the_model_alone(model: Any) -> None:
-    """The model has its own attention again, after an error too."""
+    """The model's own attention is restored, also after an error."""
     before = model.config._attn_implementation
     tree_logprobs(model, *parts(batch_of(ROWS["one row"])))
     assert model.config._attn_implementation == before
-    for strange in ([3] * 9 + [10**6], [3, 10**6]):  # a token that is in no vocabulary
+    for strange in ([3] * 9 + [10**6], [3, 10**6]):  # a token outside the vocabulary
         with pytest.raises(IndexError):
             tree_logprobs(model, *parts(batch_of([(strange, [3, 1])])))
         assert model.config._attn_implementation == before
@@ -284,7 +284,7 @@ def test_a_failed_pass_leaves_the_model_alone(model: Any) -> None:
 
 
 def test_the_end_of_the_last_layer_is_for_places_that_predict(model: Any) -> None:
-    """A long prompt: only what predicts a scored token passes the last feed-forward."""
+    """Only places that predict a scored token pass through the last feed-forward block."""
     rows, seen = [([3] * 20, [5, 1]), ([3] * 20, [6, 1])], []
     last = ARCHITECTURES[model.config.model_type](model)[-1]
     count = last.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
@@ -294,7 +294,7 @@ def test_the_end_of_the_last_layer_is_for_places_that_predict(model: Any) -> Non
 
 
 def test_a_nan_is_not_spread_to_neighbours(tiny_gpt2: Any, tokenizer: Any, world: World) -> None:
-    """Trees share rows, so a nan would reach the other pairs there: the plain form is asked."""
+    """A nan spreads within an attention row; the reference is then used, which spreads none."""
     batch = encode(tokenizer, world.pairs(8, seed=0))
     with torch.no_grad():
         tiny_gpt2.transformer.wpe.weight[int(batch.attention_mask.sum(dim=1).max()) - 2] = np.nan
@@ -305,7 +305,7 @@ def test_a_nan_is_not_spread_to_neighbours(tiny_gpt2: Any, tokenizer: Any, world
 
 
 def test_a_prompt_is_needed(tiny_gpt2: Any) -> None:
-    """The same error as the plain form's."""
+    """The same error as that of the reference."""
     every = torch.ones(1, 3, dtype=torch.bool)
     with pytest.raises(ValueError, match="give a prompt"):
         plant(torch.tensor([[5, 6, 1]]), every, every)
@@ -319,7 +319,7 @@ def test_no_rows(tiny_gpt2: Any) -> None:
 
 
 def test_training_is_the_same_training(model: Any, tokenizer: Any, world: World) -> None:
-    """Whole runs, shared and plain: SFT losses, then every recorded log-probability of DPO."""
+    """SFT losses and the records of DPO are the same with and without trees."""
     model = exact(model)
     examples = encode_texts(tokenizer, world.examples(16, seed=0))
     pairs = encode(tokenizer, world.pairs(6, seed=0, edit_distance=2))
@@ -338,7 +338,7 @@ def test_training_is_the_same_training(model: Any, tokenizer: Any, world: World)
 
 
 def test_a_harvest_of_uneven_paths(tiny_gpt2: Any) -> None:
-    """Rows that are paths are filled up at their end, where a place would see what is not its."""
+    """Padding at the end of single-path attention rows changes nothing."""
     rows = [([3], [*range(4, 9)] * 8), ([3], [*range(8, 3, -1)] * 8 + [3]), ([3], [9] * 30)]
     batch = batch_of(rows)
     forest = plant(*parts(batch))

@@ -1,4 +1,4 @@
-"""An installed TRL as an oracle: the same model, the same pairs, one of its own loss calls."""
+"""Tokens, log-probabilities, loss and gradients agree with those of the installed TRL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dpofield.lab.world import World
 
 BETA = 0.3
 
-# TRL uses names that transformers has since renamed.
+# TRL uses names that transformers has deprecated.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning"
 )
@@ -29,7 +29,7 @@ def pairs() -> list[Pair]:
 
 @pytest.fixture(scope="module")
 def trainer(pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """A DPOTrainer whose policy has left its reference, reading a file that we wrote."""
+    """A DPOTrainer with different policy and reference, on a file of `write_pairs`."""
     from datasets import Dataset
     from trl import DPOConfig, DPOTrainer
 
@@ -55,12 +55,12 @@ def trainer(pairs: list[Pair], tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def collated(trainer: Any) -> dict[str, torch.Tensor]:
-    """TRL's own batch, in the order of the data set."""
+    """TRL's batch of the whole data set, in its order."""
     return dict(trainer.data_collator(list(trainer.train_dataset)))
 
 
 def test_the_same_tokens_are_scored(trainer: Any, pairs: list[Pair]) -> None:
-    """Our rows and TRL's: the same ids, padding and response tokens, preferred first."""
+    """Ids, padding and response tokens equal those of TRL, preferred responses first."""
     theirs, ours = collated(trainer), encode(word_tokenizer(), pairs)
     torch.testing.assert_close(ours.input_ids, theirs["input_ids"])
     torch.testing.assert_close(ours.attention_mask.long(), theirs["attention_mask"])
@@ -68,7 +68,7 @@ def test_the_same_tokens_are_scored(trainer: Any, pairs: list[Pair]) -> None:
 
 
 def test_the_same_logprobs(trainer: Any, pairs: list[Pair]) -> None:
-    """Summed response log-probabilities of the reference, by TRL's selection and by ours."""
+    """The reference's summed response log-probabilities equal those of TRL."""
     theirs = torch.cat(trainer.compute_ref_log_probs(trainer.ref_model, collated(trainer)))
     ours = reference_logprobs(
         small_gpt2(seed=2, layers=2, width=32), encode(word_tokenizer(), pairs)
@@ -77,7 +77,7 @@ def test_the_same_logprobs(trainer: Any, pairs: list[Pair]) -> None:
 
 
 def test_the_same_loss_and_gradient(trainer: Any, pairs: list[Pair]) -> None:
-    """One batch loss of TRL's trainer, and its gradient at every weight."""
+    """The batch loss of TRL's trainer, and its gradient by every weight."""
     theirs = trainer.compute_loss(trainer.model, collated(trainer))
     theirs.backward()
     batch = encode(word_tokenizer(), pairs)

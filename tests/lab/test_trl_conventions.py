@@ -1,4 +1,4 @@
-"""What the book's table and page say about TRL beyond single pairs, asked of the installed TRL."""
+"""The book's statements about TRL beyond single pairs, checked with the installed TRL."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def loss_of(made: Any, six: Any) -> float:
 
 
 def test_aot_is_the_smoothed_loss_of_matched_margins(six):
-    """TRL sorts policy and reference margins apart; per pair that adds `shift` to the margin."""
+    """TRL sorts policy and reference margins separately, which adds `shift` to each margin."""
     policy, reference, _ = six
     u, v = policy - reference
     ours_now, of_reference = policy[0] - policy[1], reference[0] - reference[1]
@@ -57,11 +57,11 @@ def test_aot_is_the_smoothed_loss_of_matched_margins(six):
         own = aot.torch(*pairs, beta=0.3, epsilon=0.2, **extra).mean()
         assert loss_of(made, six) == pytest.approx(float(own), rel=1e-12)
         plain = aot.torch(u, v, beta=0.3, epsilon=0.2).mean()
-        assert abs(loss_of(made, six) / float(plain) - 1) > 1e-3  # the matching does matter
+        assert abs(loss_of(made, six) / float(plain) - 1) > 1e-3  # the matching matters
 
 
 def test_the_nll_is_a_mean_over_tokens_of_the_batch(six):
-    """`sft` in TRL weighs a pair by its length; the mean of per-pair NLLs is another number."""
+    """`sft` in TRL weights a pair by its length; the mean of per-pair NLLs differs."""
     policy, reference, lengths = six
     u, v = policy - reference
     nll = LOSSES["sft"].torch(u, v, ref_w=reference[0], len_w=lengths[0])
@@ -71,7 +71,7 @@ def test_the_nll_is_a_mean_over_tokens_of_the_batch(six):
 
 
 def test_sigmoid_ignores_label_smoothing(six):
-    """DPOTrainer has no cDPO: the argument is taken and does nothing."""
+    """DPOTrainer has no cDPO: it accepts the argument and ignores it."""
     u, v = six[0] - six[1]
     found = loss_of(trainer("DPO", {"loss_type": "sigmoid", "label_smoothing": 0.3}), six)
     assert found == pytest.approx(float(LOSSES["dpo"].torch(u, v).mean()), rel=1e-12)
@@ -79,7 +79,7 @@ def test_sigmoid_ignores_label_smoothing(six):
 
 
 def test_rewards_and_logps_in_the_log(six):
-    """The log shows beta times the mean log-ratio, whatever the loss, and summed logps."""
+    """For every loss, the log has beta times the mean log-ratio, and summed logps."""
     u, _ = six[0] - six[1]
     for kind in ("hinge", "sft", "ipo", "sppo_hard"):
         made = trainer("DPO", {"loss_type": kind, "beta": 0.3})
@@ -91,7 +91,7 @@ def test_rewards_and_logps_in_the_log(six):
 
 
 def test_use_weighting_is_a_constant_factor_of_each_pair(six):
-    """WPO's weight multiplies the loss of its pair, and no gradient goes through it."""
+    """WPO's weight multiplies the loss of its pair, and has no gradient."""
     policy, reference, lengths = six
     leaf = policy.clone().requires_grad_()
     model, past, batch = log_prob_batch(leaf, reference, lengths)
@@ -107,10 +107,10 @@ def test_use_weighting_is_a_constant_factor_of_each_pair(six):
 
 
 def test_ld_alpha_reweighs_the_tokens_past_the_shorter_response(six):
-    """LD-DPO changes u and v before a loss sees them."""
+    """LD-DPO changes the arguments u and v of the loss."""
     policy, reference, lengths = six
     shared = lengths.min(dim=0).values
-    counted = shared + 0.4 * (lengths - shared)  # of tokens that all have the mean
+    counted = shared + 0.4 * (lengths - shared)  # all tokens have the mean
     u, v = (policy - reference) * counted / lengths
     for kind, name in (("sigmoid", "dpo"), ("nca_pair", "nca")):
         made = trainer("DPO", {"loss_type": kind, "ld_alpha": 0.4, "beta": 0.3})
@@ -119,7 +119,7 @@ def test_ld_alpha_reweighs_the_tokens_past_the_shorter_response(six):
 
 
 def test_what_trl_refuses(six):
-    """EXO without smoothing, divergences where they make no sense, alpha in float64."""
+    """Errors: EXO without smoothing, a divergence for another loss, alpha in float64."""
     with pytest.raises(ValueError, match="exo_pair"):
         trainer("DPO", {"loss_type": "exo_pair"})
     with pytest.raises(ValueError, match="f_divergence_type"):
@@ -129,7 +129,7 @@ def test_what_trl_refuses(six):
 
 
 def logit_batch(prompt: int) -> tuple[dict[str, Any], torch.Tensor]:
-    """One pair after a prompt of that many tokens, for the reference-free trainers; logits."""
+    """Batch and logits of one pair after `prompt` tokens, for the reference-free trainers."""
     batch: dict[str, Any] = {}
     for name, length in zip(("chosen", "rejected"), LENGTHS, strict=True):
         scored = torch.arange(prompt + length) >= prompt
@@ -144,7 +144,7 @@ def logit_batch(prompt: int) -> tuple[dict[str, Any], torch.Tensor]:
 
 @pytest.mark.parametrize(("kind", "prompt"), [("CPO", 1), ("CPO", 4), ("ORPO", 1), ("ORPO", 4)])
 def test_which_tokens_the_nll_counts(kind, prompt):
-    """CPO's NLL scores the response; ORPO's the prompt too. SimPO by default has an NLL at all."""
+    """CPO's NLL counts the response, ORPO's also the prompt. `simpo` has an NLL by default."""
     batch, logits = logit_batch(prompt)
     setting = {"loss_type": "simpo"} if kind == "CPO" else {}
     made = trainer(kind, setting)
@@ -165,7 +165,7 @@ def test_which_tokens_the_nll_counts(kind, prompt):
 
 
 def test_the_reference_point_of_kto_is_not_negative():
-    """z0 is the batch's mean mismatched log-ratio, cut off at 0."""
+    """z0 is the batch's mean log-ratio of mismatched responses, or 0 if that is negative."""
     made = trainer("KTO", {"loss_type": "kto"})
     batch = {"input_ids": masks(), "attention_mask": masks(), "completion_mask": masks()}
     batch |= {f"KL_{key}": 3 * masks() + 3 * (key == "input_ids") for key in batch}

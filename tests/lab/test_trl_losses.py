@@ -1,8 +1,8 @@
-"""Every loss that the installed TRL offers: its value and its gradient, by TRL's own code.
+"""Every loss of the installed TRL has the value and the gradient of this book's loss.
 
-Each trainer is a real one, made from the setting that the book's table prints. Its model is then
-replaced by a stub whose log-probabilities (or logits) are the leaves, so that single pairs of
-uneven lengths and saturated values reach the loss in float64.
+Each trainer is a real one, with the setting that the book's table prints. A stub then replaces its
+model. The stub's log-probabilities (or logits) are the leaves, so that single pairs of uneven
+lengths and saturated values reach the loss in float64.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.lab.trl_stubs import LENGTHS, QUIET, REFERENCE, LogProbs, masks, tabl
 
 pytestmark = pytest.mark.filterwarnings(*QUIET)
 
-OTHER = {  # arguments away from their defaults, so that a swapped name cannot hide
+OTHER = {  # none is a default, so that swapped names are detected
     "beta": 0.3, "label_smoothing": 0.15, "discopop_tau": 0.4, "f_alpha_divergence_coef": 0.7,
     "cpo_alpha": 0.6, "simpo_gamma": 0.9, "alpha": 0.35, "desirable_weight": 1.7,
     "undesirable_weight": 0.8, "tpo_l_gamma": 0.9,
@@ -32,11 +32,11 @@ LOGRATIOS = [
     (0.0, 0.0), (1.5, -2.0), (-3.0, 2.5), (-1.0, -40.0), (30.0, -30.0), (-30.0, 30.0), (3.0, -4.0),
     (-60.0, -55.0), (500.0, -600.0), (-350.0, 300.0),
 ]  # fmt: skip
-LOGPROBS = [  # per token, all negative: these losses read the likelihood itself
+LOGPROBS = [  # per token, all negative: these losses depend on the likelihood itself
     (-0.7, -1.3), (-0.05, -3.0), (-6.0, -0.2), (-30.0, -25.0), (-1e-3, -40.0), (-60.0, -1e-3),
 ]  # fmt: skip
 SINGLE = {"alpha_div", "orpo"}
-"""TRL computes these in float32; of EXO's loss it holds epsilon so."""
+"""TRL computes these losses in float32; in EXO's loss only epsilon is float32."""
 
 
 def row_id(row: Row) -> str:
@@ -44,14 +44,14 @@ def row_id(row: Row) -> str:
 
 
 def trainer_of(row: Row, **more: Any) -> tuple[Any, dict[str, float]]:
-    """The row's trainer, and the same arguments under this book's names."""
+    """The row's trainer, and its arguments under this book's names."""
     other = {name: OTHER[name] for name in row.names} | more
     made = trainer(row.trainer, {**row.setting, **other})
     return made, {row.names[name]: value for name, value in other.items() if name in row.names}
 
 
 def ours(row: Row, sums: torch.Tensor, **params: float) -> torch.Tensor:
-    """The book's loss of policy log-probabilities `sums`, one pair."""
+    """This book's loss of one pair with policy log-probabilities `sums`, (2,) in nats."""
     loss = LOSSES[row.loss]
     reference = (0.0, 0.0) if row.free else REFERENCE
     given = dict(zip(("ref_w", "ref_l", "len_w", "len_l"), (*reference, *LENGTHS), strict=True))
@@ -62,17 +62,17 @@ def ours(row: Row, sums: torch.Tensor, **params: float) -> torch.Tensor:
 
 
 def closeness(row: Row) -> dict[str, float]:
-    # absolute: TRL's 1 - sigmoid has no more digits where it is saturated
+    # `atol`: TRL's 1 - sigmoid loses its digits if it is saturated
     return {"rtol": 1e-6 if row.loss in {*SINGLE, "exo"} else 1e-10, "atol": 1e-15}
 
 
 def test_the_table_is_of_this_trl():
-    """The page says which TRL its table describes; another one has to be read anew."""
+    """The table is written for one version of TRL, and must be reviewed for another."""
     assert trl.__version__ == VERSION
 
 
 def test_no_loss_of_trl_is_missing():
-    """The names that TRL's code compares against are all in the table."""
+    """All names that TRL's code compares with are in the table."""
     from trl.experimental.cpo import CPOConfig
     from trl.experimental.online_dpo import OnlineDPOConfig
     from trl.experimental.tpo import TPOConfig
@@ -94,19 +94,19 @@ def test_no_loss_of_trl_is_missing():
 
 
 def test_no_trainer_of_pairs_is_missing():
-    """Each trainer of this TRL that takes a `loss_type` is in the table, or is no such one."""
+    """Each of TRL's trainers with a `loss_type` is in the table, or has no pairs."""
     root, found = Path(trl.__file__).parent, set()
     for path in [*root.glob("trainer/*_config.py"), *root.glob("experimental/*/*_config.py")]:
         text = path.read_text("utf8")
         if re.search(r"^    loss_type: ", text, re.MULTILINE):
             found |= set(re.findall(r"class (\w+)Config\(", text))
-    others = {"GRPO", "SDPO", "SFT"}  # of rollouts and demonstrations: nothing is dispreferred
+    others = {"GRPO", "SDPO", "SFT"}  # rollouts or demonstrations, no pairs
     assert found - others == {row.trainer for row in TRL} - {"ORPO"}  # ORPO has one loss only
 
 
 @pytest.mark.parametrize("row", [r for r in TRL if r.trainer in ("DPO", "KTO")], ids=row_id)
 def test_value_and_gradient_from_log_probabilities(row):
-    """Each of the DPO and KTO trainers' losses, pair by pair, at ordinary and saturated values."""
+    """All losses of the DPO and KTO trainers, per pair, at ordinary and saturated values."""
     made, params = trainer_of(row)
     dtype = torch.float32 if row.loss in SINGLE else torch.float64
     elsewhere = torch.full((2, max(LENGTHS)), -1.0, dtype=dtype)
@@ -132,7 +132,7 @@ FREE = [row for row in TRL if row.trainer in ("CPO", "ORPO", "TPO")]
 
 @pytest.mark.parametrize("row", FREE, ids=row_id)
 def test_value_and_gradient_from_logits(row):
-    """The reference-free trainers, whose likelihood terms are inside their forward pass."""
+    """The reference-free trainers, which compute the likelihood in their forward pass."""
     made, params = trainer_of(row)
     labels = torch.where(masks() == 1, 1, -100)
     batch = {"input_ids": masks(), "completion_mask": masks(), "attention_mask": masks()}
@@ -160,7 +160,7 @@ def test_value_and_gradient_from_logits(row):
 
 @pytest.mark.parametrize("row", [r for r in TRL if r.trainer == "OnlineDPO"], ids=row_id)
 def test_value_and_gradient_of_a_pair_that_the_model_wrote(row):
-    """The online trainer makes its loss inside a training step; what it generates is given here."""
+    """The online trainer computes its loss in a training step, here on fixed completions."""
     made, params = trainer_of(row)
     completions = masks()[:, 1:]
     made._generate = lambda *_: (torch.ones_like(completions[:, :1]),) * 2 + (
@@ -180,7 +180,7 @@ def test_value_and_gradient_of_a_pair_that_the_model_wrote(row):
 
 
 def compare(row: Row, theirs: Any, own: Any, leaves: list[torch.Tensor], at: Any) -> None:
-    """Values, then gradients at every leaf; a failure names the setting and the pair."""
+    """Compare values and gradients; an error names the setting and the pair."""
     where = f"{row_id(row)} at {at}"
     torch.testing.assert_close(
         own.to(theirs.dtype), theirs, **closeness(row), msg=lambda m: f"{where}: {m}"

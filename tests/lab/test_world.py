@@ -1,4 +1,4 @@
-"""The world is what the book says it is: a distribution, a reward, pairs at a chosen distance."""
+"""The world has a normalised distribution, the stated reward, and pairs at a given distance."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ prompts = st.sampled_from(WORLD.prompts)
 
 @given(prompts)
 def test_responses_are_a_distribution(prompt: str) -> None:
-    """Probabilities sum to one and no text is reachable in two ways."""
+    """Probabilities sum to one, and no text has two derivations."""
     assert math.fsum(np.exp(WORLD.logprobs(prompt))) == pytest.approx(1, abs=1e-12)
     assert len(set(WORLD.responses(prompt))) == len(WORLD.responses(prompt))
 
 
 @given(prompts, st.integers(0, 7295))
 def test_a_response_scores_what_its_words_say(prompt: str, i: int) -> None:
-    """Probability and reward, recomputed from the words alone by a second reading of the rules."""
+    """Probability and reward agree with a second implementation that parses the words."""
     response = WORLD.responses(prompt)[i]
     asked, place = prompt.split()[0], prompt.split()[3]
     words = response.split()
@@ -57,7 +57,7 @@ def test_a_response_scores_what_its_words_say(prompt: str, i: int) -> None:
 
 
 def test_every_rule_is_normalised() -> None:
-    """A slot's rates sum to one, also after a choice of sign."""
+    """The rates of each slot sum to one, also for each sign."""
     for place in grammar.PLACES:
         assert sum(grammar.taste_rates(place).values()) == pytest.approx(1)
     assert sum(p for p, _ in grammar.DEGREE.values()) == pytest.approx(1)
@@ -71,7 +71,7 @@ def test_every_rule_is_normalised() -> None:
 
 
 def test_samples_follow_the_probabilities() -> None:
-    """Mean log-probability of samples is minus the entropy, within four standard errors."""
+    """The samples' mean log-probability is minus the entropy, within four standard errors."""
     prompt = WORLD.prompts[0]
     rng = np.random.default_rng(0)
     drawn = [WORLD.logprob(prompt, WORLD.sample(prompt, rng)) for _ in range(4000)]
@@ -80,14 +80,14 @@ def test_samples_follow_the_probabilities() -> None:
 
 
 def test_the_place_moves_the_probabilities_and_not_the_responses() -> None:
-    """`World.pairs` finds distances once a dish; that holds only if the texts are the same."""
+    """The texts depend on the dish only; `World.pairs` encodes them once per dish."""
     for dish in grammar.DISHES[:2]:
         texts = {WORLD.responses(grammar.prompt_of(dish, place)) for place in grammar.PLACES}
         assert len(texts) == 1
 
 
 def test_outside_the_world() -> None:
-    """The grammar gives no probability to what it cannot say, and no reward."""
+    """A text outside the grammar has probability 0 and no reward."""
     prompt = WORLD.prompts[0]
     assert WORLD.logprob(prompt, "the soup was soup .") == -math.inf
     with pytest.raises(ValueError, match="no response to"):
@@ -97,7 +97,7 @@ def test_outside_the_world() -> None:
 
 
 def edit_distance(a: list[str], b: list[str]) -> int:
-    """Levenshtein distance by the textbook recurrence, apart from the library the world uses."""
+    """Levenshtein distance by the textbook recurrence, without the library of the world."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         before, row = row, [i]
@@ -109,7 +109,7 @@ def edit_distance(a: list[str], b: list[str]) -> int:
 @settings(max_examples=60)
 @given(st.one_of(st.none(), st.integers(1, 12)), st.integers(0, 2**32), st.booleans())
 def test_pairs_are_what_was_asked_for(distance: int | None, seed: int, sampled: bool) -> None:
-    """Right distance by two implementations, both responses possible, label by true reward."""
+    """Right distance by two implementations, possible responses, and labels by true reward."""
     pairs = WORLD.pairs(3, seed, distance, temperature=1.0 if sampled else None)
     assert pairs == WORLD.pairs(3, seed, distance, temperature=1.0 if sampled else None)
     for pair in pairs:
@@ -124,7 +124,7 @@ def test_pairs_are_what_was_asked_for(distance: int | None, seed: int, sampled: 
 
 
 def test_labels_are_bradley_terry() -> None:
-    """At temperature 1 the better response wins as often as the logistic of the gap says."""
+    """At temperature 1 the better response is preferred at the rate of the logistic function."""
     pairs = WORLD.pairs(4000, 5, temperature=1.0)
     gaps = np.array(
         [
@@ -133,7 +133,7 @@ def test_labels_are_bradley_terry() -> None:
         ]
     )
     expected = 1 / (1 + np.exp(-np.abs(gaps)))
-    # A tie cannot tell who won.
+    # A tie counts half, because no response is better.
     won = np.where(gaps == 0, 0.5, gaps > 0)
     error = np.sqrt((expected * (1 - expected)).sum()) / len(gaps)
     assert abs(won.mean() - expected.mean()) < 4 * error
@@ -150,7 +150,7 @@ def test_labels_are_bradley_terry() -> None:
     ],
 )
 def test_impossible_pairs(arguments: dict[str, object], words: str) -> None:
-    """A request that cannot be met is refused with the reason."""
+    """Impossible arguments are errors with a reason."""
     with pytest.raises(ValueError, match=words):
         WORLD.pairs(**({"n": 1, "seed": 0} | arguments))  # type: ignore[arg-type]
 
@@ -160,7 +160,7 @@ texts = st.text(min_size=1).filter(str.strip)
 
 @given(st.lists(st.tuples(texts, texts, texts).filter(lambda t: t[1] != t[2]), min_size=1))
 def test_pairs_survive_the_file(rows: list[tuple[str, str, str]]) -> None:
-    """Any text comes back unchanged, under TRL's field names."""
+    """Writing and reading change no text; the file has TRL's field names."""
     import tempfile
 
     pairs = [Pair(*row) for row in rows]
@@ -175,7 +175,7 @@ def test_pairs_survive_the_file(rows: list[tuple[str, str, str]]) -> None:
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("{", r"line 2: not JSON.*one object a line"),
+        ("{", r"line 2: not JSON.*one object per line"),
         ("[]", "line 2: not a JSON object"),
         ('{"prompt": "a", "chosen": "b"}', 'line 2: field "rejected" is missing'),
         ('{"prompt": "a", "chosen": " ", "rejected": "c"}', 'line 2: field "chosen" is empty'),
@@ -184,7 +184,7 @@ def test_pairs_survive_the_file(rows: list[tuple[str, str, str]]) -> None:
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, words: str) -> None:
-    """The error says file, line and remedy."""
+    """The error has file, line and remedy."""
     path = tmp_path / "mine.jsonl"
     path.write_text('{"prompt": "a", "chosen": "b", "rejected": "c"}\n' + line + "\n")
     with pytest.raises(ValueError, match=f"mine.jsonl, {words}"):
@@ -192,7 +192,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, words: str) -> None:
 
 
 def test_a_file_without_pairs(tmp_path: Path) -> None:
-    """An empty file is an error and not an empty experiment."""
+    """A file without pairs is an error."""
     path = tmp_path / "none.jsonl"
     path.write_text("\n\n")
     with pytest.raises(ValueError, match="no pairs"):
@@ -200,7 +200,7 @@ def test_a_file_without_pairs(tmp_path: Path) -> None:
 
 
 def test_writing_fails_whole(tmp_path: Path) -> None:
-    """If writing breaks half way, the old file is still there and no draft is left."""
+    """If writing fails half way, the old file is kept and no draft is left."""
     path = tmp_path / "pairs.jsonl"
     good = [Pair("a", "b", "c")]
     write_pairs(path, good)

@@ -11,7 +11,7 @@ import trl
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.tokenizer import word_tokenizer
 
-QUIET = (  # TRL uses names that transformers has since renamed
+QUIET = (  # TRL uses names that transformers has deprecated
     "ignore:.*gradient_checkpointing.* is deprecated:FutureWarning",
     "ignore:You are importing from 'trl.experimental'",
 )
@@ -20,7 +20,7 @@ REFERENCE = (-4.0, -9.0)
 
 
 def trainer(kind: str, setting: dict[str, Any]) -> Any:
-    """A real trainer of that setting, on two one-word answers."""
+    """A real trainer with that setting, on two examples."""
     from datasets import Dataset
     from trl.experimental.cpo import CPOConfig, CPOTrainer
     from trl.experimental.online_dpo import OnlineDPOConfig, OnlineDPOTrainer
@@ -63,19 +63,19 @@ def trainer(kind: str, setting: dict[str, Any]) -> Any:
 
 
 def prefer_the_first(prompts: list[str], completions: list[str], **_: Any) -> list[float]:
-    """A reward for each of the two completions of each prompt, first completions first."""
+    """One reward per completion: 1 for all first completions, then 0 for all second ones."""
     half = len(completions) // 2
     return [1.0] * half + [0.0] * half
 
 
 class LogProbs:
-    """A model that answers with the per-token log-probabilities it was given."""
+    """A model that returns fixed per-token log-probabilities."""
 
     def __init__(self, table: torch.Tensor, elsewhere: torch.Tensor | None = None) -> None:
         self.table, self.elsewhere = table, elsewhere
 
     def __call__(self, **inputs: Any) -> Any:
-        # KTO asks about mismatched answers too; those are rows of 3s here
+        # KTO also scores mismatched responses, which are rows of 3s here
         asked = self.elsewhere if inputs["input_ids"][0, 0] == 3 else self.table
         assert asked is not None
         values = asked * (inputs["labels"][:, 1:] != -100)
@@ -87,7 +87,7 @@ class LogProbs:
 
 
 def masks() -> torch.Tensor:
-    """One prompt token, then the two responses of uneven length: (2, 1 + longest)."""
+    """Completion masks of two responses after one prompt token: (2, 1 + longest)."""
     rows = torch.zeros(2, 1 + max(LENGTHS), dtype=torch.long)
     for row, length in enumerate(LENGTHS):
         rows[row, 1 : 1 + length] = 1
@@ -95,7 +95,7 @@ def masks() -> torch.Tensor:
 
 
 def table_of(pair: tuple[float, float], dtype: torch.dtype) -> torch.Tensor:
-    """Sums spread unevenly over the tokens of the two responses, as leaves."""
+    """Token log-probabilities (2, longest) with these sums, unevenly spread, as a leaf."""
     share = torch.arange(1.0, 1 + max(LENGTHS), dtype=torch.float64) * masks()[:, 1:]
     share = share / share.sum(1, keepdim=True)
     return (torch.tensor(pair, dtype=torch.float64)[:, None] * share).to(dtype).requires_grad_()

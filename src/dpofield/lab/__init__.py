@@ -1,9 +1,9 @@
-"""The laboratory: the small world, causal LMs, sequence log-probs, SFT and DPO, all on record.
+"""The laboratory: the small world, causal LMs, sequence log-probs, recorded SFT and DPO runs.
 
-What is listed in `__all__` is public. The modules hold more: `trees`, `layers` and `outer` are the
-fast forms of what `logprobs` and `kernel` specify, and `motion`, `one_step` and `next_step` take
-training steps apart. Tensors stay on the device that the caller chose: move a batch to the model's
-with `Batch.to`; what comes back as an array is on the host.
+The names in `__all__` are public. The modules hold more: `trees`, `layers` and `outer` are fast
+implementations of what `logprobs` and `kernel` specify, and `motion`, `one_step` and `next_step`
+analyse single training steps. Tensors stay on the device that the caller chose: move a batch to
+the model's device with `Batch.to`. Functions that return NumPy arrays return them on the host.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # The world comes without torch: a module is imported when one of its names is asked for.
+    # Modules are imported on first use, so that the world can be used without importing torch.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

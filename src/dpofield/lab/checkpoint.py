@@ -1,10 +1,11 @@
-"""The starting points of every experiment: models fine-tuned on the world, made once, then cached.
+"""The starting models of every experiment: fine-tuned on the world once, then cached.
 
-Weights are not shipped: the build makes them, under a minute each, so that the book's models come
-from the code the book shows. A folder is named by a hash of all that determines its content. Any
-number of processes may ask for it at once: one makes it, the others wait.
+Weights are not shipped. The build trains each model in less than a minute, so the book's models
+come from the code that the book shows. The name of a folder contains a hash of everything that
+determines its content. Several processes may request the same model at once: one trains it, the
+others wait.
 
-    python -m dpofield.lab.checkpoint     makes every level the book needs
+    python -m dpofield.lab.checkpoint     trains both models of `LEVELS`
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ UNTRAINED = {"gpt2": small_gpt2, "llama": small_llama}
 LEVELS: dict[str, Recipe] = {"weak": Recipe(steps=100), "strong": Recipe(steps=600)}
 """The two starting points that most chapters use."""
 
-# A change in any of these gives a different model, and so a different folder.
+# A change in any of these modules can change the weights, so it changes the folder's name.
 _SOURCES = ("grammar", "world", "tokenizer", "model", "logprobs", "trees", "descent", "training")
 _CARD = "dpofield.json"
 
@@ -64,7 +65,7 @@ def sft_checkpoint(
 def sft_history(
     level: Level = "strong", *, root: str | os.PathLike[str] | None = None
 ) -> NDArray[np.float64]:
-    """The loss of every SFT step of a checkpoint that was made: nats a response, (steps,)."""
+    """SFT loss before each step of a cached checkpoint: nats per response, (steps,)."""
     return np.array(card(LEVELS[level], root=root)["loss"])
 
 
@@ -75,15 +76,15 @@ def starting_model(
     progress: bool = True,
     watch: Watch | None = None,
 ) -> tuple[CausalLM, Any]:
-    """(model, tokenizer) made by this recipe; trained now if it is not in the cache.
+    """(model, tokenizer) of this recipe; the model is trained now if it is not in the cache.
 
-    An interrupted training goes on where it stopped. A damaged folder is reported by a
-    `RuntimeWarning` and made again. `root` defaults to `cache_root()`. `watch` follows the
-    training, if there is one.
+    An interrupted training continues where it stopped. A damaged folder causes a `RuntimeWarning`
+    and is made again. `root` defaults to `cache_root()`. `watch` observes the training, if the
+    model has to be trained.
     """
     folder = _folder(recipe, root)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # The lock goes with the process that holds it, however that ends.
+    # The operating system releases the lock when the process ends, even if it is killed.
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         flaw = _flaw(folder)
         if folder.exists() and flaw:
@@ -96,18 +97,18 @@ def starting_model(
 
 
 def card(recipe: Recipe, *, root: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-    """What is known of a model that was made: its recipe, `loss` a step, processor `seconds`.
+    """Facts about a cached model: its recipe, the `loss` per step, processor `seconds`.
 
-    Raises `FileNotFoundError` for one that was not.
+    Raises `FileNotFoundError` for a model that is not in the cache.
     """
     found: dict[str, Any] = json.loads((_folder(recipe, root) / _CARD).read_text())
     return found
 
 
 def checkpoint_key(recipe: Recipe) -> str:
-    """Hash of what determines the weights: lab sources, the recipe, torch and transformers.
+    """Hash of what determines the weights: sources, recipe, versions of torch and transformers.
 
-    Comments and docstrings do not count, so a corrected sentence trains nothing anew.
+    Comments and docstrings do not count, so correcting one does not train the model again.
     """
     here = Path(__file__).parent
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode())
@@ -153,13 +154,13 @@ def _tuned(
     progress: bool,
     watch: Watch | None,
 ) -> NDArray[np.float64]:
-    """Fine-tune the model in place, by the recipe; its losses."""
+    """Fine-tune the model in place by the recipe; returns the loss per step, (steps,)."""
     if not recipe.steps:
         return np.empty(0)
     texts = World().examples(recipe.steps * recipe.batch, recipe.seed)
     state = folder.with_name(folder.name + ".state.safetensors")
-    # Sums depend on the number of threads in their last bits, so it is fixed; and two threads that
-    # must wait for each other are slower than one wherever another program runs.
+    # The last bits of a sum depend on the number of threads, so the number is fixed. One thread is
+    # also faster than two threads that wait for each other while another program runs.
     with _threads(1):
         return sft(
             model, encode_texts(tokenizer, texts), steps=recipe.steps, batch=recipe.batch,
@@ -169,7 +170,7 @@ def _tuned(
 
 
 def _flaw(folder: Path) -> str:
-    """What is wrong with a checkpoint folder, or nothing."""
+    """The first flaw of a checkpoint folder, in words; empty if it has none."""
     try:
         files = json.loads((folder / _CARD).read_text())["sha256"]
     except FileNotFoundError:
@@ -200,7 +201,7 @@ def _threads(number: int) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No weight-loading bars of `transformers`: a page has no use for them."""
+    """Hide the progress bars with which `transformers` loads weights."""
     bars = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:

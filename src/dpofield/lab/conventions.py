@@ -1,7 +1,7 @@
-"""Which loss of this book a setting of TRL is, term by term, and what a name means elsewhere.
+"""Which loss of this book each setting of TRL computes, and what its names mean elsewhere.
 
-The rows are data so that the page and the tests read the same ones: a test builds each trainer
-of the installed TRL, and compares value and gradient with the loss that the row names.
+The page and the tests read the same rows. A test builds each trainer of the installed TRL and
+compares its value and gradient with the loss that the row names.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 VERSION = "1.16.0"
-"""The TRL that the rows describe; the tests refuse another one."""
+"""The version of TRL that the rows describe; a test fails for any other."""
 
 SUM, MEAN = "sums", "means"
 
 Trainer = Literal["DPO", "CPO", "ORPO", "KTO", "TPO", "OnlineDPO"]
-"""TRL's trainers whose loss is one of pairs, without the word `Trainer`."""
+"""TRL's trainers whose loss is a function of pairs, without the suffix `Trainer`."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A setting of one of TRL's trainers, and what it computes.
+    """A setting of one of TRL's trainers, and the loss that it computes.
 
-    `setting` holds the arguments that choose the loss, `names` maps further arguments to this
-    book's parameters. `reads` says what of a response's log-probability enters: the sum over its
-    tokens or the mean. TRL's value is `scale` times the mean of ours over pairs. `free` marks
-    losses that are given log-probabilities in the place of log-ratios.
+    `setting` holds the arguments that choose the loss; `names` maps further arguments to this
+    book's parameters. `reads` is the statistic of a response's token log-probabilities that enters
+    the loss: their sum or their mean. TRL's value is `scale` times the mean of this book's loss
+    over pairs. `free` marks reference-free losses: log-probabilities replace the log-ratios.
     """
 
     trainer: Trainer
@@ -130,9 +130,9 @@ TRL = (
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """What a project or paper means by a name, as one of this book's losses.
+    """The loss of this book that a project or paper means by a name.
 
-    `params` are the parameters it fixes or takes as a default; `source` says where that was read.
+    `params` are the parameters that it fixes or uses by default; `source` is the reference.
     """
 
     name: str

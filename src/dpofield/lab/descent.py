@@ -1,4 +1,4 @@
-"""One descent loop for every objective: progress, interruption at a step's end, exact resume."""
+"""One descent loop for all objectives, with a progress bar, safe interruption and exact resume."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from dpofield.lab.runs import Run
 from dpofield.lab.watch import Watch
 
 Records = dict[str, list[Any]]
-"""Name -> one value a record, in order of time; saved and resumed with the weights."""
+"""Name -> one value per record, in order of time; saved and resumed with the weights."""
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was stopped, by Ctrl-C or by a `Watch`, after a whole step; nothing is lost.
+    """Ctrl-C or a `Watch` stopped the training after a complete step.
 
-    `run` is the `Run` so far where `dpo` was stopped, else None.
+    `run` is the `Run` so far if `dpo` was stopped, else None.
     """
 
     def __init__(self, message: str) -> None:
@@ -54,10 +54,10 @@ def descend(
     """Take `steps` optimizer steps on the scalar `objective(step)`.
 
     The objective may append to `records`, which are saved and resumed with the weights. With a
-    `state` file the loop starts where that file ends, saves it every `save_every` steps and when
-    interrupted, and removes it at the end. `label` is what a progress bar and `watch` call the
-    training. Raises `Interrupted` on Ctrl-C and when `watch` asks for it, and `ValueError` for a
-    state file that is damaged or belongs to another run.
+    `state` file the loop continues from the step saved there. It saves the file every `save_every`
+    steps and when interrupted, and removes it at the end. `label` is the name of the training in
+    the progress bar and for `watch`. Raises `Interrupted` on Ctrl-C and when `watch.stopped()`
+    is true, and `ValueError` for a state file that is damaged or belongs to another run.
     """
     start = _load(state, model, optimizer, records, config) if state and state.exists() else 0
     watch.progress(label, start, steps)
@@ -83,7 +83,7 @@ def descend(
 
 @contextmanager
 def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C is noted and acted on between steps; a second Ctrl-C acts at once."""
+    """Yield a function that returns whether Ctrl-C was pressed; a second Ctrl-C stops at once."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
@@ -111,7 +111,7 @@ def _save(
     step: int,
 ) -> None:
     tensors: dict[str, Tensor] = {}
-    # named_parameters lists a tied weight once, which the file format asks for.
+    # `named_parameters` lists a tied weight once; the file format accepts no shared tensors.
     for name, parameter in model.named_parameters():
         tensors[f"model/{name}"] = parameter.detach()
         for key, value in optimizer.state.get(parameter, {}).items():

@@ -1,4 +1,4 @@
-"""Every response of the small world to a prompt, scored at once: where the probability is."""
+"""Log-probabilities of all responses of the small world to one prompt."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dpofield.lab.world import World
 
 
 class Responses:
-    """All responses to one prompt as one tree, planted once and scored under any model.
+    """All responses to one prompt as one prefix tree, built once and scored under any model.
 
-    `texts` are the world's, in its order. A model whose attention is not known to take trees
-    (`trees.takes_trees`) is asked row by row: the same numbers, in some times the time. Raises
-    `ValueError` for a prompt that is not the world's.
+    `texts` are those of `World.responses`, in the same order. If the model does not support trees
+    (`trees.takes_trees`), each row is computed on its own: the same numbers up to rounding, several
+    times slower. Raises `ValueError` for a prompt that the world does not have.
 
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
@@ -37,13 +37,13 @@ class Responses:
 
     @property
     def places(self) -> int:
-        """Nodes of the prefix tree that a model has to read."""
+        """Number of nodes of the prefix tree, each read once by a model."""
         return len(self._forest.input_ids)
 
     def logprobs(self, model: CausalLM, *, progress: bool = False) -> NDArray[np.float64]:
         """log pi(response | prompt) of each text, in nats: (n,).
 
-        What is missing to one in the sum of their exponentials is off the grammar.
+        One minus the sum of their exponentials is the probability outside the grammar.
         """
         device = next(model.parameters()).device
         if takes_trees(model):

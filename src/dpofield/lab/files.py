@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and the folder where what is made once is kept."""
+"""Atomic writing of files, and the folder of cached models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _DRAFT = ".draft-"
 
 
 def cache_root() -> Path:
-    """`_build/checkpoints` of the checkout, or the user's cache folder outside of one."""
+    """`_build/checkpoints` of the checkout; without a checkout, the user's cache folder."""
     checkout = Path(__file__).resolve().parents[3]
     if (checkout / "pyproject.toml").is_file() and (checkout / "book").is_dir():
         return checkout / "_build" / "checkpoints"
@@ -28,7 +28,7 @@ def cache_root() -> Path:
 
 
 def clear_drafts(folder: str | os.PathLike[str], *, older: float = 3600.0) -> None:
-    """Remove what killed processes left half written in a folder, `older` seconds or more ago."""
+    """Remove drafts that killed processes left in a folder `older` seconds ago or earlier."""
     for draft in Path(folder).glob(f"{_DRAFT}*"):
         if draft.is_file() and time.time() - draft.stat().st_mtime >= older:
             draft.unlink(missing_ok=True)
@@ -38,7 +38,7 @@ def clear_drafts(folder: str | os.PathLike[str], *, older: float = 3600.0) -> No
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a temporary path that becomes `path` when the block ends without an error.
 
-    Whatever stood at `path` stays untouched until then, and stays for good if the block fails.
+    An existing file at `path` is replaced only then, and is kept if the block fails.
 
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     target = Path(folder) / "a" / "note.txt"
@@ -49,7 +49,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    # The suffix is kept because some writers choose the format, or add a suffix, by it.
+    # The draft has the suffix of `path`, because some writers choose the format by the suffix.
     handle, name = tempfile.mkstemp(prefix=_DRAFT, suffix=target.suffix, dir=target.parent)
     os.close(handle)
     draft = Path(name)

@@ -1,14 +1,15 @@
 """A grammar of short restaurant reviews whose probabilities are known exactly.
 
-The prompt names a dish and a place. The response is built slot by slot; each slot's
-probabilities depend on the prompt and on earlier slots as the functions below say:
+The prompt names a dish and a place. The response is built slot by slot. The functions below
+compute each slot's probabilities from the prompt and the earlier slots:
 
     the DISH was [DEGREE] TASTE [and|but the ASPECT was MANNER] . [CLOSING]
 
-The place tilts TASTE, `and`/`but` ties the sign of MANNER to that of TASTE, and CLOSING
-follows the sign of TASTE. The true reward of a response is (Eq. R)
+The place shifts the probabilities of TASTE. After `and`, MANNER has the sign of TASTE; after
+`but`, the opposite sign. The probabilities of CLOSING depend on the sign of TASTE. The true
+reward of a response is (Eq. R)
 
-    degree * taste + manner / 2 + closing - [the dish is not the one asked about].
+    degree * taste + manner / 2 + closing - [the dish is not that of the prompt].
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import NamedTuple
 
 DISHES = ("soup", "pasta", "curry", "cake", "salad", "burger", "pie", "stew")
 
-# Place -> mood: how far the place tilts taste towards praise (log-odds per unit of taste).
+# Place -> mood: the shift of taste towards praise (log-odds per unit of taste).
 PLACES = {
     "harbour": 1.2,
     "market": 0.8,
@@ -29,7 +30,7 @@ PLACES = {
     "mill": -1.0,
 }
 
-# Word -> (rate without tilt, value).
+# Word -> (rate at mood 0, value).
 TASTE = {
     "good": (0.30, 0.5), "tasty": (0.14, 0.7), "fresh": (0.10, 0.6), "superb": (0.04, 1.0),
     "bland": (0.20, -0.4), "salty": (0.10, -0.6), "cold": (0.08, -0.7), "awful": (0.04, -1.0),
@@ -53,7 +54,7 @@ CLOSING = {
     "see you soon .": (0.20, 0.05, 0.5),
     "never again .": (0.05, 0.40, -0.5),
 }
-FAITHFUL = 0.8  # probability that the review is about the dish asked for
+FAITHFUL = 0.8  # probability that the review is about the dish of the prompt
 
 
 class Derivation(NamedTuple):
@@ -65,7 +66,7 @@ class Derivation(NamedTuple):
 
 
 def prompt_of(dish: str, place: str) -> str:
-    """The prompt's wording.
+    """The text of a prompt.
 
     >>> prompt_of("soup", "harbour")
     'soup at the harbour :'
@@ -74,7 +75,7 @@ def prompt_of(dish: str, place: str) -> str:
 
 
 def dish_rates(asked: str) -> dict[str, float]:
-    """The dish asked for, or one of the two that the waiter mixes up with it.
+    """Probability of each dish in the response: the dish of the prompt, or two other dishes.
 
     >>> dish_rates("soup")
     {'soup': 0.8, 'pasta': 0.1, 'cake': 0.1}
@@ -97,7 +98,7 @@ def taste_rates(place: str) -> dict[str, float]:
 
 
 def tails(praise: bool) -> list[Derivation]:
-    """What may follow a taste word of this sign: clause, full stop and closing."""
+    """All continuations after a taste word of this sign: clause, full stop and closing."""
     clauses = [Derivation("", math.log(LINK[""]), 0.0)]
     for link in ("and", "but"):
         wanted = praise if link == "and" else not praise
@@ -129,7 +130,7 @@ def derivations(asked: str, place: str) -> Iterator[Derivation]:
                 log_head = math.log(p_dish * p_degree * p_taste)
                 r_head = factor * value - (dish != asked)
                 for end in ends[value > 0]:
-                    # Rounded, so that equal rewards are equal and not apart by a last bit.
+                    # Rounded, so that rewards that are equal do not differ in the last bit.
                     reward = round(r_head + end.reward, 9)
                     yield Derivation(head + end.text, log_head + end.logprob, reward)
 

@@ -1,9 +1,13 @@
-"""The kernel of log-probability gradients, and what it says about one gradient step.
+"""The kernel of log-probability gradients, and the law of motion that follows from it.
 
-With g_a the gradient of log pi_a by the parameters, K_ab = <g_a, g_b>. One step of size lr down a
-loss changes log pi_a, to first order in lr, by -lr times a sum of such inner products: the law of
-motion. Everything here is the plain form, one backward pass a response, in the model's own
-precision, with inner products accumulated in float64.
+Let g_a be the gradient of log pi_a with respect to the trained parameters; the kernel is
+K_ab = <g_a, g_b>. One gradient step of size lr on a loss changes log pi_a, to first order in lr,
+by -lr times a weighted sum of kernel entries (`predicted_change`).
+
+There are two methods with the same results up to rounding. `method="layers"`, the default, takes
+one backward pass for many responses (`dpofield.lab.layers`). `method="plain"` takes one backward
+pass per response; it is the specification and works for any model. Gradients have the model's
+precision, and inner products are added up in float64.
 """
 
 from __future__ import annotations
@@ -25,9 +29,9 @@ from dpofield.lab.model import CausalLM
 Floats = NDArray[np.float64]
 Method = Literal["layers", "plain"]
 Metric = Sequence[Tensor]
-"""A diagonal metric: one tensor of nonnegative factors a trained parameter, shaped like it."""
+"""A diagonal metric: one nonnegative tensor per trained parameter, of the same shape."""
 
-# Tokens in one pass of `gram`: enough for full speed of matrix products, and not more memory.
+# Tokens per pass on a CPU and on a GPU: more tokens take more memory and are hardly faster.
 _CPU_TOKENS, _TOKENS = 2**10, 2**13
 
 
@@ -54,12 +58,12 @@ def gram(
 ) -> Gram:
     """Inner products of the two log-probability gradients of each of N encoded pairs.
 
-    Log-probabilities are in nats, summed over response tokens; gradients are by all parameters
-    that require one, in the order of `model.parameters()`. With a diagonal `metric` P the product
-    is <g_a, P g_b>. Memory does not grow with N: pairs go through the model some at a time, or with
-    `method="plain"` one response at a time, two gradients held. Raises `ValueError` for a metric
-    that does not fit the model, and by layers for a trained layer that `layers` has no rule for;
-    the plain method takes any.
+    Log-probabilities are in nats, summed over response tokens. Gradients are with respect to all
+    parameters that require one, in the order of `model.parameters()`. With a diagonal `metric` P
+    the product is <g_a, P g_b>. Memory does not grow with N: the model reads a few pairs at a time,
+    or with `method="plain"` one response at a time, and two gradients are kept. Raises `ValueError`
+    for a metric that does not fit the model and, unless the method is "plain", for a trained layer
+    without a rule in `layers`.
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -95,9 +99,9 @@ def gram_matrix(
     """The whole Gram matrix of N encoded pairs, (2 N, 2 N) float64, rows as in the batch.
 
     Preferred responses first, then the dispreferred: entry (i, N + j) is <g_iw, g_jl>. Units,
-    metric and errors as in `gram`. Every row meets every other, so all 2 N rows go through the
-    model at once: the memory of a training step on them. With `method="plain"`, 2 N times that of
-    the model's parameters (32 pairs of a 5-million-parameter model in float32: 1.3 GB).
+    metric and errors as in `gram`. The model reads all 2 N rows in one pass, which takes the memory
+    of a training step on them. `method="plain"` takes 2 N times the memory of the model's
+    parameters (32 pairs of a 5-million-parameter model in float32: 1.3 GB).
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -130,9 +134,10 @@ def projections(
     method: Method = "layers",
     progress: bool = True,
 ) -> Floats:
-    """<g_a, direction> of every row of the batch, (2 N,): the change of log pi_a along it.
+    """<g_a, direction> of every row, (2 N,): the derivative of log pi_a along `direction`.
 
-    `direction` is one tensor a trained parameter, shaped like it. Memory and errors as in `gram`.
+    `direction` has one tensor per trained parameter, of the same shape. Memory and errors as in
+    `gram`.
     """
     along = _shaped(direction, model, "direction")
     if _by_layers(method):
@@ -146,7 +151,7 @@ def projections(
 def slopes(loss: str, u: ArrayLike, v: ArrayLike, **params: Any) -> tuple[Floats, Floats]:
     """dL/du and dL/dv of each pair (1/nat), by autograd, at log-ratios u, v: (N,) each.
 
-    `params` holds the loss's hyperparameters and inputs. `ValueError` for an unknown loss.
+    `params` holds the loss's parameters and inputs. Raises `ValueError` for an unknown loss.
 
     >>> slopes("dpo", [0.0, 5.0], [0.0, -5.0], beta=0.1)
     (array([-0.05      , -0.02689414]), array([0.05      , 0.02689414]))
@@ -164,8 +169,8 @@ def predicted_change(
 ) -> tuple[Floats, Floats]:
     """The law of motion: first-order changes of log pi(yw) and log pi(yl), in nats, (N,) each.
 
-    `du`, `dv` (N,): slopes of each pair's loss. With a `Gram`, each pair steps alone, down its own
-    loss; with a Gram matrix, all N pairs take one step down the mean of their losses.
+    `du`, `dv` (N,): slopes of each pair's loss. With a `Gram`, each change is that of a step on the
+    pair's own loss; with a Gram matrix, that of one step on the mean loss of all N pairs.
 
     >>> one = Gram(np.array([4.0]), np.array([1.0]), np.array([9.0]))
     >>> predicted_change(one, du=[-0.5], dv=[0.5], lr=0.1)
@@ -186,7 +191,7 @@ def predicted_change(
 
 
 def trained(model: CausalLM) -> dict[str, Tensor]:
-    """The parameters that the kernel is about, by name: those that require a gradient."""
+    """The parameters that require a gradient, by name; the kernel is summed over them."""
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -197,14 +202,15 @@ def _by_layers(method: str) -> bool:
 
 
 def _side_by_side(pairs: Batch) -> Tensor:
-    """The order of rows in which both responses of a pair follow each other, (2 N,)."""
+    """Row numbers in an order that puts the two responses of a pair together, (2 N,)."""
     return torch.arange(len(pairs)).view(2, -1).T.flatten()
 
 
 def _parts(pairs: Batch, group: int, progress: bool) -> Iterator[tuple[NDArray[Any], Batch]]:
-    """Groups of rows (1: rows, 2: pairs, side by side), some at a time, without idle columns.
+    """Yield (numbers of groups, their rows), a few groups at a time, without empty columns.
 
-    Each part comes with the numbers of its groups; those of similar length go together.
+    A group is a row (`group` = 1) or the two rows of a pair (`group` = 2). Groups of similar length
+    share a part, so that little padding is computed.
     """
     order = (_side_by_side(pairs) if group == 2 else torch.arange(len(pairs))).view(-1, group)
     lengths = pairs.attention_mask.sum(dim=1).cpu()[order].amax(dim=1)
@@ -226,7 +232,7 @@ def _gradients(model: CausalLM, rows: Batch, progress: bool) -> Iterator[tuple[T
     bar = tqdm(range(len(rows)), desc="kernel", disable=not progress, leave=False, delay=1)
     for i in bar:
         row = rows.rows(slice(i, i + 1))
-        real = row.attention_mask[0]  # a row alone needs no padding
+        real = row.attention_mask[0]  # a single row needs no padding
         value = sequence_logprobs(
             model, row.input_ids[:, real], row.attention_mask[:, real], row.response_mask[:, real]
         )
@@ -240,7 +246,7 @@ def _times(metric: Metric, gradient: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def _inner(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
-    """The inner product of two gradients, each a tensor a parameter, added up in float64."""
+    """The inner product of two gradients (one tensor per parameter), added up in float64."""
     products = [
         torch.dot(x.flatten().double(), y.flatten().double()) for x, y in zip(a, b, strict=True)
     ]
@@ -252,7 +258,7 @@ def _shaped(parts: Sequence[Tensor], model: CausalLM, what: str) -> Sequence[Ten
     if len(parts) != len(parameters):
         raise ValueError(
             f"the {what} has {len(parts)} tensors, the model trains {len(parameters)} parameters: "
-            "give one a parameter, in the order of model.parameters()"
+            "give one per parameter, in the order of model.parameters()"
         )
     for (name, parameter), part in zip(parameters.items(), parts, strict=True):
         if part.shape != parameter.shape:

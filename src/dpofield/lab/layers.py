@@ -1,12 +1,20 @@
-"""Log-probability gradients by layers: what one forward and one backward pass tell of every row.
+"""Inner products of log-probability gradients, layer by layer, from one backward pass for all rows.
 
-The gradient of a row's log-probability by a weight matrix is a sum over places of outer products:
-one factor is what came into the layer at that place, the other is the gradient by what went out of
-it there. Rows do not meet in a forward pass, so one backward pass of the sum of their
-log-probabilities brings both factors of every row. `outer` turns them into inner products, and no
-gradient by all parameters is ever held.
+A *place* is here one position of a row at which a layer is applied (in `trees` the word means a
+node). For a linear layer y = W x, the gradient of a row's log-probability with respect to W is the
+sum over places of d x^T, where x is the layer's input and d the gradient with respect to its
+output. A *term* is an `Outer` that holds these two factors for every place of every row, from one
+call of one layer. The rows of a batch do not interact, so one backward pass of the sum of their
+log-probabilities yields d for every row. `outer` computes the inner products from the factors. The
+results are exact up to rounding.
 
-A layer that is called twice, or two layers that share a weight, have their places added up.
+The cost is one forward and one backward pass, and the products of `outer`. The gradient of a row
+with respect to all parameters is never stored: a parameter's terms are discarded as soon as its
+products are added up. If a layer is called twice, or two layers share a weight, the weight has
+several terms, and its gradient is their sum.
+
+To support another kind of layer, add a function to `_RULES` that returns its terms. `_Recorder`
+collects the terms by hooks, and raises an error if the model uses a weight where no hook sees it.
 """
 
 from __future__ import annotations
@@ -28,7 +36,7 @@ from dpofield.lab.outer import Form, Outer
 Take = Callable[[int, Tensor, list[Outer]], None]
 Rule = Callable[[Any, Tensor, Tensor], Mapping[str, Outer]]
 
-_PLAIN = 'use method="plain", one backward pass a response'
+_PLAIN = 'use method="plain", one backward pass per response'
 
 
 def grams(
@@ -41,10 +49,10 @@ def grams(
 ) -> Tensor:
     """Inner products of the rows' gradients within each `group` of consecutive rows.
 
-    (R / group, group, group) float64 for R rows, on the model's device. `metric` holds a tensor a
-    trained parameter; `form` as in `outer.gram`. Holds what one training step of these rows holds
-    less gradients and optimizer. Raises `ValueError` for a trained parameter whose layer has no
-    rule here, and for a model that mixes rows.
+    (R / group, group, group) float64 for R rows, on the model's device. `metric` has one tensor per
+    trained parameter; `form` as in `outer.gram`. Memory: that of a training step on these rows,
+    without parameter gradients and optimizer state. Raises `ValueError` for a trained parameter
+    whose layer has no rule here, and for a model that mixes rows.
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -68,7 +76,7 @@ def grams(
 
 
 def projections(model: CausalLM, rows: Batch, direction: Sequence[Tensor]) -> Tensor:
-    """Inner product of each row's gradient with `direction`, a tensor a trained parameter.
+    """Inner product of each row's gradient with `direction`, one tensor per trained parameter.
 
     (R,) float64, on the model's device. Memory and errors as in `grams`.
     """
@@ -82,8 +90,8 @@ def projections(model: CausalLM, rows: Batch, direction: Sequence[Tensor]) -> Te
     return found
 
 
-# Rules: what a layer's parameters get as terms, of what came in, x, and the gradient d by what went
-# out, both (R, ...). A bias or a gain is a matrix of one row, with one place.
+# Rules: the terms of a layer's parameters, from its input x and the gradient d with respect to its
+# output, both (R, ...). A bias or a gain is treated as a matrix with one row, with a single place.
 
 
 def _matrix(part: Tensor) -> Tensor:
@@ -109,7 +117,7 @@ def _conv1d(layer: Any, x: Tensor, d: Tensor) -> Mapping[str, Outer]:
 
 
 def _embedding(layer: nn.Embedding, ids: Tensor, d: Tensor) -> Mapping[str, Outer]:
-    if layer.padding_idx is not None:  # autograd gives this row no gradient
+    if layer.padding_idx is not None:  # torch gives this row no gradient
         d = d.masked_fill((ids == layer.padding_idx)[..., None], 0.0)
     return {"weight": Outer(ids.reshape(len(ids), -1), _places(d))}
 
@@ -121,7 +129,7 @@ def _layer_norm(layer: nn.LayerNorm, x: Tensor, d: Tensor) -> Mapping[str, Outer
 
 
 def _rms_norm(layer: nn.Module, x: Tensor, d: Tensor) -> Mapping[str, Outer]:
-    """For any norm that is linear in its gain, or linear but for a constant (Gemma's 1 + gain)."""
+    """For any norm whose output is affine in its gain (Gemma's factor is 1 + gain)."""
     gain = layer.get_parameter("weight")
     ones, zeros = (
         functional_call(layer, {"weight": torch.full_like(gain, value)}, (x,)) for value in (1, 0)
@@ -139,7 +147,7 @@ _RULES: dict[type[nn.Module], Rule] = {
 
 
 def _rule(path: str, layer: nn.Module) -> Rule:
-    """The rule for exactly this class: a subclass may compute something else."""
+    """The rule of exactly this class, because a subclass may compute something else."""
     kind = type(layer)
     named = kind.__name__.endswith("RMSNorm") and kind.__module__.startswith("transformers.models.")
     if named and [name for name, _ in layer.named_parameters()] == ["weight"]:
@@ -155,9 +163,10 @@ def _own(layer: nn.Module) -> dict[str, Tensor]:
 
 
 class _Recorder:
-    """Collects the terms of every trained parameter while a graph is built and walked back.
+    """Collects the terms of every trained parameter during a forward and a backward pass.
 
-    A parameter's terms go to `take` as soon as its last use has been passed, and are forgotten.
+    When the backward pass has visited every call that uses a parameter, the parameter's terms are
+    passed to `take` and discarded.
     """
 
     def __init__(self, model: CausalLM, rows: int, take: Take) -> None:
@@ -165,12 +174,12 @@ class _Recorder:
         trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
         self.names = {id(p): name for name, p in trained}
         self.numbered = {id(p): (k, p) for k, (_, p) in enumerate(trained)}
-        self.calls: Counter[int] = Counter()  # uses seen, a parameter
+        self.calls: Counter[int] = Counter()  # calls seen, per parameter
         self.terms: dict[int, list[Outer]] = {key: [] for key in self.names}
-        self.starts: list[Tensor] = []  # where a backward pass may end
+        self.starts: list[Tensor] = []  # outputs at which the backward pass ends
 
     def watch(self, path: str, layer: nn.Module) -> Callable[..., None]:
-        """A forward hook that keeps what comes in until the backward pass arrives."""
+        """A forward hook that keeps the layer's input until the backward pass needs it."""
         rule, own = _rule(path, layer), {name: id(p) for name, p in _own(layer).items()}
 
         def called(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
@@ -182,7 +191,7 @@ class _Recorder:
             self.calls.update(own.values())
             if not x.requires_grad:
                 self.starts.append(out)
-            kept = [x.detach()]  # the graph keeps it too, and sees to it that nobody changes it
+            kept = [x.detach()]  # autograd raises an error if it is changed in place
 
             def passed(d: Tensor) -> None:
                 found = rule(layer, kept.pop(), d)
@@ -204,7 +213,10 @@ class _Recorder:
             self.take(*self.numbered[key], terms)
 
     def check(self, values: Tensor) -> None:
-        """Raise `ValueError` if the graph uses a parameter elsewhere than in the calls seen."""
+        """Raise `ValueError` if the graph uses a parameter outside the calls that were seen.
+
+        Each call adds one edge from the graph to the parameter; further edges are other uses.
+        """
         edges: Counter[int] = Counter()
         ahead: list[Any] = [values.grad_fn]
         seen = set()
@@ -222,12 +234,12 @@ class _Recorder:
 
 
 def _wide(x: Tensor) -> Tensor:
-    """Half precision is too narrow for products of gradients."""
+    """Half precision becomes float32: products of gradients need more digits and more range."""
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
 def _backward(model: CausalLM, rows: Batch, take: Take) -> None:
-    """One pass of all rows, forward and back; `take` once for each parameter that had a part."""
+    """One forward and one backward pass of all rows; calls `take` once per parameter with terms."""
     if not len(rows):
         return
     recorder, handles = _Recorder(model, len(rows), take), []
@@ -240,11 +252,13 @@ def _backward(model: CausalLM, rows: Batch, take: Take) -> None:
     finally:
         for handle in handles:
             handle.remove()
-    # Taken out of the recorder: its hooks hang on these tensors, a ring that nothing would free.
+    # Detached from the recorder: tensors and hooks would otherwise form a reference cycle, which
+    # keeps the graph in memory.
     starts, recorder.starts = recorder.starts, []
     recorder.check(values)
     if starts:
-        # Ends at what the first layers give, so that no gradient by a parameter is computed.
+        # Gradients with respect to the first trained layers' outputs: the pass runs every hook and
+        # computes no parameter gradient.
         torch.autograd.grad(values.sum(), starts, allow_unused=True)
-    for key in list(recorder.terms):  # a call that led nowhere keeps the others waiting
+    for key in list(recorder.terms):  # terms that wait for a call the values do not depend on
         recorder.finish(key)

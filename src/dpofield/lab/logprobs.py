@@ -1,8 +1,9 @@
-"""log pi(response | prompt): the readable specification, and where to ask for it.
+"""log pi(response | prompt): the reference implementation, and the functions that callers use.
 
 A row is prompt + response + end of sequence. Its log-probability is the sum, in nats, of the
 log-probabilities of the response tokens and the end; the prompt is conditioned on, not scored.
-`sequence_logprobs` says it in a few lines. `logprobs` gives the same numbers, faster where it can.
+`sequence_logprobs` is the reference. `logprobs` returns the same numbers up to rounding, and is
+faster for models that `trees` supports.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dpofield.lab.trees import ARCHITECTURES, harvest, plant, takes_trees, tree_
 
 @dataclass(frozen=True)
 class Batch:
-    """Token rows of one length T: ids, which tokens are real, and which are scored.
+    """R rows of T tokens: their ids, which tokens are no padding, and which are scored.
 
     `input_ids` (R, T) int64, `attention_mask` (R, T) bool, `response_mask` (R, T) bool. For N
     pairs R = 2 N: the preferred responses first, then the dispreferred ones, as TRL stacks them.
@@ -40,7 +41,7 @@ class Batch:
         return Batch(self.input_ids[index], self.attention_mask[index], self.response_mask[index])
 
     def pairs(self, index: Tensor) -> Batch:
-        """The pairs chosen by an index tensor, of a batch that holds pairs."""
+        """The pairs chosen by an index tensor; the batch must consist of pairs."""
         return self.rows(torch.cat([index, index + len(self) // 2]))
 
     def to(self, device: torch.device | str) -> Batch:
@@ -60,8 +61,8 @@ def encode(
 ) -> Batch:
     """Token rows of N pairs, as a `Batch` of 2 N rows.
 
-    Prompt and response are tokenised apart, so both responses follow the very same prompt tokens.
-    Raises `ValueError` for no pairs, and for a word that the tokenizer does not know.
+    Prompt and response are tokenised separately, so both responses follow the same prompt tokens.
+    Raises `ValueError` for no pairs, an empty text and a word outside the tokenizer's vocabulary.
     """
     if not pairs:
         raise ValueError("no pairs to encode: give at least one Pair")
@@ -75,7 +76,7 @@ def encode_texts(
     *,
     padding_side: Literal["left", "right"] = "right",
 ) -> Batch:
-    """Token rows of (prompt, response) texts; errors as in `encode`.
+    """Token rows of (prompt, response) texts, one row per text; errors as in `encode`.
 
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> texts = [("soup :", "good ."), ("soup :", "very good .")]
@@ -119,19 +120,19 @@ def sequence_logprobs(
 ) -> Tensor:
     """log pi(response | prompt) of each row, in nats, summed over its response tokens: (R,).
 
-    Arguments are the fields of a `Batch`; differentiable in the model's parameters. Padding may
-    stand on either side: positions count real tokens only.
+    Arguments are the fields of a `Batch`; differentiable in the model's parameters. Padding may be
+    on either side, because positions count real tokens only.
     """
     first = int(response_mask.any(dim=0).to(torch.int8).argmax())
     if bool((response_mask[:, 0]).any()):
         raise ValueError(
-            "a response token stands first in its row: nothing predicts it; give a prompt"
+            "the first token of a row is scored, and nothing predicts it: give a prompt"
         )
     outputs = model(
         input_ids=input_ids,
         attention_mask=attention_mask.long(),
         position_ids=(attention_mask.long().cumsum(dim=1) - 1).clamp(min=0),
-        # The token at t is predicted at t - 1; earlier columns never reach the vocabulary.
+        # The token at t is predicted at t - 1, so logits of earlier columns are not needed.
         logits_to_keep=input_ids.shape[1] - first + 1,
         use_cache=False,
     )
@@ -143,14 +144,14 @@ def sequence_logprobs(
 def logprobs(model: CausalLM, batch: Batch, *, share: bool | None = None) -> Tensor:
     """`sequence_logprobs` of every row of the batch, in nats, with a graph: (R,).
 
-    `share` computes the common beginnings of rows once (`dpofield.lab.trees`), which gives the same
-    numbers up to rounding in less time: None, the default, where the model is known to take it;
-    False never, True or else `ValueError`.
+    With `share`, prefixes that rows have in common are computed once (`dpofield.lab.trees`), which
+    is faster and gives the same numbers up to rounding. None, the default, shares if the model
+    supports it; False never shares; True raises `ValueError` if the model does not support it.
     """
     rows = (batch.input_ids, batch.attention_mask, batch.response_mask)
     if _shares(model, share):
         values = tree_logprobs(model, *rows)
-        # A nan spreads to all that shares its row of trees; the plain form says whose it is.
+        # A nan spreads to all rows with the same attention row; the reference does not spread it.
         if bool(torch.isfinite(values).all()):
             return values
     return sequence_logprobs(model, *rows)

@@ -1,4 +1,4 @@
-"""Causal language models: two small ones of our own, and any other that `transformers` reads."""
+"""Causal language models: two small untrained ones, and any other that `transformers` can load."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dpofield.lab.tokenizer import word_tokenizer
 CausalLM = torch.nn.Module
 """A `transformers` causal language model: `model(input_ids, attention_mask=...).logits`."""
 
-# Wider than GPT-2's 0.02: at these widths, copying from the prompt is learnt much sooner.
+# Wider than GPT-2's 0.02: a model of this size then learns much sooner to copy from the prompt.
 _SPREAD = 0.08
 
 
@@ -55,9 +55,9 @@ def small_gpt2(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4) 
 def small_llama(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4) -> Any:
     """An untrained Llama of the size of `small_gpt2`, for the same vocabulary.
 
-    Rotary positions, RMSNorm, a gated MLP, and two query heads to each key head, so `heads` is
-    even and `width` a multiple of twice that; else `ValueError`. The MLP is 3 widths wide, which
-    makes a layer's 12 width^2 weights those of a GPT-2's. Embeddings are tied, as there.
+    Rotary positions, RMSNorm, a gated MLP, and two query heads per key head. `heads` must be even
+    and `width` a multiple of 2 `heads`, else `ValueError`. As in GPT-2, a layer has 12 width^2
+    weights (the MLP is 3 widths wide), and embeddings are tied.
 
     >>> sum(p.numel() for p in small_llama(seed=0).parameters())
     795648
@@ -91,11 +91,11 @@ def small_llama(seed: int, *, layers: int = 4, width: int = 128, heads: int = 4)
 def load_causal_lm(
     name_or_path: str | os.PathLike[str], *, gguf_file: str | None = None, **options: Any
 ) -> tuple[CausalLM, Any]:
-    """Any causal LM, a local folder or a hub name, with its tokenizer: float32, `prepared`.
+    """(model, tokenizer) from a local folder or a hub name, in float32, `prepared`.
 
-    `gguf_file` names the GGUF file inside the folder, if the weights are one. Other `options` go
-    to `AutoModelForCausalLM.from_pretrained`. Raises `ValueError` if nothing can be loaded, or if
-    the tokenizer has no end-of-sequence token.
+    `gguf_file` names a GGUF file of weights inside the folder. Other `options` are passed to
+    `AutoModelForCausalLM.from_pretrained`. Raises `ValueError` if nothing can be loaded, or if the
+    tokenizer has no end-of-sequence token.
     """
     options = {"dtype": torch.float32, "gguf_file": gguf_file} | options
     try:
@@ -115,10 +115,10 @@ def load_causal_lm(
 
 
 def prepared(model: CausalLM) -> Any:
-    """The same model as the laboratory wants it: a function of its input, computed in few passes.
+    """The same model, changed in place to be deterministic and faster.
 
-    Every dropout is 0 and the model in eval mode; gradients flow just the same. GPT-2's gelu, which
-    `transformers` spells out in eight operations, is the one operation that torch has for it.
+    Every dropout is 0 and the model is in eval mode, in which gradients can still be computed.
+    GPT-2's gelu, eight operations in `transformers`, becomes one operation of torch.
     """
     for module in list(model.modules()):
         if isinstance(module, torch.nn.Dropout):

@@ -1,9 +1,10 @@
-"""What every step of a training run did to its pairs, taken apart: law, metric, size of the step.
+"""The change of log-probabilities in every training step, split into parts.
 
-A step moves log pi_a by <g_a, d theta> to first order, d theta being what the optimizer really did:
-this is the law of motion in the optimizer's metric, memory included. What is left is the price of a
-finite step. Of it, the part that the concavity of log-softmax takes is known exactly (`change` in
-`one_step`). Beside these stands what plain gradient descent would have done from the same weights.
+A step changes log pi_a by <g_a, d theta> to first order, where d theta is the optimizer's actual
+step: the law of motion with the optimizer's metric and memory. The remainder is due to the finite
+size of the step. The part of it that comes from the concavity of log-softmax is known exactly
+(`change` in `one_step`). For comparison, the change under plain gradient descent from the same
+weights is recorded too.
 """
 
 from __future__ import annotations
@@ -24,23 +25,23 @@ from dpofield.lab.watch import Watch
 Floats = NDArray[np.float64]
 
 PARTS = ("first_order", "concavity", "plain_gradient")
-"""What is added up, see `Motion`."""
+"""Names of the parts, see `Motion`."""
 
 
 class Motion(Watch):
     """Adds up, over the steps of an optimizer, the parts of each row's change, in nats.
 
-    `rows`: an encoded batch of R rows whose log-probabilities are followed. Give it to
-    `training.dpo` as its `watch`. After T steps, `sums` has for each of `PARTS` an array (T + 1,
-    R), row t being the sum over the first t steps of:
+    `rows` is an encoded batch of R rows. Pass the object to `training.dpo` as `watch`. After T
+    steps, `sums` has for each of `PARTS` an array (T + 1, R), with the sums over the first t steps
+    in row t:
 
-    - `first_order`: <g_a, d theta>, the law of motion along the step that was taken;
-    - `concavity`: the share of log-softmax's concavity in that step, never positive;
-    - `plain_gradient`: the law along the loss's own gradient, <g_a, -G> c, where c makes the mean
-      margin of the rows (preferred first, then dispreferred) gain what it gains in `first_order`.
-      For SGD the two are equal. c = 0 where the own gradient does not raise the mean margin.
+    - `first_order`: <g_a, d theta>, the law of motion along the optimizer's step;
+    - `concavity`: the part due to the concavity of log-softmax, never positive;
+    - `plain_gradient`: the law along the negative gradient of the loss, <g_a, -G> c. The factor c
+      is chosen so that the mean margin of the rows (preferred first, then dispreferred) grows as in
+      `first_order`. For SGD the two are equal. c = 0 if -G does not raise the mean margin.
 
-    Every step costs two passes over the rows more (three with another optimizer than SGD).
+    Every step takes two more passes over the rows (three with another optimizer than SGD).
 
     >>> from dpofield.lab.logprobs import encode, reference_logprobs
     >>> from dpofield.lab.model import small_gpt2
@@ -65,7 +66,7 @@ class Motion(Watch):
         self._steps: dict[str, list[Floats]] = {name: [np.zeros(len(rows))] for name in PARTS}
 
     def begin(self, optimizer: torch.optim.Optimizer) -> None:
-        """Look at every step of this optimizer, which must hold the model's trained parameters."""
+        """Observe every step of this optimizer, which must have the model's trained parameters."""
         plain = isinstance(optimizer, torch.optim.SGD) and not optimizer.defaults["momentum"]
         optimizer.register_step_pre_hook(lambda *_: self._before())
         optimizer.register_step_post_hook(lambda *_: self._after(plain))
@@ -86,7 +87,7 @@ class Motion(Watch):
         weights = list(trained(self._model).values())
         moved = [p.detach() - before for p, before in zip(weights, self._start, strict=True)]
         found: dict[str, Any] = {}
-        # The law speaks of the weights before the step, so they come back for a moment.
+        # The law uses gradients at the weights before the step, so these are restored for a moment.
         end = [p.detach().clone() for p in weights]
         self._set(self._start)
         with torch.enable_grad():

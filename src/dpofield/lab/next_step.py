@@ -1,7 +1,7 @@
-"""What a torch optimizer will do with the next gradient, read off its state: a metric and a memory.
+"""The next step of a torch optimizer, computed from its state as a metric and a memory.
 
 SGD with momentum, Adam and AdamW move parameter k by -lr * P_k * (share * G_k + carried_k), where
-G is the gradient that arrives, P a diagonal metric and `carried` what earlier gradients left.
+G is the next gradient, P a diagonal metric, and `carried` the contribution of earlier gradients.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Settings under which the formula above is not what torch does.
+# The formula above holds for these values of the settings only.
 _PLAIN = {"weight_decay": 0, "nesterov": False, "dampening": 0, "amsgrad": False, "maximize": False}
 
 
 @dataclass(frozen=True)
 class NextStep:
-    """-lr * metric * (share * G + carried), parameter by parameter; tensors like the parameters."""
+    """The step -lr * metric * (share * G + carried): one tensor per parameter, of its shape."""
 
     lr: float
     share: float
@@ -28,7 +28,7 @@ class NextStep:
 
     @property
     def memory(self) -> list[Tensor]:
-        """metric * carried: the part of the step, over -lr, that earlier gradients decided."""
+        """metric * carried: the part of the step due to earlier gradients, divided by -lr."""
         return [p * c for p, c in zip(self.metric, self.carried, strict=True)]
 
 
@@ -36,23 +36,22 @@ class NextStep:
 def next_step(optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor]) -> NextStep:
     """The step that `optimizer.step()` would take with these gradients; nothing is changed.
 
-    `gradients`: one a parameter, in the optimizer's order. Knows `SGD` with or without momentum,
-    `Adam` and `AdamW`; the formulas are those of torch's documentation. Adam's metric holds the
-    arriving gradient too, so it is known only now. Raises `ValueError` for another optimizer, for
-    settings that add anything (weight decay, Nesterov, dampening, amsgrad, maximize), and for
-    groups that differ.
+    `gradients`: one tensor per parameter, in the optimizer's order. Supports `SGD` with or without
+    momentum, `Adam` and `AdamW`, by the formulas of torch's documentation. Adam's metric depends on
+    the next gradient too. Raises `ValueError` for another optimizer, for settings outside the
+    formula (weight decay, Nesterov, dampening, amsgrad, maximize), and for groups that differ.
 
     >>> p = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
     >>> gradient = torch.tensor([3.0, -0.01])
     >>> step = next_step(torch.optim.AdamW([p], lr=0.1, weight_decay=0.0), [gradient])
-    >>> step.share * step.metric[0] * gradient  # the first AdamW step: descent by signs
+    >>> step.share * step.metric[0] * gradient  # the first AdamW step: the signs of the gradient
     tensor([ 1.0000, -1.0000])
     """
     settings = _settings(optimizer)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if len(parameters) != len(gradients):
         raise ValueError(
-            f"the optimizer holds {len(parameters)} parameters, but {len(gradients)} gradients came"
+            f"the optimizer holds {len(parameters)} parameters, but {len(gradients)} gradients were given"
         )
     states: list[dict[str, Any]] = [optimizer.state.get(p, {}) for p in parameters]
     lr = float(settings["lr"])

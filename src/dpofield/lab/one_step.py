@@ -1,7 +1,7 @@
-"""One gradient step, taken and observed: what the law of motion is held against.
+"""Observed changes of log-probabilities in one gradient step, to compare with the law of motion.
 
 Small steps need a float64 model. A Llama of `transformers` computes its norms and rotations in
-float32 whatever its weights are, so there the change over a very small step is mostly rounding.
+float32 even if its weights are float64, so the change in a very small step is mostly rounding.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def steps_alone(
     """Observed change of both log-probabilities, in nats, when each pair steps alone.
 
     For each of N pairs and each of S step sizes, one step of gradient descent on that pair's loss,
-    from the same weights: (S, 2, N), preferred first. The model is left as it was. `reference`
+    from the same weights: (S, 2, N), preferred first. The model is not changed. `reference`
     (2 N,) holds reference log-probabilities; without it the model itself is the reference, as at
-    the start of training. `params` are the loss's.
+    the start of training. `params` are the parameters of the loss.
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -65,7 +65,7 @@ def steps_alone(
 
 @torch.no_grad()
 def _moved(model: CausalLM, slope: dict[str, Tensor], lr: float, pair: Batch) -> Tensor:
-    """Both log-probabilities of a pair after theta -> theta - lr * slope."""
+    """Both log-probabilities of a pair after theta -> theta - lr * slope: (2,), in nats."""
     weights = {name: p - lr * slope[name] for name, p in trained(model).items()}
 
     def stepped(**inputs: Any) -> Any:
@@ -75,11 +75,12 @@ def _moved(model: CausalLM, slope: dict[str, Tensor], lr: float, pair: Batch) ->
 
 
 class Change(NamedTuple):
-    """What a move of the weights did to each row's log-probability, in nats, (R,) each.
+    """The change of each row's log-probability under a move of the weights, in nats, (R,) each.
 
-    `total` is the change. `concave`, never positive, is the part of it that the concavity of
-    log-softmax in its logits takes: minus the sum over tokens of log E exp(dz) - E dz, mean under
-    the old policy, which is half the variance of dz to second order. What is left is linear in dz.
+    `total` is the whole change. `concave`, never positive, is the part due to the concavity of
+    log-softmax in the logits: minus the sum over tokens of log E exp(dz) - E dz, where dz is the
+    change of the logits and E the mean under the old policy. To second order each summand is half
+    the variance of dz. The rest of the change is linear in dz.
     """
 
     total: NDArray[np.float64]
@@ -88,7 +89,7 @@ class Change(NamedTuple):
 
 @torch.no_grad()
 def change(before: CausalLM, after: CausalLM, rows: Batch) -> Change:
-    """Log-probabilities of each row under two models, compared, and split at the softmax.
+    """The change of each row's log-probability between two models, and its concave part.
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2

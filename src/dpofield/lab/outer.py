@@ -1,13 +1,18 @@
-"""Inner products of matrices that are sums of outer products, without forming them whole.
+"""Inner products of matrices that are sums of outer products, without storing whole matrices.
 
-A matrix is G_a = sum over places t of l_at r_at^T, one for each row a of a batch. Two ways to
-<G_a, G_b>, each exact:
+Each row a of a batch has one matrix, G_a = sum over places t of l_at r_at^T, of shape (p, q). In
+`layers` it is the row's gradient with respect to one weight. A *term* (`Outer`) holds the left and
+right factors of all rows; a matrix may be the sum of several terms. Two *forms* of the calculation
+give the inner products <G_a, G_b>, the sums of entrywise products, exactly:
 
-- "outer": form the matrices, a tile of them at a time, and multiply;
-- "places": sum over t and s of <l_at, l_bs> <r_at, r_bs>, where no matrix is formed at all.
+- "outer" forms the matrices, one tile (a block of entries) at a time, and multiplies entries. The
+  cost grows with p q.
+- "places" uses <G_a, G_b> = sum over t and s of <l_at, l_bs> <r_at, r_bs> and forms no matrix. The
+  cost grows with the square of the number of places.
 
-The first pays with the size of a matrix, the second with the square of the number of places. A left
-factor that is one-hot, an embedding's, stays an index.
+`cheaper` counts the multiplications of both and takes the smaller number. Tiles, and blocks of
+places, are cut so that no temporary tensor exceeds a fixed size. The left factors of an embedding
+are one-hot vectors and are stored as indices.
 """
 
 from __future__ import annotations
@@ -20,14 +25,14 @@ from torch import Tensor
 
 Form = Literal["outer", "places"]
 
-# Bytes of one temporary: what a core's cache holds. A GPU would rather have few large ones.
+# Bytes of one temporary tensor: about a core's cache; a GPU is faster with fewer and larger ones.
 CPU_TEMPORARY, TEMPORARY = 2**21, 2**26
 
 
 class Outer(NamedTuple):
-    """R matrices of shape (p, q): row a's is the sum over T places t of l_at r_at^T.
+    """R matrices of shape (p, q); that of row a is the sum over T places t of l_at r_at^T.
 
-    `left` (R, T, p), or int64 (R, T) where every l_at is one-hot; `right` (R, T, q).
+    `left` (R, T, p), or int64 (R, T) if every l_at is one-hot; `right` (R, T, q).
     """
 
     left: Tensor
@@ -48,17 +53,17 @@ def gram(
 ) -> Tensor:
     """Inner products within each `group` of consecutive rows: (R / group, group, group) float64.
 
-    Row a's matrix is the sum of its matrices in all `terms`; it has `height` rows, p above. With a
-    `metric` P (p, q) the product is sum of P G_a G_b, always in the form "outer"; otherwise the
-    form with fewer multiplications is taken, unless `form` names one. Products are made in the
-    terms' own precision and added up in float64.
+    The matrix of row a is the sum of its matrices in all `terms`; `height` is p. With a `metric` P
+    (p, q) the product is the sum of the entries of P * G_a * G_b, always in the form "outer".
+    Otherwise the form is `form`, or by default the one with fewer multiplications. Products are
+    computed in the terms' precision and added up in float64.
 
     >>> ones = torch.ones(2, 3, 5)  # 2 rows, 3 places: two 5 x 5 matrices of threes
     >>> gram([Outer(ones, ones)], 5, 2)
     tensor([[[225., 225.],
              [225., 225.]]], dtype=torch.float64)
     """
-    if all(term.one_hot for term in terms):  # only those rows of the matrices that occur
+    if all(term.one_hot for term in terms):  # all other rows of the matrices are zero
         named = torch.unique(torch.cat([term.left.flatten() for term in terms]))
         terms = [Outer(torch.searchsorted(named, left), right) for left, right in terms]
         height, metric = len(named), None if metric is None else metric[named]
@@ -82,7 +87,7 @@ def project(terms: Sequence[Outer], along: Tensor) -> Tensor:
 
 
 def cheaper(terms: Sequence[Outer], height: int, group: int) -> Form:
-    """The form with fewer multiplications, for matrices of `height` rows, in groups of rows.
+    """The form with fewer multiplications, for matrices of `height` rows in groups of `group`.
 
     >>> short, long = (Outer(torch.ones(2, t, 100), torch.ones(2, t, 100)) for t in (10, 100))
     >>> cheaper([short], 100, 2), cheaper([long], 100, 2)
@@ -104,7 +109,7 @@ def _by_outer(terms: Sequence[Outer], height: int, group: int, metric: Tensor | 
     right = terms[0].right
     rows, _, q = right.shape
     found = right.new_zeros(rows // group, group, group, dtype=torch.float64)
-    # Near a square, a tile takes the fewest reads of its factors.
+    # For a given number of entries, a nearly square tile reads the fewest factors.
     room = max(1, _room(right) // rows)
     wide = min(q, 2 ** (room.bit_length() // 2))
     high = min(height, room // wide)
@@ -118,7 +123,7 @@ def _by_outer(terms: Sequence[Outer], height: int, group: int, metric: Tensor | 
 
 
 def _tile(terms: Sequence[Outer], down: slice, along: slice) -> Tensor:
-    """The same tile of every row's matrix, (R, tile's height, tile's width)."""
+    """The same block of entries of every row's matrix, (R, tile's height, tile's width)."""
     found: Tensor | None = None
     for left, right in sorted(terms, key=lambda term: term.one_hot):
         cut = right[:, :, along]
@@ -137,14 +142,17 @@ def _tile(terms: Sequence[Outer], down: slice, along: slice) -> Tensor:
 
 
 def _add_products(found: Tensor, a: Tensor, b: Tensor) -> None:
-    """Add a b^T to `found`, which is symmetric: of a large one, not what is left of two blocks."""
+    """Add a b^T, which is symmetric, to `found`, per group: (G, group, group).
+
+    Large matrices: skip the lower-left block; `_mirrored` fills it in later.
+    """
     half = found.shape[1] // 2 if found.shape[1] >= 16 else 0
     found[:, :half] += a[:, :half] @ b.mT
     found[:, half:, half:] += a[:, half:] @ b[:, half:].mT
 
 
 def _mirrored(found: Tensor) -> Tensor:
-    """The symmetric matrices of which `found` has what is on the diagonal and right of it."""
+    """Symmetric matrices from their upper triangles."""
     return found.triu() + found.triu(1).mT
 
 
@@ -160,9 +168,9 @@ def _by_places(terms: Sequence[Outer], group: int) -> Tensor:
 
 
 def _together(a: Outer, b: Outer, group: int) -> Tensor:
-    """Inner products of the matrices of two terms, row by row, (R / group, group, group).
+    """Inner products of the matrices of two terms within each group, (R / group, group, group).
 
-    Of a term with itself, only what is on the diagonal and right of it.
+    For a term with itself, only the upper triangles are complete.
     """
     s, t = a.right.shape[1], b.right.shape[1]
     groups = len(a.right) // group
@@ -181,7 +189,10 @@ def _together(a: Outer, b: Outer, group: int) -> Tensor:
 
 
 def _inner(a: Tensor, b: Tensor) -> Tensor:
-    """Inner products of S factors with T others in each of G groups, (G, S, T)."""
+    """Inner products of S factors with T other factors in each of G groups, (G, S, T).
+
+    A factor is a vector, or the index of a one-hot vector.
+    """
     if a.is_floating_point() and b.is_floating_point():
         return a @ b.mT
     if a.is_floating_point():
@@ -192,5 +203,5 @@ def _inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _room(like: Tensor) -> int:
-    """How many numbers one temporary may hold."""
+    """Numbers that one temporary tensor may hold."""
     return (CPU_TEMPORARY if like.device.type == "cpu" else TEMPORARY) // like.element_size()

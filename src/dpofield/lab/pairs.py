@@ -1,4 +1,4 @@
-"""Preference pairs and their file: JSON lines with TRL's field names."""
+"""Preference pairs, and their file format: JSON lines with TRL's field names."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 
 from dpofield.lab.files import replacing
 
-# Our name -> the name TRL gives the same field in a file.
+# Field of `Pair` -> TRL's name of the same field in a file.
 _FIELDS = {"prompt": "prompt", "preferred": "chosen", "dispreferred": "rejected"}
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A prompt and two different responses to it, the first one preferred.
+    """A prompt and two different responses, the first of which is preferred.
 
     >>> Pair("review :", "good .", "good .")
     Traceback (most recent call last):
@@ -40,7 +40,7 @@ class Pair:
 
 
 def write_pairs(path: str | os.PathLike[str], pairs: Iterable[Pair]) -> None:
-    """Write pairs as JSON lines `{"prompt", "chosen", "rejected"}`, whole or not at all."""
+    """Write pairs as JSON lines `{"prompt", "chosen", "rejected"}`; an error changes no file."""
     with replacing(path) as draft, draft.open("w", encoding="utf-8") as file:
         for pair in pairs:
             row = {theirs: getattr(pair, ours) for ours, theirs in _FIELDS.items()}
@@ -50,8 +50,9 @@ def write_pairs(path: str | os.PathLike[str], pairs: Iterable[Pair]) -> None:
 def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
     """Read JSON lines `{"prompt", "chosen", "rejected"}`; other fields are ignored.
 
-    Raises `ValueError` naming file, line and remedy for a line that is not a JSON object, a
-    missing, non-text or empty field, identical responses, and a file without any pair.
+    Raises `ValueError` for a line that is not a JSON object, a field that is missing, empty or not
+    a text, identical responses, and a file without any pair. The message names file, line and
+    remedy.
     """
     pairs: list[Pair] = []
     with Path(path).open(encoding="utf-8") as file:
@@ -63,7 +64,7 @@ def read_pairs(path: str | os.PathLike[str]) -> list[Pair]:
             except ValueError as error:
                 raise ValueError(f"{path}, line {number}: {error}") from error
     if not pairs:
-        raise ValueError(f"{path}: no pairs; write one JSON object a line with {_wanted()}")
+        raise ValueError(f"{path}: no pairs; write one JSON object per line with {_wanted()}")
     return pairs
 
 
@@ -76,11 +77,11 @@ def _parse(line: str) -> Pair:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(
-            f"not JSON ({error.msg} at column {error.colno}); write one object a line "
+            f"not JSON ({error.msg} at column {error.colno}); write one object per line "
             f"with the fields {_wanted()}"
         ) from error
     if not isinstance(row, dict):
-        raise ValueError(f"not a JSON object; write one object a line with the fields {_wanted()}")
+        raise ValueError(f"not a JSON object; write one object per line with the fields {_wanted()}")
     for name in _FIELDS.values():
         if name not in row:
             raise ValueError(f'field "{name}" is missing; every line needs {_wanted()}')

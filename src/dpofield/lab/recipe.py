@@ -1,4 +1,4 @@
-"""What a starting model is made from, as a value; it comes without torch."""
+"""The settings of a starting model; this module does not import torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ Architecture = Literal["gpt2", "llama"]
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a starting model is made from: its shape, and its supervised fine-tuning.
+    """The settings of a starting model: its shape, and its supervised fine-tuning.
 
-    `steps` of `batch` samples of the grammar at peak learning rate `lr`; with 0 steps the model is
-    as it was initialised. The seed fixes initial weights, samples and their order. Raises
-    `ValueError` for an unknown architecture and for steps < 0.
+    Fine-tuning takes `steps` steps on `batch` samples of the grammar each, at peak learning rate
+    `lr`; with 0 steps the model keeps its initial weights. The seed fixes initial weights, samples
+    and their order. Raises `ValueError` for an unknown architecture and for steps < 0.
     """
 
     steps: int

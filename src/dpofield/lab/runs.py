@@ -1,4 +1,4 @@
-"""What a preference-training run leaves behind: plain arrays, one row a recorded step."""
+"""The record of a preference-training run: plain arrays, one row per recorded step."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Run:
     `step` (T,) counts the updates made before the record was taken, so row 0 is the start.
     `lw`, `ll` (T, N): log pi(yw | x) and log pi(yl | x), summed over response tokens.
     `ref_w`, `ref_l` (N,): the same under the reference. `loss` (T, N): the per-pair loss.
-    `dx1`, `dx2` (T, N): autograd's derivatives of that loss with respect to the ratios x1 and x2,
-    nan where a ratio leaves the range of float64.
+    `dx1`, `dx2` (T, N): autograd's derivatives of that loss with respect to the ratios x1 and x2;
+    nan if a ratio overflows or underflows in float64.
     """
 
     config: Mapping[str, Any]
@@ -51,44 +51,44 @@ class Run:
 
     @property
     def x1(self) -> Floats:
-        """The preferred ratio, (T, N)."""
+        """pi(yw | x) / pi_ref(yw | x), (T, N)."""
         return np.exp(self.u)
 
     @property
     def x2(self) -> Floats:
-        """The dispreferred ratio, (T, N)."""
+        """pi(yl | x) / pi_ref(yl | x), (T, N)."""
         return np.exp(self.v)
 
     @property
     def margin(self) -> Floats:
-        """m = u - v, (T, N)."""
+        """m = u - v in nats, (T, N)."""
         return self.u - self.v
 
     @property
     def seed(self) -> int:
-        """The seed that ordered the pairs."""
+        """The seed of the order of the pairs."""
         return int(self.config["seed"])
 
     @property
     def complete(self) -> bool:
-        """Whether the run reached the last step it was asked for."""
+        """Whether the last record is that of the last step in `config`."""
         return bool(len(self.step)) and int(self.step[-1]) == int(self.config["steps"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write an `.npz` without pickles, whole or not at all."""
+        """Write an `.npz` file without pickles; an error leaves an existing file unchanged."""
         arrays = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "config"}
         with replacing(path) as draft, draft.open("wb") as file:
             np.savez(file, config=np.array(json.dumps(dict(self.config))), **arrays)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Run:
-        """Read what `save` wrote; `ValueError` for a file that is damaged or not a run."""
+        """Read a file of `save`; `ValueError` for a file that is damaged or not a run."""
         try:
-            # Opened here: NumPy leaves a damaged file open.
+            # Opened here because NumPy does not close a damaged file.
             with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (BadZipFile, EOFError, ValueError) as error:
-            raise ValueError(f"{path} is no run, or damaged ({error}); record it again") from error
+            raise ValueError(f"{path} is not a recorded run, or is damaged ({error}); record it again") from error
         missing = [f.name for f in fields(cls) if f.name not in arrays]
         if missing:
             raise ValueError(f"{path} lacks {', '.join(missing)}; record the run again")

@@ -1,4 +1,4 @@
-"""Responses drawn from a model, for looking at what it says and what that is worth."""
+"""Responses sampled from a model."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from dpofield.lab.model import CausalLM
 def sample_responses(
     model: CausalLM, tokenizer: Any, prompts: Sequence[str], *, seed: int, longest: int = 32
 ) -> list[str]:
-    """One response to each prompt, drawn token by token from the model's own distribution.
+    """One response per prompt, sampled token by token from the model's own distribution.
 
-    No temperature, no truncation of the distribution; at most `longest` tokens. Raises
-    `ValueError` for no prompts.
+    Temperature 1, no truncation of the distribution, at most `longest` tokens. Raises `ValueError`
+    for no prompts.
     """
     if not prompts:
         raise ValueError("no prompts: give at least one")
@@ -35,7 +35,7 @@ def sample_responses(
             past_key_values=cache,
             use_cache=True,
         )
-        # Drawn on the host, so that a seed means the same responses on every device.
+        # Sampled on the host, so that a seed gives the same random numbers on every device.
         chances = outputs.logits[:, -1].softmax(dim=-1).cpu()
         fresh = torch.multinomial(chances, 1, generator=chance)
         done = done | (fresh == tokenizer.eos_token_id)

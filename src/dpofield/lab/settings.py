@@ -1,4 +1,4 @@
-"""How a preference training descends, as a value that is checked when it is made; without torch."""
+"""The settings of preference training, checked on creation; this module does not import torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Optimizer = Literal["adamw", "sgd"]
 
 
 class Numbers(Mapping[str, float]):
-    """Numbers by name that cannot be changed, so settings that hold them can be hashed.
+    """An immutable mapping of names to numbers, so that settings that contain it can be hashed.
 
     >>> Numbers({"beta": 0.1}), Numbers({"beta": 0.1}) == {"beta": 0.1}
     ({'beta': 0.1}, True)
@@ -42,13 +42,13 @@ class Numbers(Mapping[str, float]):
 class Training:
     """The settings of `training.dpo`.
 
-    `loss`: a name in `formulas.LOSSES`. `params`: the parameters of the loss by name, beta among
-    them; those that are not given take the loss's defaults. `steps` updates on `batch` pairs each,
+    `loss`: a name in `formulas.LOSSES`. `params`: the parameters of the loss by name, including
+    beta; missing ones have the loss's defaults. `steps`: number of updates, on `batch` pairs each,
     at the constant learning rate `lr`, with AdamW or SGD (`optimizer`), both without weight decay.
-    `seed`: the order of the pairs. `record_every`: updates from one record to the next.
+    `seed` fixes the order of the pairs. `record_every`: updates from one record to the next.
     `recorded`: indices of the pairs that are recorded, None for all.
 
-    Raises `ValueError` that names the setting and the remedy.
+    Raises `ValueError` with the setting and the remedy in its message.
 
     >>> dict(Training(loss="dpop", params={"lam": 5}, steps=1, batch=1, lr=1.0, seed=0).params)
     {'beta': 0.1, 'lam': 5.0}
@@ -81,13 +81,13 @@ class Training:
             object.__setattr__(self, "recorded", tuple(int(i) for i in self.recorded))
 
     def flat(self) -> dict[str, Any]:
-        """The settings as JSON can hold them."""
+        """The settings as a dict that JSON can encode."""
         recorded = None if self.recorded is None else list(self.recorded)
         return asdict(self) | {"params": dict(self.params), "recorded": recorded}
 
 
 def require_whole(name: str, value: object, least: int) -> None:
-    """Raise `ValueError` naming the setting unless its value is a whole number of at least that."""
+    """Raise `ValueError` unless the value of setting `name` is a whole number >= `least`."""
     if not isinstance(value, int) or value < least:
         raise ValueError(f"{name} = {value!r}: give a whole number of at least {least}")
 
@@ -99,6 +99,6 @@ def require_rate(lr: float) -> None:
 
 
 def require_known(name: str, value: object, known: tuple[object, ...]) -> None:
-    """Raise `ValueError` naming the setting unless its value is one of those known."""
+    """Raise `ValueError` unless the value of setting `name` is one of `known`."""
     if value not in known:
         raise ValueError(f"{name} = {value!r} is unknown: take one of {', '.join(map(str, known))}")

@@ -1,4 +1,4 @@
-"""The small world's tokenizer: one token a word, in the `transformers` format."""
+"""The small world's tokenizer: one token per word, in the `transformers` format."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PAD, EOS, UNK = "<pad>", "<eos>", "<unk>"
 def word_tokenizer(words: tuple[str, ...] = vocabulary()) -> PreTrainedTokenizerFast:
     """A word-level tokenizer for these words (by default the small world's).
 
-    Words and punctuation marks are split apart, so `prompt + response` may be joined with or
-    without a space. `save_pretrained` and `AutoTokenizer.from_pretrained` work as for any other.
+    Punctuation marks are separate tokens, so a prompt and a response may be joined with or without
+    a space. `save_pretrained` and `AutoTokenizer.from_pretrained` work as usual.
 
     >>> tokenizer = word_tokenizer()
     >>> tokenizer.decode(tokenizer("the soup was good .").input_ids)

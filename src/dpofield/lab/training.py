@@ -1,4 +1,4 @@
-"""Supervised fine-tuning and preference training, with every pair on record."""
+"""Supervised fine-tuning and preference training that record every pair."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def sft(
     """Fine-tune `model` in place on encoded (prompt, response) rows; loss per response, in nats.
 
     Minimises the mean negative log-probability of the response tokens with AdamW (no weight
-    decay), `_WARMUP` steps of warm-up, linear decay over the second half, gradient norm clipped
-    to 1. Returns the batch mean of -log pi(response | prompt) before each update, shape (steps,).
+    decay): linear warm-up over `_WARMUP` steps, linear decay over the second half, gradient norm
+    clipped to 1. Returns the batch mean of -log pi(response | prompt) before each update, (steps,).
     `state` names a file to resume from, see `descend`; `share`, `watch` and errors as in `dpo`.
     """
     for name, value in {"steps": steps, "batch": batch}.items():
@@ -54,7 +54,7 @@ def sft(
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=_fusible(model)
     )
-    # Clipping sits between backward and step, so it rides on the optimizer.
+    # A hook of the optimizer, because `descend` has no call between backward pass and step.
     optimizer.register_step_pre_hook(lambda *_: _clip(model))
     records: Records = {"loss": []}
 
@@ -89,20 +89,19 @@ def dpo(
     save_every: int = 100,
     progress: bool = True,
 ) -> Run:
-    """Train `model` in place on N encoded pairs, with the loss and in the way of `settings`.
+    """Train `model` in place on N encoded pairs, as `settings` specify.
 
     `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats; both are on the model's
-    device. Each step descends the mean loss of a batch; what the loss needs of its pairs (reference
-    log-probabilities, lengths) is taken from them. Every `settings.record_every` steps, and after
-    the last, log-probs, loss and autograd's ratio gradients of the recorded pairs are taken before
-    the update. `watch` follows the training and may end it. Rows that begin alike are computed
-    once where the model allows it; `share=False` takes the plain form, `sequence_logprobs`, with
-    the same numbers up to rounding (see `logprobs.logprobs`). `state` names a file to resume from;
-    it is saved every `save_every` steps.
+    device. Each update descends the mean loss of a batch, with the reference log-probabilities and
+    lengths of its pairs if the loss needs them. At the start, after every `settings.record_every`
+    updates and at the end, the `Run` records log-probs, loss and autograd's ratio gradients of the
+    recorded pairs. `watch` observes the training and may stop it. `share` as in
+    `logprobs.logprobs`. `state` names a file to resume from, saved every `save_every` steps, see
+    `descend`.
 
-    Raises `ValueError` for no pairs, a batch larger than them and a reference of another size;
-    `FloatingPointError`, naming step and pair, when a log-probability is not finite;
-    `Interrupted`, carrying the `Run` so far, on Ctrl-C and when `watch` ends the training.
+    Raises `ValueError` for no pairs, a batch larger than their number, and a reference of another
+    size; `FloatingPointError`, with step and pair, if a log-probability is not finite;
+    `Interrupted`, with the `Run` so far, on Ctrl-C and when `watch` stops the training.
     """
     n = len(pairs) // 2
     _check_size(n, "pairs", settings.batch)
@@ -143,7 +142,7 @@ def dpo(
 
 
 class _Record:
-    """What `dpo` records: `values` by name, one a record, and the `Run` that they make."""
+    """The record of `dpo`: `values` by name, one per recorded step, and the `Run` made of them."""
 
     def __init__(
         self,
@@ -166,7 +165,7 @@ class _Record:
         self.values: Records = {}
 
     def take(self, step: int) -> None:
-        """Record the pairs after `step` updates, and tell the watch."""
+        """Record the pairs after `step` updates, and call `Watch.record`."""
         lw, ll = reference_logprobs(self._model, self._pairs, share=self._share).double().chunk(2)
         _require_finite(step, self._index, {"preferred": lw, "dispreferred": ll})
         u, v = lw - self._ref_w, ll - self._ref_l
@@ -177,7 +176,7 @@ class _Record:
         self._watch.record(step, u.cpu().numpy(), v.cpu().numpy())
 
     def run(self) -> Run:
-        """The run so far."""
+        """The `Run` so far."""
         arrays = {name: np.stack(values) for name, values in self.values.items()}
         ref_w, ref_l = self._ref_w.cpu().numpy(), self._ref_l.cpu().numpy()
         return Run(config=self.config, ref_w=ref_w, ref_l=ref_l, **arrays)
@@ -186,10 +185,10 @@ class _Record:
 def loss_arguments(
     loss: str, params: Mapping[str, float], pairs: Batch, reference: Tensor
 ) -> Callable[[Tensor], dict[str, Any]]:
-    """What a loss takes besides u and v, for the pairs of an index.
+    """A function from an index of pairs to the arguments of their loss besides u and v.
 
-    These are its parameters, `params`, and what it needs of its pairs: reference log-probabilities
-    (nats) and lengths (scored tokens, the end included).
+    These are the parameters `params`, and those of the pairs' reference log-probabilities (nats)
+    and lengths (scored tokens, including the end) that the loss needs.
     """
     (ref_w, ref_l), (len_w, len_l) = reference.chunk(2), pairs.lengths.chunk(2)
     known = {"ref_w": ref_w, "ref_l": ref_l, "len_w": len_w, "len_l": len_l}
@@ -200,8 +199,8 @@ def loss_arguments(
 def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: Any) -> tuple[Tensor, ...]:
     """Per-pair loss, dL/dx1 and dL/dx2 by autograd, at log-ratios u, v: three float64 tensors.
 
-    The leaves are the ratios x1 = exp(u), x2 = exp(v) themselves, so no formula of ours stands
-    between the loss and its derivatives. nan where a ratio leaves the range of float64.
+    Autograd differentiates with respect to the ratios x1 = exp(u), x2 = exp(v), so no derivative
+    comes from a formula of this book. nan if a ratio overflows or underflows in float64.
 
     >>> zero = torch.zeros(1)
     >>> [round(float(t), 4) for t in ratio_gradients("dpo", zero, zero, beta=0.1)]
@@ -217,7 +216,9 @@ def ratio_gradients(loss: str, u: Tensor, v: Tensor, **params: Any) -> tuple[Ten
 
 
 def batch_index(n: int, batch: int, step: int, seed: int) -> Tensor:
-    """Which of n items step `step` takes: every epoch a fresh order, fixed by seed and epoch.
+    """Indices of the items of step `step`, (batch,): a new order of n items for every epoch.
+
+    The order depends on the seed and the epoch only.
 
     >>> first, second = batch_index(4, 2, 0, seed=0), batch_index(4, 2, 1, seed=0)
     >>> sorted([*first.tolist(), *second.tolist()])
@@ -229,7 +230,7 @@ def batch_index(n: int, batch: int, step: int, seed: int) -> Tensor:
 
 
 def _fusible(model: CausalLM) -> bool | None:
-    """One pass over each weight instead of one an operation, where torch has it."""
+    """The optimizer's argument `fused`: one pass per weight, if torch supports that here."""
     kinds = {(p.device.type, p.dtype.is_floating_point) for p in model.parameters()}
     return True if kinds <= {("cpu", True), ("cuda", True)} else None
 
@@ -258,7 +259,7 @@ def _require_finite(step: int, index: Tensor, logprobs: Mapping[str, Tensor]) ->
 
 
 def _digest(rows: Batch, *more: Tensor) -> str:
-    """Fingerprint of the data, so that a state file is not resumed on other data."""
+    """Hash of the data, so that a state file is not resumed with other data."""
     tensors = (rows.input_ids, rows.attention_mask, rows.response_mask, *more)
     digest = hashlib.sha256()
     for tensor in tensors:

@@ -1,17 +1,24 @@
-"""Log-probabilities with every common beginning computed once: a batch of rows is a forest.
+"""Log-probabilities of a batch, with every prefix that several rows share computed once.
 
-Both responses of a pair follow the same prompt, and often agree for some words more. A causal model
-gives equal beginnings equal hidden states, so what stands in several rows need stand only once: a
-pair is a tree of tokens that branches where the responses part, and all responses to a prompt are
-one large tree. The places of all trees lie in one line, without any padding, and go through the
-layers together; a place's position is its depth. Only attention needs to know who stands before
-whom: there the places are laid out again in rows, each a path from a root or a bough of several
-paths, and back.
+The two responses of a pair follow the same prompt and often begin alike. A causal model computes
+equal hidden states for equal prefixes, so the rows of a batch are stored as prefix trees:
 
-More is left out, because nothing depends on it: the last token of a response is predicted but
-predicts nothing, so it is never read; and only places that predict a scored token pass what in the
-last layer comes after attention, and reach the vocabulary. The numbers are those of
-`logprobs.sequence_logprobs`, up to rounding.
+- a *prefix* is the first n tokens of a row, without padding;
+- a *place* is a node of a tree, and stands for the last token of one distinct prefix;
+- a *path* is the sequence of places from a root to a place: the tokens of its prefix;
+- a *tree* holds the paths of all rows with the same first token; the *forest* holds all trees.
+
+The model reads the P places as one sequence without padding, and a place's position is its depth.
+All layers but attention treat each place separately. Attention works on *attention rows*: each is
+the path of one row of the batch, or a part of a tree with several paths, where a mask limits each
+place to its own path. The places are copied into attention rows, and the results are copied back.
+
+Each place attends to the same tokens at the same positions as in `logprobs.sequence_logprobs`, so
+the numbers are equal up to rounding. The layers compute P places instead of all tokens and padding.
+Attention costs the square of the width of each attention row, plus the copies; `_rows_of_attention`
+takes the layout with the lowest estimate. Two parts are skipped, because no result depends on them.
+The last token of a row predicts nothing, so it is not read. And only places that predict a scored
+token pass through the part of the last layer after attention, and through the output layer.
 """
 
 from __future__ import annotations
@@ -31,28 +38,31 @@ from transformers import AttentionInterface
 
 Ints = NDArray[np.int64]
 
-# Architectures proven by tests/lab/test_trees.py: all that mixes places is attention, and attention
-# is asked for by name. A sliding window or a recurrence would need another form. For each, what the
-# last layer does to single places after attention.
+# Architectures that tests/lab/test_trees.py covers: only attention mixes places, and the attention
+# function is chosen by name. A sliding window or a recurrence would need other code. For each, the
+# modules of the last layer after attention, which treat each place separately.
 ARCHITECTURES: dict[str, Callable[[Any], tuple[torch.nn.Module, ...]]] = {
     "gpt2": lambda m: (m.transformer.h[-1].attn.c_proj, m.transformer.h[-1].mlp),
     "llama": lambda m: (m.model.layers[-1].self_attn.o_proj, m.model.layers[-1].mlp),
 }
 _NAME = "dpofield-trees"
-# To bring a place to its row and back costs as much as it costs to attend to this many places.
+# Copying a place into an attention row and back costs as much as attending to this many places.
 _MOVE = 8
 
 
 @dataclass(frozen=True)
 class Forest:
-    """P places of token trees in depth-first order, and what is to be read off them.
+    """P places of token trees in depth-first order, and the scored tokens that they predict.
 
-    `input_ids`, `depth` (P,) int64: a place's token, and how many tokens stand before it on its
-    path. For attention: `rows` (A, T), the places of each row, filled up with the first; `home`
-    (P,), where each place is found in them, counted through all rows; `end` (A, T), where in its
-    row a place's subtree ends, or None if every row is one path. For each of E scored tokens:
-    `sequence`, the row of the batch that it belongs to; `place`, the place that predicts it;
-    `token`. `size`: rows of the batch.
+    - `input_ids`, `depth` (P,) int64: the token of each place, and the number of places before it
+      on its path.
+    - `rows` (A, T): the places of each of A attention rows, padded with the row's first place.
+    - `home` (P,): an index of each place in the flattened `rows`.
+    - `end` (A, T): the column after the subtree of each entry of `rows`; None if every attention
+      row is a single path.
+    - `sequence`, `place`, `token` (E,): for each scored token the row of the batch that it belongs
+      to, the place that predicts it, and its id.
+    - `size`: number of rows of the batch.
     """
 
     input_ids: Tensor
@@ -73,9 +83,9 @@ class Forest:
         return Forest(*parts)
 
     def mask(self, dtype: torch.dtype) -> Tensor | None:
-        """What attention adds to a place's view of another in its row: 0, or minus infinity.
+        """Additive attention mask: 0 where the second place is on the path of the first, else -inf.
 
-        (A, 1, T, T), or None where rows are paths: causal attention is what is wanted then.
+        (A, 1, T, T), or None if every attention row is a single path: then attention is causal.
         """
         if self.end is None:
             return None
@@ -85,14 +95,14 @@ class Forest:
         return unseen.masked_fill_(seen, 0.0)[:, None]
 
     def rows_only(self, start: int, stop: int) -> Forest:
-        """The forest that these rows of attention make up, and the scored tokens found in them."""
+        """The forest of attention rows `start` to `stop`, with the tokens that they predict."""
         rows = self.rows[start:stop]
         places, inside = torch.unique(rows, return_inverse=True)
         line = torch.arange(rows.numel(), device=rows.device)
         home = torch.empty_like(places).scatter_reduce_(
             0, inside.flatten(), line, "amin", include_self=False
         )
-        # A place may stand in rows of several parts; what it predicts is read off in one of them.
+        # A place can be in several parts; its scored tokens are counted only in that of its `home`.
         its_part = torch.div(self.home[places], rows.shape[1], rounding_mode="floor")
         scored = torch.isin(self.place, places[(its_part >= start) & (its_part < stop)])
         return Forest(
@@ -109,7 +119,7 @@ class Forest:
 
 
 def takes_trees(model: Any) -> bool:
-    """Whether `model` is of a kind whose layers are known to work on trees."""
+    """Whether `model` has an architecture and an attention for which trees are tested."""
     config = getattr(model, "config", None)
     return getattr(config, "model_type", None) in ARCHITECTURES and getattr(
         config, "_attn_implementation", None
@@ -119,7 +129,7 @@ def takes_trees(model: Any) -> bool:
 def tree_logprobs(
     model: torch.nn.Module, input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor
 ) -> Tensor:
-    """What `sequence_logprobs` gives, (R,) nats, computed on trees; arguments and errors alike.
+    """`sequence_logprobs` computed on trees: (R,), in nats; the same arguments and errors.
 
     >>> from dpofield.lab.logprobs import encode, sequence_logprobs
     >>> from dpofield.lab.model import small_gpt2
@@ -139,7 +149,7 @@ def tree_logprobs(
 def forest_logprobs(model: torch.nn.Module, forest: Forest) -> Tensor:
     """log pi(response | prompt) of each row of the planted batch, in nats: (R,).
 
-    Differentiable in the model's parameters. For a forest too large for one pass: `harvest`.
+    Differentiable in the model's parameters. For a forest too large for one pass, use `harvest`.
     """
     if not len(forest.place):
         return torch.zeros(forest.size, device=forest.place.device)
@@ -161,7 +171,7 @@ def forest_logprobs(model: torch.nn.Module, forest: Forest) -> Tensor:
 def harvest(
     model: torch.nn.Module, forest: Forest, *, places: int = 4096, progress: bool = False
 ) -> Tensor:
-    """`forest_logprobs` without a graph, about `places` places of its rows at a time: (R,)."""
+    """`forest_logprobs` without a graph: (R,). One pass reads about `places` entries of `rows`."""
     height, width = forest.rows.shape
     step = max(1, places // max(1, width))
     total: Tensor | None = None
@@ -174,19 +184,20 @@ def harvest(
 
 
 class _Rows:
-    """How attention finds the rows of a forest; made once a pass, used by every layer."""
+    """Copies states into attention rows and back; made once per pass, used by every layer."""
 
     def __init__(self, forest: Forest, dtype: torch.dtype) -> None:
         self.index, self.home, self.mask = forest.rows, forest.home, forest.mask(dtype)
         line = torch.arange(forest.rows.numel(), device=forest.rows.device)
-        # Trees of one size fill the rows as they lie.
+        # If all trees have the same size, places are in the order of the rows and need no copy.
         self.in_line = len(forest.home) == len(line) and bool((forest.home == line).all())
 
     def out(self, states: Tensor) -> Tensor:
         """(1, P, heads, d) to (A, T, heads, d)."""
         _, places, *last = states.shape
         if not self.in_line:
-            # Its backward pass adds up what a place gets from several rows in a fixed order.
+            # The backward pass of `embedding` adds up gradients in a fixed order, so that runs
+            # are reproducible.
             states = embedding(self.index, states.reshape(places, -1))
         return states.view(*self.index.shape, *last)
 
@@ -209,12 +220,12 @@ def _attend(
     trees: _Rows,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Attention along the rows of a forest, in the form that `transformers` asks for by name."""
+    """Attention within the attention rows, with the signature that `transformers` requires."""
     heads, groups = query.shape[1], query.shape[1] // key.shape[1]
     parts = [x.transpose(1, 2) for x in (query, key, value)]
     if trees.in_line:
         parts = [trees.out(x) for x in parts]
-    else:  # one move for all three
+    else:  # one copy is faster than three
         moved = trees.out(torch.cat(parts, dim=2))
         parts = [moved[:, :, :heads], *moved[:, :, heads:].chunk(2, dim=2)]
     query, key, value = (x.transpose(1, 2) for x in parts)
@@ -231,7 +242,7 @@ AttentionInterface.register(_NAME, _attend)
 
 @contextmanager
 def _attending_by(model: torch.nn.Module) -> Iterator[None]:
-    """Within the block the model's attention is ours."""
+    """Within the block the model uses `_attend`."""
     config: Any = model.config
     before = config._attn_implementation
     config._attn_implementation = _NAME
@@ -243,7 +254,7 @@ def _attending_by(model: torch.nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _last_layer_only_at(places: Tensor, total: int, model: torch.nn.Module) -> Iterator[None]:
-    """Within the block only `places` of the `total` pass the end of the last layer; else 0."""
+    """Within the block the last layer's end is computed at `places` only, and is 0 elsewhere."""
     config: Any = model.config
     parts = ARCHITECTURES[config.model_type](model) if len(places) < 0.9 * total else ()
 
@@ -264,33 +275,34 @@ def _last_layer_only_at(places: Tensor, total: int, model: torch.nn.Module) -> I
 
 
 def plant(input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> Forest:
-    """Lay the rows of a batch out as trees; the arguments are the fields of a `Batch`.
+    """The forest of a batch; the arguments are the fields of a `Batch`, (R, T) each.
 
-    Rows in alphabetical order share most with their neighbours, so a row's new places are those
-    after what it has in common with the row before it. Raises `ValueError` as `sequence_logprobs`.
+    After sorting, no earlier row shares a longer prefix with a row than the one just before it. The
+    tokens after that prefix become new places. Raises the `ValueError` of `sequence_logprobs`.
     """
     ids, real, scored = (
         t.cpu().numpy() for t in (input_ids, attention_mask.bool(), response_mask.bool())
     )
     if scored[:, :1].any():
         raise ValueError(
-            "a response token stands first in its row: nothing predicts it; give a prompt"
+            "the first token of a row is scored, and nothing predicts it: give a prompt"
         )
-    # Real tokens to the left, in their order.
+    # Moves padding to the right end and keeps the order of the tokens.
     order = np.argsort(~real, axis=1, kind="stable")
     ids, scored = (np.take_along_axis(a, order, axis=1) for a in (ids, scored & real))
     columns = np.arange(ids.shape[1])
-    # The last scored token is predicted by the place before it; from there on nothing is read.
+    # `reads`: tokens read per row, those before its last scored token.
     reads = np.where(scored, columns, 0).max(axis=1, initial=0)
     inputs = np.where(columns < reads[:, None], ids, -1)
 
     rank = np.lexsort(inputs.T[::-1])
     inputs, reads, ids, scored = inputs[rank], reads[rank], ids[rank], scored[rank]
+    # `shared`: length of the prefix that a row has in common with the row before it.
     equal = (inputs[1:] == inputs[:-1]) & (inputs[1:] >= 0)
     shared = np.concatenate([[0], equal.cumprod(axis=1).sum(axis=1)])[: len(rank)]
 
     new = (columns >= shared[:, None]) & (columns < reads[:, None])
-    # A place that is not new is the one that stood last in its column.
+    # `path`: the place of each token. A shared token has the latest place of its column.
     path = np.maximum.accumulate(np.where(new, np.cumsum(new).reshape(new.shape) - 1, -1), axis=0)
     depth = np.broadcast_to(columns, new.shape)[new]
     rows, end = _rows_of_attention(path, reads, shared, depth)
@@ -318,7 +330,10 @@ def plant(input_ids: Tensor, attention_mask: Tensor, response_mask: Tensor) -> F
 def _rows_of_attention(
     path: Ints, reads: Ints, shared: Ints, depth: Ints
 ) -> tuple[Ints, Ints | None]:
-    """The cheapest rows: every path in its own, or boughs of as many paths as fit a width."""
+    """`rows` and `end` of a `Forest`, in the cheapest of several layouts.
+
+    One layout has a row per path. The others have rows of several paths, up to a width in places.
+    """
     longest = int(reads.max(initial=1))
     best = (_cost(len(reads), longest, len(depth)), longest, np.ones(len(reads), dtype=bool))
     for width in {int(longest * 1.3**k) for k in range(1, 9)} | {_largest_tree(reads, shared)}:
@@ -342,19 +357,20 @@ def _rows_of_attention(
 
 
 def _cost(rows: int, width: int, places: int) -> float:
-    """What attention costs: entries of its matrices, and the moves unless all lies in line."""
+    """Estimated cost of attention: entries of its matrices, and the copies if they are needed."""
     return rows * width * (width + (_MOVE if rows * width > places else 0))
 
 
 def _largest_tree(reads: Ints, shared: Ints) -> int:
-    """Places of the largest tree that shares no beginning with another."""
+    """Number of places of the largest tree."""
     return _cut(reads, shared, int(reads.sum()))[1] if len(reads) else 0
 
 
 def _cut(reads: Ints, shared: Ints, width: int) -> tuple[NDArray[np.bool_], int]:
-    """Cut the sorted sequences into boughs of at most `width` places: where each begins; largest.
+    """Divide the sorted paths into attention rows of at most `width` places.
 
-    What a bough shares with the one before it is in both.
+    Returns whether each path begins an attention row, and the places of the largest one. A prefix
+    that two attention rows share is in both.
     """
     first = np.zeros(len(reads), dtype=bool)
     size = largest = 0
@@ -368,9 +384,9 @@ def _cut(reads: Ints, shared: Ints, width: int) -> tuple[NDArray[np.bool_], int]
 
 
 def _ends(depth: Ints) -> Ints:
-    """Where in its row each place's subtree ends: at the next place that is not deeper.
+    """The column after each place's subtree, that of the next place that is not deeper: (A, T).
 
-    Padding has depth 0 here, so it ends all that stands before it.
+    Padding has depth 0 here, so it ends every subtree before it.
     """
     place = np.arange(depth.shape[1])
     stops = (place > place[:, None]) & (depth[:, None, :] <= depth[:, :, None])

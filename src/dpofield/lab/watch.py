@@ -1,4 +1,4 @@
-"""How a caller follows a training: a class whose methods the loops call, and that can end them."""
+"""The interface through which a caller observes a training and can stop it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ if TYPE_CHECKING:
 
 
 class Watch:
-    """Follows a training; override what is wanted. All is called in the thread that trains.
+    """Methods that the training loops call in their own thread; override the needed ones.
 
-    What a watch keeps is not in a state file, so a resumed training is watched from there on.
+    A watch is not saved in a state file. It observes only the new steps of a resumed training.
     """
 
     def begin(self, optimizer: torch.optim.Optimizer) -> None:
-        """Preference training begins with this optimizer; hooks may be registered on it."""
+        """Called before preference training; hooks may be registered on the optimizer."""
 
     def progress(self, what: str, step: int, steps: int) -> None:
-        """`step` of `steps` steps of `what` are done."""
+        """Called when `step` of the `steps` steps of the training `what` are done."""
 
     def record(self, step: int, u: NDArray[np.float64], v: NDArray[np.float64]) -> None:
-        """The recorded pairs have these log-ratios after `step` updates, in nats: (N,) each."""
+        """Called with the recorded pairs' log-ratios after `step` updates: (N,) each, in nats."""
 
     def stopped(self) -> bool:
-        """Whether the training is to end after the step that it is in."""
+        """Whether the training should stop after the current step."""
         return False

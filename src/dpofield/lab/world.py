@@ -1,4 +1,4 @@
-"""The small world: prompts, every possible response, its probability and its true reward."""
+"""The small world: prompts, all possible responses, their probabilities and true rewards."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from rapidfuzz.process import cdist
 from dpofield.lab import grammar
 from dpofield.lab.pairs import Pair
 
-_TRIES = 1000  # draws before a pair is declared impossible
+_TRIES = 1000  # attempts to draw a pair before an error is raised
 
 
 @dataclass(frozen=True)
 class _Table:
-    """All responses to one prompt, with what the grammar knows about them."""
+    """All n responses to one prompt: texts, their indices, and arrays (n,)."""
 
     texts: tuple[str, ...]
     index: dict[str, int]
@@ -30,9 +30,9 @@ class _Table:
 
 @cache
 def _codes(dish: str) -> list[str]:
-    """Responses with one character a token, so that a string distance is a token distance.
+    """Responses with one character per token: their string distance is their token distance.
 
-    The place moves probabilities only, so the texts of any place will do.
+    The place changes probabilities only, so the texts of any place can be used.
     """
     letter = {word: chr(0x4E00 + i) for i, word in enumerate(grammar.vocabulary())}
     texts = _table(dish, next(iter(grammar.PLACES))).texts
@@ -99,13 +99,13 @@ class World:
         return self._of(prompt).reward
 
     def logprob(self, prompt: str, response: str) -> float:
-        """log p(response | prompt) in nats; minus infinity for what the grammar cannot say."""
+        """log p(response | prompt) in nats; minus infinity outside the grammar."""
         table = self._of(prompt)
         i = table.index.get(response)
         return float("-inf") if i is None else float(table.logprob[i])
 
     def reward(self, prompt: str, response: str) -> float:
-        """True reward (Eq. R); `ValueError` for a response the grammar cannot say."""
+        """True reward (Eq. R); `ValueError` for a response outside the grammar."""
         table = self._of(prompt)
         if response not in table.index:
             raise ValueError(
@@ -124,7 +124,7 @@ class World:
         return table.texts[_draw(table.cumulative, rng)]
 
     def examples(self, n: int, seed: int) -> list[tuple[str, str]]:
-        """`n` (prompt, response) samples, prompts uniform, for supervised fine-tuning."""
+        """`n` samples (prompt, response) with uniform prompts, for supervised fine-tuning."""
         rng = np.random.default_rng(seed)
         prompts = rng.choice(np.array(self.prompts), size=n)
         return [(str(prompt), self.sample(str(prompt), rng)) for prompt in prompts]
@@ -138,14 +138,15 @@ class World:
         temperature: float | None = None,
         prompts: Sequence[str] | None = None,
     ) -> list[Pair]:
-        """`n` preference pairs, prompts uniform, both responses drawn from the grammar.
+        """`n` preference pairs with uniform prompts, both responses drawn from the grammar.
 
         With `edit_distance` the second response is drawn, by the grammar's probabilities, among
-        those at exactly that Levenshtein distance in tokens from the first. The response with the
-        higher true reward is preferred (pairs with equal rewards are drawn again); with a
-        `temperature` the label is a Bradley-Terry draw, P(y > y') = s((r - r') / temperature).
+        those at exactly that Levenshtein distance in tokens from the first. By default the response
+        with the higher true reward is preferred, and the two rewards differ. With a `temperature`
+        the label is drawn by the Bradley-Terry model, P(y > y') = s((r - r') / temperature).
 
-        Raises `ValueError` for n < 1, edit_distance < 1, a distance no pair has, temperature <= 0.
+        Raises `ValueError` for n < 1, edit_distance < 1, a distance that no pair has, and
+        temperature <= 0.
 
         >>> World().pairs(1, seed=2, edit_distance=1)[0]
         Pair(prompt='pie at the castle :',
