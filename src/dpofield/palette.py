@@ -1,8 +1,8 @@
-"""The colours of the book, each typed here and nowhere else.
+"""The colours of the book; no other file defines one.
 
-Static figures and their dark twins, moving figures, style sheets, the favicon and the cover take
-them from here. The data colours are from Okabe and Ito's palette, distinct under the common forms
-of colour blindness.
+Static figures and their dark copies, moving figures, style sheets, the favicon and the cover use
+them. The data colours are based on Okabe and Ito's palette, which is distinct under the common
+forms of colour blindness.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ PAGE: dict[str, tuple[str, str]] = {
     "target": ("#fff3d1", "#4a3d17"),
     "exercise": ("#0e9f76", "#0e9f76"),
 }
-"""The same for what pages have and figures do not: captions, code, links, boxes."""
+"""Colours of page elements that figures do not have, as above: captions, code, links, boxes."""
 
 MAGNITUDE = ("#3b4a8c", "#2f7f9e", "#3fae8a", "#c3c34a", "#f0a030")
-"""Stops of the sequential map for magnitudes, mid-toned at both ends: one for light and dark."""
+"""Stops of the sequential map for magnitudes; mid-tones, as light and dark pages share it."""
 
 ON_HEAT = ("#10131a", "#f4f5f7")
-"""Ink and halo over a heat map, which looks the same in dark mode, so that these do too."""
+"""Text and halo over a heat map; these keep their colours in dark mode, as the heat map does."""

@@ -1,4 +1,4 @@
-"""Caps and conserved quantities: against integrals, roots in 40 digits, and the flow itself."""
+"""Caps and conserved quantities against integrals, roots with 40 digits, and the flow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.field import flow
 from dpofield.field.caps import cap, conserved_by
 from dpofield.formulas.divergences import DIVERGENCES
 
-# 1/f'' typed by hand, from each generator; the loss's name where it is one of LOSSES.
+# 1/f'' of each divergence, typed independently.
 RECIPROCAL = {
     "reverse_kl": lambda x, a: x,
     "forward_kl": lambda x, a: x**2,
@@ -34,14 +34,14 @@ def params(name, alpha, beta):
 
 
 def test_every_divergence_is_here():
-    """A divergence added to the book has to be added here."""
+    """A new divergence must be added to this file."""
     assert set(RECIPROCAL) == set(LOSS) == set(DIVERGENCES)
 
 
 @settings(max_examples=40, deadline=None)
 @given(NAMES, RATIOS, RATIOS, st.floats(-2, 5))
 def test_conserved_is_the_integral(name, low, high, alpha):
-    """Differences of I are integrals of 1/f'', by mpmath's quadrature; alpha = 3 among others."""
+    """Differences of I equal mpmath's integrals of 1/f''."""
     found = conserved_by(name, [low, high], alpha=alpha)
     expected = mpmath.quad(lambda x: RECIPROCAL[name](x, alpha), [low, high])
     assert found[1] - found[0] == pytest.approx(float(expected), rel=1e-8, abs=1e-9)
@@ -50,10 +50,10 @@ def test_conserved_is_the_integral(name, low, high, alpha):
 @settings(max_examples=40, deadline=None)
 @given(NAMES, RATIOS, RATIOS, st.floats(-2, 2.7))
 def test_cap_takes_up_what_x2_gives(name, x1, x2, alpha):
-    """From any start: the integral of 1/f'' from x1 to the cap is that from 0 to x2."""
+    """From any start, the integral of 1/f'' from x1 to the cap equals that from 0 to x2."""
     found = cap(name, x1, x2, alpha=alpha)
 
-    def area(low, high):  # s = x^p takes the singularity at 0 out, where there is one
+    def area(low, high):  # the substitution s = x^p removes a singularity at 0
         p = 3 - alpha if name == "alpha" else 1
         return mpmath.quad(
             lambda s: RECIPROCAL[name](s ** (1 / p), alpha) * s ** (1 / p - 1) / p,
@@ -66,7 +66,7 @@ def test_cap_takes_up_what_x2_gives(name, x1, x2, alpha):
 
 
 def test_caps_in_forty_digits():
-    """The closed forms, and the root of Jensen-Shannon's cubic by mpmath."""
+    """The caps equal their closed forms, and the root of Jensen-Shannon's cubic by mpmath."""
     with mpmath.workdps(40):
         cubic = mpmath.findroot(lambda c: c**2 / 2 + c**3 / 3 - mpmath.mpf(5) / 3, 1.3)
         expected = {"reverse_kl": mpmath.sqrt(2), "forward_kl": mpmath.cbrt(2), "js": cubic,
@@ -81,11 +81,11 @@ def test_caps_in_forty_digits():
 @pytest.mark.parametrize(("name", "alpha"), CASES)
 @pytest.mark.parametrize("beta", [0.1, 1.0])
 def test_flow_keeps_the_invariant_and_the_cap(name, alpha, beta):
-    """The integrator knows neither; x1 comes to the cap as x2 goes to 0, whatever beta."""
+    """The integrated flow conserves I(x1) + I(x2), and x1 ends at the cap if x2 reaches 0."""
     given = params(name, alpha, beta)
     line = flow(LOSS[name], "ratio", time=300.0, **given)
     kept = conserved_by(name, line.a, alpha=alpha) + conserved_by(name, line.b, alpha=alpha)
-    assert np.ptp(kept) < 1e-6  # alpha 2.5 ends with an infinite slope of I
+    assert np.ptp(kept) < 1e-6  # at alpha = 2.5 the slope of I is infinite at x2 = 0
     top = cap(name, alpha=alpha)
     assert line.a.max() < top * (1 + 1e-8)
     if line.stopped == "extinct":
@@ -98,7 +98,7 @@ def test_flow_keeps_the_invariant_and_the_cap(name, alpha, beta):
 
 @pytest.mark.parametrize("alpha", [3.0, 4.0])
 def test_no_cap_from_alpha_three(alpha):
-    """x1 passes every cap of the others; above 3 it is x2 that has a floor, 2^(-1/(alpha - 3))."""
+    """For alpha >= 3 x1 has no cap; for alpha > 3 x2 has the floor 2^(-1/(alpha - 3))."""
     assert cap("alpha", alpha=alpha) == np.inf
     line = flow("alpha_div", "ratio", length=4.0, alpha=alpha, beta=0.1)
     assert line.stopped == "length"
@@ -113,7 +113,7 @@ def test_no_cap_from_alpha_three(alpha):
 
 @pytest.mark.parametrize("beta", [0.1, 1.0, 2.5])
 def test_clock_of_chi_squared(beta):
-    """1/beta + (exp(2 beta) - 1)/(2 beta^2), against the integrator's time of extinction."""
+    """The integrated extinction time equals 1/beta + (exp(2 beta) - 1)/(2 beta^2)."""
     line = flow("chi2", "ratio", beta=beta)
     assert line.stopped == "extinct"
     assert line.t[-1] == pytest.approx(1 / beta + np.expm1(2 * beta) / (2 * beta**2), rel=1e-7)
@@ -121,7 +121,7 @@ def test_clock_of_chi_squared(beta):
 
 @pytest.mark.parametrize(("beta", "ends"), [(1.5, True), (3.0, False)])
 def test_clock_of_jensen_shannon(beta, ends):
-    """Below beta = 2 the time of extinction stops growing as x2 falls; above it does not."""
+    """As x2 falls, the time increments shrink for beta < 2 and grow for beta > 2."""
     line = flow("js", "ratio", beta=beta, points=20_000)
     times = [line.t[np.searchsorted(-line.b, -x)] for x in (4e-2, 1e-2, 2.5e-3)]
     first, second = np.diff(times)
@@ -129,7 +129,7 @@ def test_clock_of_jensen_shannon(beta, ends):
 
 
 def test_bad_input():
-    """Errors name the argument; a cap beyond float64 is refused, not called infinite."""
+    """Errors name the argument; a finite cap beyond float64 raises an error."""
     with pytest.raises(ValueError, match="no divergence 'kl'; there are reverse_kl"):
         cap("kl")
     for bad in ({"x1": 0.0}, {"x2": -1.0}, {"x1": np.inf}, {"alpha": np.nan}):
@@ -143,7 +143,7 @@ def test_bad_input():
 
 @pytest.mark.parametrize("name", DIVERGENCES)
 def test_cap_grows_with_both_ratios(name):
-    """More to give and more to start from: the cap rises with x1 and with x2."""
+    """The cap increases with x1 and with x2."""
     grid = (0.1, 0.5, 1.0, 2.0)
     for first, more in itertools.pairwise(grid):
         for other in grid:

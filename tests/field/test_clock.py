@@ -1,4 +1,4 @@
-"""The closed form of the margin is the flow's, at every scale of time."""
+"""The closed form of the margin agrees with the flow, at every scale of time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_margin_solves_its_relation(log_time, log_beta):
 @pytest.mark.parametrize("chart", ["log-ratio", "logit"])
 @pytest.mark.parametrize("beta", [0.1, 1.0, 3.0])
 def test_margin_is_the_flows(chart, beta):
-    """The integrator, which knows no closed form; logits keep the same clock as log-ratios."""
+    """The closed form agrees with the integrated flow, in log-ratios and in logits."""
     line = flow("dpo", chart, coordinates(chart, 0.0, 0.0), beta=beta, time=500.0, length=99.0)
     assert line.stopped == "time"
     u, v = logratios(chart, line.a, line.b)
@@ -34,7 +34,7 @@ def test_margin_is_the_flows(chart, beta):
 
 
 def test_no_cap_and_no_extinction():
-    """Past the time at which the ratio chart ends, the margin here is finite and still grows."""
+    """After the extinction time of the ratio chart, the margin is finite and still grows."""
     end = extinction_time(0.1)
     margins = margin_at([end, 10 * end, 1e6, 1e300], 0.1)
     assert np.all(np.diff(margins) > 1)
@@ -42,7 +42,7 @@ def test_no_cap_and_no_extinction():
 
 
 def test_margin_against_log_time():
-    """h - (1/beta) log(2 beta^2 t) vanishes; h against (1/beta) log t tends to 1, slowly."""
+    """h - (1/beta) log(2 beta^2 t) tends to 0; beta h/log t tends to 1, slowly."""
     for beta in (0.1, 2.0):
         gap = margin_at(1e12, beta) - np.log(2 * beta**2 * 1e12) / beta
         assert abs(gap) < 1e-6
@@ -60,13 +60,13 @@ def test_bad_input(bad):
 @pytest.mark.parametrize("chart", CHARTS)
 @given(st.floats(-3, 0.6), st.floats(-3, 0.6))
 def test_coordinates_and_back(chart, u, v):
-    """A pair of log-ratios goes to any chart and back unchanged."""
+    """`logratios` inverts `coordinates` in every chart."""
     back = logratios(chart, *coordinates(chart, u, v))
     assert [float(c) for c in back] == pytest.approx([u, v], abs=1e-12)
 
 
 def test_no_such_policy():
-    """Two responses with more than all the mass have no logits: NaN, not a wrong number."""
+    """Two probabilities with a sum above 1 have no logits: the result is NaN."""
     assert np.isnan(coordinates("logit", 2.0, 2.0)).all()
     assert coordinates("probability", 2.0, 2.0)[0] > 1
     with pytest.raises(TypeError, match="ratio chart"):

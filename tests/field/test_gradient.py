@@ -1,4 +1,4 @@
-"""`field.gradient` is Theorem 1 to the last digits float64 can give, and refuses bad input."""
+"""`field.gradient` agrees with Theorem 1 to float64 precision and rejects bad input."""
 
 from __future__ import annotations
 
@@ -30,41 +30,41 @@ def worst(chart, a, b, beta):
 
 @pytest.mark.parametrize("chart", CHARTS)
 def test_whole_domain_against_50_digits(chart):
-    """The promise of 1e-11: log-ratios to +-700, beta from 1e-3 to 10, every chart."""
+    """Relative error below 1e-11 for log-ratios to +-700, beta from 1e-3 to 10, every chart."""
     assert max(worst(chart, *point) for point in points(chart)) < 1e-11
 
 
 @given(st.floats(-10, 10), st.floats(-10, 10), st.floats(1e-3, 1))
 def test_everyday_domain_to_thirteen_digits(u, v, beta):
-    """The promise of 1e-13 where training happens."""
+    """Relative error below 1e-13 in the range that training reaches."""
     assert worst("log-ratio", u, v, beta) < 1e-13
     assert worst("ratio", math.exp(u), math.exp(v), beta) < 1e-13
 
 
 @given(st.floats(-700, 700), st.floats(-700, 700), st.floats(1e-3, 10))
 def test_random_points_of_the_whole_domain(u, v, beta):
-    """The same promise at points nobody chose."""
+    """Relative error below 1e-11 at random points."""
     assert worst("log-ratio", u, v, beta) < 1e-11
     assert worst("logit", u, v, beta) < 1e-11
     assert worst("ratio", math.exp(u), math.exp(v), beta) < 1e-11
 
 
 def test_products_that_underflow_on_the_way_are_kept():
-    """sigma(-800) is 0 in float64, its product with exp(300) is not: 1e-217 must survive."""
+    """sigma(-800) is 0 in float64, but its product with exp(300) is 1e-217 and must not be 0."""
     along_a, _ = gradient("dpo", "ratio", math.exp(-300), math.exp(-700), beta=2.0)
     assert -1e-216 < along_a < -1e-218
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(0.01, 5), st.floats(1e-3, 1e3))
 def test_magnitude_is_homogeneous_of_degree_minus_one(x1, x2, beta, t):
-    """Twice as far from the origin, half the gradient (THEOREMS['homogeneity'])."""
+    """At twice the distance from the origin the gradient is half (THEOREMS['homogeneity'])."""
     near, far = (magnitude("dpo", "ratio", s * x1, s * x2, beta=beta) for s in (1.0, t))
     assert far * t == pytest.approx(float(near), rel=1e-9)
 
 
 @given(st.floats(1e-3, 1e3), st.floats(1e-3, 1e3), st.floats(0.01, 5))
 def test_gradient_is_the_slope_of_the_potential(x1, x2, beta):
-    """Central differences of `potential`, which is printed from another expression."""
+    """The gradient equals central differences of `potential`."""
     h = 1e-5
     along_a, along_b = gradient("dpo", "ratio", x1, x2, beta=beta)
     f = lambda a, b: float(potential("dpo", "ratio", a, b, beta=beta))  # noqa: E731
@@ -79,17 +79,17 @@ def test_gradient_is_the_slope_of_the_potential(x1, x2, beta):
 
 
 def test_broadcasting():
-    """A row of a against a column of b gives the grid, in both results, as fresh arrays."""
+    """A row of a and a column of b give two new arrays over the grid."""
     a, b = np.linspace(0.1, 2, 5), np.linspace(0.1, 2, 4)[:, None]
     along_a, along_b = gradient("dpo", "ratio", a, b, beta=0.5)
     assert along_a.shape == along_b.shape == (4, 5)
     one = gradient("dpo", "ratio", a[2], b[1, 0], beta=0.5)
     assert (along_a[1, 2], along_b[1, 2]) == one
-    along_a[...] = 0  # writable, and not a view of the other
+    along_a[...] = 0  # the result is writable
 
 
 def test_no_warning_at_the_extremes():
-    """Engineers run with warnings as errors; the extremes of the domain must be silent."""
+    """The extremes of the domain raise no warning, for users who turn warnings into errors."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         gradient("dpo", "log-ratio", [-700.0, 700.0], [700.0, -700.0], beta=10.0)
@@ -97,7 +97,7 @@ def test_no_warning_at_the_extremes():
 
 
 @pytest.mark.parametrize(
-    ("chart", "a", "b", "params", "says"),
+    ("chart", "a", "b", "params", "message"),
     [
         ("ratio", 0.0, 1.0, {}, "coordinate a"),
         ("ratio", 1.0, -2.0, {}, "coordinate b"),
@@ -114,16 +114,16 @@ def test_no_warning_at_the_extremes():
         ("polar", 1.0, 1.0, {}, "no chart 'polar'"),
     ],
 )
-def test_bad_input_is_refused_by_name(chart, a, b, params, says):
-    """The error says which coordinate or parameter, in an array too."""
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_is_refused_by_name(chart, a, b, params, message):
+    """The error names the coordinate or parameter, also for arrays."""
+    with pytest.raises(ValueError, match=message):
         gradient("dpo", chart, a, b, **params)
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=message):
         gradient("dpo", chart, np.array([0.5, a]), b, **params)
 
 
 def test_unknown_names_list_what_there_is():
-    """A typing slip is answered with the names that exist."""
+    """The error for an unknown name lists the known names."""
     with pytest.raises(ValueError, match="there are dpo"):
         gradient("dop", "ratio", 1.0, 1.0)
     with pytest.raises(TypeError, match=r"takes \['beta'\]"):

@@ -1,4 +1,4 @@
-"""Bradley-Terry's likelihood of judgements: its maximum, its symmetry, what it refuses."""
+"""The Bradley-Terry likelihood: its maximum, its symmetry, and its errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpofield.field import likelihood
 
 @given(st.integers(1, 200), st.integers(1, 200))
 def test_likelihood_peaks_at_log_odds(wins: int, losses: int) -> None:
-    """Bradley-Terry's maximum is log(wins/losses): held against a numerical maximiser."""
+    """The maximum is at log(wins/losses), compared with a numerical maximiser."""
     found = minimize_scalar(
         lambda d: -likelihood.win_log_likelihood(d, wins, losses), bracket=(-6, 6)
     )
@@ -22,13 +22,13 @@ def test_likelihood_peaks_at_log_odds(wins: int, losses: int) -> None:
 
 @given(st.floats(-50, 50), st.integers(0, 50), st.integers(1, 50))
 def test_swapping_wins_and_losses_mirrors_the_gap(gap: float, wins: int, losses: int) -> None:
-    """Naming the other response the winner changes the sign of the gap and nothing else."""
+    """Swapping wins and losses only changes the sign of the gap."""
     one = likelihood.win_log_likelihood(gap, wins, losses)
     assert one == pytest.approx(float(likelihood.win_log_likelihood(-gap, losses, wins)))
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(-1, 2), (0, 0)])
 def test_counts_that_are_none_are_refused(wins: int, losses: int) -> None:
-    """A likelihood of no judgement, or of a negative count, is an error and not a flat line."""
+    """No judgement, or a negative count, is an error."""
     with pytest.raises(ValueError, match="at least one above 0"):
         likelihood.win_log_likelihood(0.0, wins, losses)

@@ -1,4 +1,4 @@
-"""One softmax, one pair: the numbers against autograd, integrators and 50 digits."""
+"""One softmax, one pair: the numbers against autograd and a numerical integrator."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ BETAS = (0.02, 0.1, 1.0, 3.0)
 
 
 def closed_rates(p, q):
-    """The three rates over W as their theorem prints them."""
+    """The three rates divided by W, as in the theorem."""
     chains = THEOREMS["softmax-rates"].chains[3:6]
     return numpy_function((pi_w, pi_l), tuple(c.equation.rhs / W for c in chains))(p, q)
 
 
 def torch_rates(z, reference, features, w, l, beta):  # noqa: E741
-    """d log pi/dt by autograd alone: the loss's gradient in theta, pushed through log-softmax."""
+    """d log pi/dt by autograd only: the loss's gradient in theta, then a jvp of log-softmax."""
     phi = torch.tensor(features)
     base = torch.tensor(z)
     theta = torch.zeros(phi.shape[1], dtype=torch.float64, requires_grad=True)
@@ -46,7 +46,7 @@ def torch_rates(z, reference, features, w, l, beta):  # noqa: E741
 @pytest.mark.parametrize("n", [2, 3, 8])
 @pytest.mark.parametrize("shared", [False, True])
 def test_rates_against_autograd(n, shared):
-    """An oracle that shares no formula: torch differentiates the loss and the softmax itself."""
+    """An independent oracle: torch differentiates the loss and the softmax."""
     rng = np.random.default_rng(n)
     for beta in BETAS:
         z, reference = rng.normal(scale=3, size=(2, n))
@@ -60,7 +60,7 @@ def test_rates_against_autograd(n, shared):
 
 @given(LOGITS)
 def test_rates_are_the_theorem(z):
-    """The numbers, which use the softmax of all logits, are the three closed forms."""
+    """Rates computed from all logits equal the three closed forms of the theorem."""
     p = np.exp(z - np.logaddexp.reduce(z))
     found = rates(z, 0, 1, beta=1.0) / 0.5
     first, second, other = closed_rates(p[0], p[1])
@@ -72,7 +72,7 @@ def test_rates_are_the_theorem(z):
 
 
 def test_rates_broadcast_and_shift():
-    """A batch of policies at once; a constant added to all logits changes nothing."""
+    """A batch of policies works; a constant added to all logits changes nothing."""
     z = np.random.default_rng(0).normal(size=(5, 7, 4))
     margin = np.linspace(0, 9, 7)
     all_at_once = rates(z, 2, 0, margin=margin)
@@ -83,7 +83,7 @@ def test_rates_broadcast_and_shift():
 
 @given(LOGITS)
 def test_split(z):
-    """The shares are those of the probability rates; on the diagonal the preferred gets it all."""
+    """The shares follow from the probability rates; if pi_w = pi_l the preferred gains all mass."""
     flow = np.exp(z - np.logaddexp.reduce(z)) * rates(z, 0, 1)
     to_w, to_rest = split(z, 0, 1)
     assert to_w == pytest.approx(flow[0] / -flow[1], rel=1e-6)
@@ -94,7 +94,7 @@ def test_split(z):
 @pytest.mark.parametrize("beta", BETAS)
 @pytest.mark.parametrize("shared", [False, True])
 def test_path_against_an_integrator(beta, shared):
-    """SciPy integrates the logits with autograd-free rates of its own; the path is exact."""
+    """SciPy integrates the logits with rates typed here; the path agrees."""
     rng = np.random.default_rng(7)
     z0, phi = rng.normal(scale=2, size=5), rng.normal(size=(5, 3)) if shared else np.eye(5)
     move = phi @ (phi[1] - phi[3])
@@ -116,14 +116,14 @@ def test_path_against_an_integrator(beta, shared):
 
 @given(st.floats(-20, 300), st.sampled_from(BETAS), st.floats(0.01, 100))
 def test_time_of_is_the_inverse_of_the_clock(log_time, beta, speed):
-    """Both directions, from times of e^-20 to e^300; features stretch time and nothing else."""
+    """`time_of` inverts `margin_at` for times from e^-20 to e^300; features only rescale time."""
     time = math.exp(log_time)
     h = margin_at(time * speed / 2, beta)
     assert time_of(h, beta=beta, speed=speed) == pytest.approx(time, rel=1e-11)
 
 
 def test_time_of_in_closed_cases():
-    """The time at which beta h = 1, by hand; a time beyond float64 is infinite, not an error."""
+    """The time at beta h = 1 in closed form; a time beyond float64 is infinite, not an error."""
     assert time_of(10.0, beta=0.1) == pytest.approx(math.e / (2 * 0.01), rel=1e-14)
     assert time_of(0.0) == 0
     assert time_of(1e6) == math.inf
@@ -131,7 +131,7 @@ def test_time_of_in_closed_cases():
 
 @given(LOGITS, st.floats(0.01, 2.0))
 def test_others_keep_their_proportions_on_one_conic(z, beta):
-    """Both invariants of the path: pi_w pi_l/pi_o^2 and pi_o/pi_o' for all others."""
+    """The path conserves pi_w pi_l/pi_o^2, and pi_o/pi_o' for all other responses."""
     way = path(z, 0, 1, times=np.geomspace(1e-2, 1e4, 9), beta=beta)
     start = z - np.logaddexp.reduce(z)
     moved = way.logp - start
@@ -144,7 +144,7 @@ def test_others_keep_their_proportions_on_one_conic(z, beta):
 
 @given(arrays(float, st.integers(3, 8), elements=st.floats(-6, 6)), st.sampled_from((0.1, 1.0)))
 def test_peak_is_the_maximum_on_the_path(z, beta):
-    """No moment of the path gives the rest more, and the peak's own moment gives that much."""
+    """The rest never exceeds the peak on the path, and reaches it at the peak's time."""
     best = peak(z, 0, 1, beta=beta)
     way = path(z, 0, 1, times=time_of(2 * best.s * np.linspace(0, 3, 61), beta=beta), beta=beta)
     assert way.rest.max() <= best.rest * (1 + 1e-12)
@@ -168,7 +168,7 @@ def test_the_end_is_a_power_law():
 
 @pytest.mark.parametrize("lr", [0.5, 5.0, 500.0])
 def test_gradient_descent_is_never_behind(lr):
-    """Torch's SGD on the logits: same curve at any step size, ahead of the flow, by little."""
+    """SGD on the logits stays on the same curve at any step size, slightly ahead of the flow."""
     beta, reference = 0.3, torch.tensor([0.2, 1.4, -0.5, 0.9], dtype=torch.float64)
     z = reference.clone().requires_grad_()
     optimizer = torch.optim.SGD([z], lr=lr)
@@ -201,21 +201,21 @@ def test_smallest_model_in_which_the_preferred_falls(c, theta):
 
 @given(st.lists(st.floats(-5, 5), min_size=6, max_size=6), st.floats(-3, 3))
 def test_two_responses_cannot_fall(entries, z):
-    """Whatever three features two responses share, the preferred does not fall."""
+    """With two responses and any features, the preferred does not fall."""
     phi = np.array(entries).reshape(2, 3)
     assert rates([z, 0.0], 0, 1, features=phi)[0] >= -1e-12
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
         (lambda: rates([0.0, 1.0], 1, 1), "w = l = 1"),
         (lambda: rates([0.0], 0, 0), "needs two responses"),
         (lambda: rates(0.0, 0, 1), "needs two responses"),
         (lambda: rates([0.0, np.nan], 0, 1), "logits = nan"),
         (lambda: rates([0.0, np.inf], 0, 1), "logits = inf"),
-        (lambda: rates([0.0, 1.0], 2, 1), "w = 2 is no index of 2"),
-        (lambda: rates([0.0, 1.0], 0, -1), "l = -1 is no index"),
+        (lambda: rates([0.0, 1.0], 2, 1), "w = 2 is not an index of 2"),
+        (lambda: rates([0.0, 1.0], 0, -1), "l = -1 is not an index"),
         (lambda: rates([0.0, 1.0], 0, 1, beta=0.0), "beta"),
         (lambda: rates([0.0, 1.0], 0, 1, margin=np.nan), "nan"),
         (lambda: rates([0.0, 1.0], 0, 1, features=[[1.0]]), r"features of shape \(1, 1\)"),
@@ -231,7 +231,7 @@ def test_two_responses_cannot_fall(entries, z):
         (lambda: path([0.0, 1.0], 0, 1, times=math.nan), "time = nan"),
     ],
 )
-def test_bad_input_is_refused_by_name(call, says):
-    """The error names what is wrong."""
-    with pytest.raises(ValueError, match=says):
+def test_bad_input_is_refused_by_name(call, message):
+    """The error names the bad argument."""
+    with pytest.raises(ValueError, match=message):
         call()

@@ -1,4 +1,4 @@
-"""What tests of figures share."""
+"""Fixtures of the tests of figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dpofield.figures import style
 def fig() -> Iterator[Figure]:
     """An empty figure in the house style; all figures are closed afterwards."""
     style.use()
-    matplotlib.rcParams["figure.dpi"] = 72  # as in an SVG, so that a layout is made once
+    matplotlib.rcParams["figure.dpi"] = 72  # as in an SVG: the layout is computed once
     yield plt.figure()
     plt.close("all")
 

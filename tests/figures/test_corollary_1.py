@@ -1,4 +1,4 @@
-"""Corollary 1 as a map: the right way up, and both colours where they belong."""
+"""Corollary 1: the map has the right orientation, the responses have their colours."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dpofield.figures.style import colour
 
 
 def at(ax: Axes, x: float, y: float) -> float:
-    """The value that the only image shows at a place, as it is drawn."""
+    """The value of the only image at the point (x, y), as drawn."""
     (image,) = ax.images
     values = np.asarray(image.get_array())
     left, right, bottom, top = image.get_extent()
@@ -26,7 +26,7 @@ def at(ax: Axes, x: float, y: float) -> float:
 
 @pytest.mark.parametrize(("x1", "x2"), [(2.0, 0.5), (0.3, 1.6)])
 def test_the_map_is_the_right_way_up(ax: Axes, x1: float, x2: float) -> None:
-    """At two unlike places the map shows x2/x1, and not x1/x2."""
+    """At two points the map shows x2/x1, and not x1/x2."""
     mappable = corollary_1.draw_ratio_regions(ax)
     assert at(ax, x1, x2) == pytest.approx(x2 / x1, rel=0.05)
     assert isinstance(mappable.norm, LogNorm)
@@ -34,7 +34,7 @@ def test_the_map_is_the_right_way_up(ax: Axes, x1: float, x2: float) -> None:
 
 
 def test_the_course_has_the_colours_of_its_responses(ax: Axes) -> None:
-    """Blue is x1, which rises; orange is x2, which falls to 0; time runs to the right."""
+    """x1 is blue, x2 is orange; time is on the horizontal axis."""
     line = flow("dpo", "ratio", beta=1.0)
     corollary_1.draw_time_course(ax, line, labels=("$x_1$", "$x_2$"))
     shown = {drawn.get_color(): drawn for drawn in ax.lines}

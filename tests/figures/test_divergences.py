@@ -1,4 +1,4 @@
-"""Divergences: curves that are conserved, caps on the axis, clocks that run, equal starts."""
+"""Divergences: conserved curves, caps on the axis, courses in time, ratios of components."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.formulas import DIVERGENCES
 
 
 def test_each_curve_is_conserved_and_ends_at_its_cap(ax: Axes) -> None:
-    """From (1, 1) down to x2 = 0, x1 to the right; the label and the dot are the cap."""
+    """Each curve goes from (1, 1) to x2 = 0; the label and the dot show the cap."""
     divergences.draw_caps(ax)
     curves = [line for line in ax.lines if len(line.get_xdata()) > 1]
     dots = [line.get_xydata()[0] for line in ax.lines if len(line.get_xdata()) == 1]
@@ -29,7 +29,7 @@ def test_each_curve_is_conserved_and_ends_at_its_cap(ax: Axes) -> None:
 
 
 def test_clocks_show_the_dispreferred_on_log_axes(ax: Axes) -> None:
-    """x2 against time, without the point at time 0, in the look of the divergence."""
+    """x2 against time, without the point at time 0, in the colour of the divergence."""
     line = flow("chi2", "ratio")
     divergences.draw_clocks(ax, {"chi2": line})
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.transpose([line.t, line.b])[1:])
@@ -39,7 +39,7 @@ def test_clocks_show_the_dispreferred_on_log_axes(ax: Axes) -> None:
 
 @pytest.mark.parametrize("chart", ["ratio", "log-ratio"])
 def test_components_are_equal_at_the_start(ax: Axes, chart: str) -> None:
-    """At x2 = 1, on the left, the ratio is 1; for reverse KL it is x2/x1 in ratios, 1 in logs."""
+    """At x2 = 1 the ratio is 1; for reverse KL it is x2/x1 in ratios and 1 in log-ratios."""
     divergences.draw_balance(ax, chart, beta=0.1)
     for line in ax.lines:
         assert line.get_ydata()[0] == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""What every drawing owes its reader: units, ink that has a dark twin, legible words."""
+"""Every drawing has units, colours with a dark-page version, and legible text."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ NEEDS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "where_the_mass_goes.draw_shares": (["a"], {"preferred": ([0.5], [0.5])}, {}),
     "where_the_mass_goes.draw_who_falls": (LINE, {"a": [UP[0]] * 3}),
 }  # fmt: skip
-"""What each drawing is given here."""
+"""The arguments of each drawing in these tests."""
 
 PARTLY = {
     "edit_distance.draw_distances", "edit_distance.draw_dots", "field.draw_flow",
@@ -114,7 +114,7 @@ PARTLY = {
     "remedies.draw_against", "remedies.draw_frontier", "robustness.draw_shapes",
     "sft_quality.draw_levels", "sft_quality.draw_pace", "training_field.draw_ways",
 }  # fmt: skip
-"""They draw on axes of many quantities: the page names the axis that these leave unnamed."""
+"""Drawings for axes of several quantities: the page labels the axis that they leave unlabelled."""
 
 NO_AXES = {"laboratory.draw_tree"}
 
@@ -123,7 +123,7 @@ UNITS = (
     r"|probability|ratio|share|error|loss|step|mass|correlation|K_|coordinate|log-probabilities"
     r"|reward|gradient|way|Delta|pi_|x_\{?[12]|z_\{?[wl]|\$[uv]\$|push"
 )
-"""A unit, or a quantity that has none or is counted."""
+"""A unit, or a quantity without one."""
 
 
 HEAT = {notes.INK_ON_HEAT, notes.PALE_ON_HEAT}
@@ -132,14 +132,14 @@ BOTH_PAGES = HEAT | {to_hex(style.MAGNITUDE(i)) for i in range(style.MAGNITUDE.N
 
 
 def test_every_drawing_is_tried():
-    """A new `draw_` function that has no row in NEEDS fails here, and so does a row too many."""
+    """`NEEDS` has exactly one row per `draw_` function."""
     assert set(NEEDS) == set(DRAWINGS)
     assert set(DRAWINGS) >= PARTLY | NO_AXES
 
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_a_drawing_can_be_read_on_both_pages(name: str, fig: Figure) -> None:
-    """Something is drawn, in colours with a dark side; axes have units; words can be read."""
+    """Something is drawn, in colours with a dark-page version; axes have units; text is legible."""
     function, given = DRAWINGS[name], NEEDS[name]
     first = next(iter(inspect.signature(function).parameters))
     axes = {"ax": lambda: [fig.gca()], "left": lambda: fig.subplots(1, 2)}.get(first, list)()
@@ -188,7 +188,7 @@ def test_looks_reach_for_what_there_is_today() -> None:
     ],
 )
 def test_no_two_look_alike(module: str, table: str) -> None:
-    """In a table of looks every colour is there once, and every mark where there are marks."""
+    """In a table of looks, all colours differ, and so do all marks."""
     looks = getattr(HOUSE[module], table).values()
     assert len({look[0] for look in looks}) == len(looks)
     if module != "divergences":
@@ -218,7 +218,7 @@ TOO_MANY = {
 
 @pytest.mark.parametrize("name", TOO_MANY)
 def test_nothing_is_left_out_in_silence(name: str, ax: Axes) -> None:
-    """More things than looks is an error: neither a missing line nor two that look alike."""
+    """More things than looks raise an error, instead of a missing line or two equal looks."""
     with pytest.raises(ValueError, match="9 things to draw and only"):
         DRAWINGS[name](ax, *TOO_MANY[name])
 
@@ -234,6 +234,6 @@ def test_nothing_is_left_out_in_silence(name: str, ax: Axes) -> None:
     ],
 )
 def test_what_has_no_look_is_an_error(name: str, given: tuple[object, ...], ax: Axes) -> None:
-    """A kind that the figure does not know is refused, not passed over."""
+    """A name without a look raises an error."""
     with pytest.raises((KeyError, ValueError)):
         DRAWINGS[name](ax, *given)

@@ -1,4 +1,4 @@
-"""Arrows of a field point downhill at their places, and a path ends where the flow does."""
+"""Arrows point downhill, colours show the size, and a path ends with the flow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpofield.formulas import LOSSES
 
 @pytest.mark.parametrize(("loss", "low", "high"), [("dpo", -2.0, 5.0), ("nca", -9.0, 30.0)])
 def test_arrows_point_downhill(ax: Axes, loss: str, low: float, high: float) -> None:
-    """A short way along each arrow, from its own place, the loss is smaller, and no other way."""
+    """A small step along each arrow lowers the loss more than a perpendicular step."""
     arrows = field.draw_field(ax, loss=loss, chart="log-ratio", low=low, high=high, n=6, beta=0.1)
     (u, v), (right, up) = arrows.get_offsets().T, (arrows.U, arrows.V)
     value = lambda a, b: LOSSES[loss].numpy(a, b, beta=0.1)  # noqa: E731
@@ -27,7 +27,7 @@ def test_arrows_point_downhill(ax: Axes, loss: str, low: float, high: float) -> 
 
 
 def test_colour_is_the_size_on_a_log_scale(ax: Axes) -> None:
-    """The array behind the colours is the gradient's magnitude at the arrows, uneven in x1, x2."""
+    """The colours show the gradient's magnitude at the arrows."""
     arrows = field.draw_field(ax, beta=0.5, n=5)
     sizes = np.hypot(*gradient("dpo", "ratio", *arrows.get_offsets().T, beta=0.5))
     np.testing.assert_allclose(arrows.get_array(), sizes)
@@ -36,7 +36,7 @@ def test_colour_is_the_size_on_a_log_scale(ax: Axes) -> None:
 
 
 def test_a_path_ends_in_its_arrow_head(ax: Axes) -> None:
-    """The line is the flow's, x1 to the right; the head stands at its end, not at its start."""
+    """The line is the flow line, with x1 horizontal; the arrow head is at its end."""
     line = flow("dpo", "ratio", beta=1.0)
     field.draw_flow(ax, line)
     np.testing.assert_array_equal(ax.lines[0].get_xydata(), np.transpose([line.a, line.b]))
@@ -46,7 +46,7 @@ def test_a_path_ends_in_its_arrow_head(ax: Axes) -> None:
 
 
 def test_the_first_axis_is_the_preferred(ax: Axes) -> None:
-    """Names of the axes are not exchanged."""
+    """The axis labels are not exchanged."""
     field.axis_labels(ax, "ratio")
     assert "preferred, $x_{1}$" in ax.get_xlabel()
     assert ax.get_ylabel() == "dispreferred, $x_{2}$"
@@ -54,7 +54,7 @@ def test_the_first_axis_is_the_preferred(ax: Axes) -> None:
 
 @pytest.mark.parametrize("on_heat", [False, True])
 def test_the_start_is_marked_where_it_is(ax: Axes, on_heat: bool) -> None:
-    """The mark and its word stand at the start, in ink for the ground that lies under them."""
+    """The mark and its label are at the start, in a colour for the background."""
     field.draw_start(ax, (0.3, 0.7), on_heat=on_heat)
     assert ax.lines[0].get_xydata().tolist() == [[0.3, 0.7]]
     (word,) = ax.texts

@@ -1,4 +1,4 @@
-"""The figures of the charts draw the flows they are given."""
+"""The figures of the charts show the right flow lines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpofield.figures.style import colour
 
 @pytest.mark.parametrize("chart", fc.WINDOWS)
 def test_each_pair_stays_on_its_curve(ax, chart):
-    """The drawn line of each pair starts at the pair and keeps the chart's invariant."""
+    """The line of each pair starts at the pair and conserves the chart's invariant."""
     fc.draw_pairs(ax, chart, beta=0.3)
     lines = [line.get_xydata().T for line in ax.lines if len(line.get_xdata()) > 1]
     assert len(lines) == len(fc.PAIRS)
@@ -25,7 +25,7 @@ def test_each_pair_stays_on_its_curve(ax, chart):
 
 
 def test_the_two_courses_part(ax):
-    """At the end of the ratio flow the dashed x2 is still far from 0, as the closed form says."""
+    """At the end of the ratio flow the solid x2 is 0; the dashed x2 follows the closed form."""
     line = flow("dpo", "ratio", beta=0.1)
     fc.draw_two_courses(ax, line, beta=0.1)
     solid, dashed = ax.lines[2], ax.lines[3]
@@ -37,7 +37,7 @@ def test_the_two_courses_part(ax):
 
 
 def test_margins_run_off_where_a_chart_has_an_edge(ax):
-    """log(a/b) against time, logarithmic, and a dotted line at the end of each flow."""
+    """log(a/b) against time (log axis), with a vertical line at the end of each flow."""
     line = flow("dpo", "ratio", beta=0.1)
     fc.draw_margins(ax, {"ratios": line}, beta=0.1)
     exact, drawn, edge = ax.lines

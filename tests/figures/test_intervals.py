@@ -1,4 +1,4 @@
-"""Intervals: a mark at its value, a whisker from end to end, in the row of its name."""
+"""Intervals: each mark is at its value, each line joins the ends, each row has its name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def whiskers(ax: Axes) -> list[list[list[float]]]:
 
 @pytest.mark.parametrize("keys", ["a", "ab", "abc"])
 def test_every_value_stands_in_its_row(ax: Axes, keys: str) -> None:
-    """The first name is on top; marks of a row are apart, nearer to its name than to another."""
+    """The first name is on top; the marks of a row do not overlap and are nearest to its name."""
     found = {key: FOUND[key] for key in keys}
     draw_intervals(ax, ["x", "y"], found)
     marks = {line.get_label(): line.get_xydata() for line in ax.lines if line.get_label() in found}
@@ -38,7 +38,7 @@ def test_every_value_stands_in_its_row(ax: Axes, keys: str) -> None:
 
 
 def test_each_key_has_its_look(ax: Axes) -> None:
-    """Colour and mark are those given, in the order of the keys."""
+    """Colours and marks follow the order of the keys."""
     draw_intervals(ax, ["x", "y"], FOUND, [("accent", "D"), ("text", "^"), ("model", "o")])
     shown = {line.get_label(): (line.get_color(), line.get_marker()) for line in ax.lines}
     assert shown["a"] == (colour("accent"), "D")
@@ -54,20 +54,20 @@ def test_zero_is_marked_where_it_is_asked_for(ax: Axes, zero: bool) -> None:
 
 
 def test_a_row_too_many_is_an_error(ax: Axes) -> None:
-    """Three intervals for two names: nothing is cut off."""
+    """Three intervals for two names raise an error."""
     with pytest.raises(ValueError, match="shape"):
         draw_intervals(ax, ["x", "y"], {"a": [*FOUND["a"], (0.0, 0.0, 0.0)]})
 
 
 def test_a_value_outside_of_its_interval_is_drawn_there(ax: Axes) -> None:
-    """A percentile interval need not hold the value: both are drawn as they are."""
+    """A percentile interval need not contain the value; both are drawn unchanged."""
     draw_along(ax, [0.0], [(5.0, 1.0, 2.0)], ("model", "o"), line="-", label="a")
     assert ax.lines[0].get_ydata().tolist() == [5.0]
     assert ax.collections[0].get_segments()[0][:, 1].tolist() == [1.0, 2.0]
 
 
 def test_levels_have_the_place_of_their_rank(ax: Axes) -> None:
-    """A level stands at its rank among all levels, whichever of them are drawn."""
+    """A level is at its rank among all levels, even if not all are drawn."""
     sft_quality.draw_levels(ax, [0, 25, 1200], [25, 1200], FOUND["a"], "on-policy", shift=0.1)
     np.testing.assert_allclose(ax.lines[0].get_xydata(), [[1.1, 1.0], [2.1, 2.0]])
     assert ax.lines[0].get_color() == colour(sft_quality.SOURCES["on-policy"][0])
@@ -75,7 +75,7 @@ def test_levels_have_the_place_of_their_rank(ax: Axes) -> None:
 
 @pytest.mark.parametrize("longest", ["8", "16"])
 def test_any_distance_stands_apart(ax: Axes, longest: str) -> None:
-    """The open distance is right of all others, and no line leads to it."""
+    """The distance "any" is to the right of all others, without a line to it."""
     found = {"any": (9.0, 8.0, 10.0), "1": (1.0, 0.0, 2.0), longest: (3.0, 2.0, 4.0)}
     edit_distance.draw_distances(ax, found, "unmatched")
     joined, alone = ax.lines
@@ -91,20 +91,20 @@ def test_any_distance_stands_apart(ax: Axes, longest: str) -> None:
 
 @pytest.mark.parametrize("names", [["1", "2", "4", "any"], ["1", "2", "4"]])
 def test_each_distance_has_a_colour_of_its_own(ax: Axes, names: list[str]) -> None:
-    """Also where no pair of open distance is among the dots."""
+    """Each distance has its own colour, also without the distance "any"."""
     edit_distance.draw_dots(ax, [1] * len(names), [1] * len(names), names, rho=0.5)
     assert len({tuple(dots.get_facecolor()[0]) for dots in ax.collections}) == len(names)
     assert [dots.get_label() for dots in ax.collections] == names
 
 
 def test_models_keep_their_looks(ax: Axes) -> None:
-    """A model has its look by name, not by its place among those drawn."""
+    """The look of a model depends on its name, not on its position."""
     robustness.draw_shapes(ax, ["x", "y"], {"Llama": FOUND["a"]})
     assert ax.lines[0].get_color() == colour(robustness.SHAPES["Llama"][0])
 
 
 def test_a_frontier_begins_before_training(ax: Axes) -> None:
-    """Each line leads from the start through all its rates; marks grow with the rate."""
+    """Each line goes from the start through all its rates; marks grow with the rate."""
     points = [[1.0, 0.5], [2.0, 0.7], [3.0, 0.1], [4.0, -1.0]]
     remedies.draw_frontier(ax, {"dpo": points, "ipo": points, "exo": points}, {"dpo": "DPO"}, 0.2)
     lines = [line for line in ax.lines if len(line.get_xdata()) == 5]

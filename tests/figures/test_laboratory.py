@@ -1,4 +1,4 @@
-"""The laboratory: a running mean, both responses, a tree that branches where words part."""
+"""The laboratory: the running mean, both responses, the prefix tree."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dpofield.figures.style import colour
 
 
 def test_the_running_mean_stands_at_the_end_of_its_window(ax: Axes) -> None:
-    """Mean of the last `smooth` losses, first shown at step `smooth`; the floor is the entropy."""
+    """The mean of the last `smooth` losses, from step `smooth` on; the floor is the entropy."""
     laboratory.draw_sft(ax, {"weak": [4.0, 2.0, 6.0, 1.0]}, 0.5, smooth=2)
     curve, floor = ax.lines
     assert curve.get_xydata().tolist() == [[2, 3], [3, 4], [4, 3.5]]
@@ -18,7 +18,7 @@ def test_the_running_mean_stands_at_the_end_of_its_window(ax: Axes) -> None:
 
 
 def test_both_responses_have_their_colours(ax: Axes) -> None:
-    """Thick is the mean over pairs, blue for u and orange for v."""
+    """The means over pairs are blue for u and orange for v."""
     u, v = np.array([[0.0, 0.0], [1.0, 3.0]]), np.array([[0.0, 0.0], [-2.0, -6.0]])
     laboratory.draw_changes(ax, [0, 1], u, v)
     means = {line.get_label(): line for line in ax.lines}
@@ -28,7 +28,7 @@ def test_both_responses_have_their_colours(ax: Axes) -> None:
 
 
 def test_the_tree_branches_after_the_common_words(ax: Axes) -> None:
-    """Prompt and common words once, on the line; preferred above, dispreferred below it."""
+    """The prompt and the common words are on one line, the preferred branch above it."""
     laboratory.draw_tree(ax, ["p", ":"], ["b", "c", "e"], ["b", "d", "e"])
     shown = [(word.get_text(), word.get_position()) for word in ax.texts]
     assert shown == [

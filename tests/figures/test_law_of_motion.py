@@ -1,4 +1,4 @@
-"""The law of motion: what is predicted is across, what is observed is up, regions as proved."""
+"""The law of motion: axes of predictions and observations, and the regions of the theorem."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpofield.figures.style import colour
 
 
 def test_predicted_is_across_and_observed_is_up(ax: Axes) -> None:
-    """Each response in its own colour and mark; the line is equality."""
+    """Predictions are horizontal, observations vertical, in the responses' colours."""
     law.draw_law(ax, {"preferred": [1.0], "dispreferred": [-4.0]},
                  {"preferred": [2.0], "dispreferred": [-3.0]})  # fmt: skip
     shown = {line.get_label(): line for line in ax.lines}
@@ -23,7 +23,7 @@ def test_predicted_is_across_and_observed_is_up(ax: Axes) -> None:
 
 
 def test_the_median_has_the_slope_of_its_guide(ax: Axes) -> None:
-    """Errors proportional to the step lie along the dashed line of slope 1, on log axes."""
+    """Errors proportional to the step are parallel to the dashed line of slope 1, on log axes."""
     steps = np.array([1e-4, 1e-3, 1e-2])
     law.draw_miss(ax, steps, steps[:, None] * [1.0, 2.0, 3.0], limit=0.01)
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
@@ -34,7 +34,7 @@ def test_the_median_has_the_slope_of_its_guide(ax: Axes) -> None:
 
 
 def test_counts_add_up(ax: Axes) -> None:
-    """Every value is in a bin, the median is marked, the axis of errors is logarithmic."""
+    """The bins contain every value, the median is marked, the error axis is logarithmic."""
     law.draw_miss_counts(ax, [1e-6, 1e-5, 2e-5], limit=1e-3)
     assert sum(bar.get_height() for bar in ax.patches) == 3
     assert ax.lines[0].get_xdata()[0] == 1e-5
@@ -52,7 +52,7 @@ def test_counts_add_up(ax: Axes) -> None:
     ],
 )
 def test_a_name_stands_in_its_region(ax: Axes, place: tuple[float, float], words: str) -> None:
-    """The signs of 1 - a and a - b, in K_ww = 1, at a place of the region and at its name."""
+    """A point of each region and its label have the right signs of 1 - a and a - b (K_ww = 1)."""
     law.draw_regions(ax)
 
     def region(a: float, b: float) -> str:
@@ -70,7 +70,7 @@ def test_a_name_stands_in_its_region(ax: Axes, place: tuple[float, float], words
 
 
 def test_a_boundary_has_the_colour_of_the_response_that_rests_there(ax: Axes) -> None:
-    """The preferred does not move where K_wl = K_ww, the dispreferred where K_wl = K_ll."""
+    """The preferred does not move on its boundary K_wl = K_ww, the dispreferred on K_wl = K_ll."""
     law.draw_regions(ax, top=3.0)
     shown = {line.get_color(): line.get_xydata().tolist() for line in ax.lines}
     assert shown[colour("preferred")] == [[1, 1], [1, 3]]
@@ -83,7 +83,7 @@ def test_a_group_of_pairs_keeps_its_axes(ax: Axes) -> None:
 
 
 def test_step_sizes_show_law_observation_and_split(ax: Axes) -> None:
-    """Dashed: the law; dots: observed; crosses: with the concave part; in the response's colour."""
+    """Dashed: the law; dots: observations; crosses: with the concave part."""
     law.draw_step_sizes(ax, [1e-3, 1e-2], {"preferred": 1.0}, {"preferred": [0.9, 0.5]},
                         {"preferred": [0.95, 0.55]})  # fmt: skip
     dashed, dots, crosses = ax.lines[:3]

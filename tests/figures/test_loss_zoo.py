@@ -1,4 +1,4 @@
-"""The gallery: every loss in a panel of its own whatever their number, every arrow as pushed."""
+"""The gallery: panels do not overlap, and arrows have the direction of the push."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OF_A_GROUP = {"margin": "dpo", "tilted": "sft", "turning": "sppo"}
 
 
 def bare(ax: Axes, loss: Loss) -> None:
-    """A panel without arrows, which take long: the layout does not depend on them."""
+    """A panel without the slow arrows, which do not affect the layout."""
     ax.set(aspect="equal", xticks=[], yticks=[])
     ax.set_title(loss.title, fontsize=9, pad=3, loc="center")
 
@@ -31,7 +31,7 @@ def bare(ax: Axes, loss: Loss) -> None:
 def test_nothing_lies_on_a_panel(
     sizes: tuple[int, ...], monkeypatch: pytest.MonkeyPatch, fig: Figure
 ) -> None:
-    """Groups of 1 to 11 losses: no panel, title, heading or legend meets another."""
+    """With groups of 1 to 11 losses, no panel, title, heading or legend overlaps another."""
     monkeypatch.setattr(loss_zoo, "draw_push", bare)
     losses = [
         dataclasses.replace(LOSSES[OF_A_GROUP[name]], title=f"{name} {i}")
@@ -58,7 +58,7 @@ def test_nothing_lies_on_a_panel(
 
 
 def test_a_group_is_under_its_own_heading(fig: Figure) -> None:
-    """The sentence of the group, and not its key, stands above its losses."""
+    """The heading above the losses of a group is its label, not its key."""
     shown = loss_zoo.draw_gallery([LOSSES["sppo"], LOSSES["dpo"]])
     words = [
         (ax.get_title() or ax.texts[0].get_text())
@@ -70,7 +70,7 @@ def test_a_group_is_under_its_own_heading(fig: Figure) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_arrows_go_where_the_loss_pushes(ax: Axes, name: str) -> None:
-    """Each arrow has the direction of the push at its place, and the colour of its effect."""
+    """Each arrow has the direction of the push at its point, and the colour of its effect."""
     loss_zoo.draw_push(ax, name)
     seen = 0
     for arrows in (found for found in ax.collections if isinstance(found, Quiver)):
@@ -91,7 +91,7 @@ def _rgb(ink: str) -> list[float]:
 
 
 def test_a_region_of_wrong_push_is_shaded_where_it_is(ax: Axes) -> None:
-    """SPPO pushes the preferred down at the right (u > 1/(2 beta)), and only there."""
+    """SPPO pushes the preferred down for u > 1/(2 beta) only."""
     loss_zoo.draw_push(ax, "sppo")
     shades = [found for found in ax.collections if not isinstance(found, Quiver)]
     (down,) = [
@@ -103,7 +103,7 @@ def test_a_region_of_wrong_push_is_shaded_where_it_is(ax: Axes) -> None:
 
 
 def test_speeds_are_pushes_on_the_margin(ax: Axes) -> None:
-    """At margin 0 DPO pushes with beta/2; IPO's line falls through 0 at 1/(2 beta)."""
+    """DPO's push at margin 0 is beta/2; IPO's push changes sign at 1/(2 beta)."""
     loss_zoo.draw_speeds(ax, {"dpo": "text", "ipo": "model"})
     dpo, ipo = (line.get_xydata().T for line in ax.lines[:2])
     assert np.interp(0, *dpo) == pytest.approx(0.05)
@@ -112,6 +112,6 @@ def test_speeds_are_pushes_on_the_margin(ax: Axes) -> None:
 
 
 def test_speeds_want_a_loss_of_the_margin(ax: Axes) -> None:
-    """Of any other loss the picture would show one cut and call it the whole."""
-    with pytest.raises(ValueError, match="nca is no loss of the margin"):
+    """A loss that is not of the margin raises an error: its push depends on more than h."""
+    with pytest.raises(ValueError, match="nca is not a loss of the margin"):
         loss_zoo.draw_speeds(ax, {"nca": "text"})

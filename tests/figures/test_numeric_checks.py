@@ -1,4 +1,4 @@
-"""Errors on log axes: zero has its floor, and what is lost is shaded where it is lost."""
+"""Errors on log axes: 0 is drawn at the floor, overflow and underflow are shaded."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dpofield.figures import numeric_checks as checks
 
 
 def test_an_error_of_zero_is_on_the_floor(ax: Axes) -> None:
-    """A logarithmic axis has no 0: it is drawn at the floor and not dropped."""
+    """An error of 0, which a log axis cannot show, is drawn at the floor."""
     checks.draw_step_size(ax, np.array([1e-3, 1e-2]), {"forward": np.array([0.0, 1e-3])})
     assert ax.lines[0].get_xydata().tolist() == [[1e-3, checks.FLOOR], [1e-2, 1e-3]]
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
 
 
 def test_overflow_and_underflow_are_shaded(ax: Axes) -> None:
-    """The textbook form is inf on the left and 0 on the right; the stable one is exact."""
+    """The textbook form is inf on the left and 0 on the right; the stable form is exact."""
     margin, truth = np.linspace(-2, 2, 5), np.array([5.0, 4.0, 3.0, 2.0, 1.0])
     textbook = np.array([np.inf, np.inf, 3.3, 2.0, 0.0])
     checks.draw_precision(ax, margin, textbook, truth, truth)

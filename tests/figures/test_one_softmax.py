@@ -1,4 +1,4 @@
-"""One softmax: the preferred rises, what it loses and gains is drawn in its own colour."""
+"""One softmax: flow lines, masses and colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dpofield.figures.style import colour
 
 
 def test_arrows_lead_to_the_preferred(ax: Axes) -> None:
-    """Along every line pi_w rises and pi_l falls, and the heads point that way."""
+    """pi_w rises and pi_l falls along every line, and the arrow heads show this direction."""
     one_softmax.draw_triangle(ax)
     lines = [line for line in ax.lines if line.get_label() == "path of every margin loss"]
     assert len(lines) == 4
@@ -27,7 +27,7 @@ def test_arrows_lead_to_the_preferred(ax: Axes) -> None:
 
 
 def test_masses_add_to_one_in_their_colours(ax: Axes) -> None:
-    """Blue rises, orange falls, grey is the rest, whose peak is marked."""
+    """The preferred (blue) rises, the dispreferred (orange) falls; a dot marks the rest's peak."""
     one_softmax.draw_masses(ax, [0.1, 0.4, 0.5])
     shown = {line.get_color(): line.get_ydata() for line in ax.lines[:3]}
     up, down = shown[colour("preferred")], shown[colour("dispreferred")]
@@ -40,7 +40,7 @@ def test_masses_add_to_one_in_their_colours(ax: Axes) -> None:
 
 
 def test_a_third_response_takes_the_mass_where_it_shares_more(ax: Axes) -> None:
-    """c = 3: the preferred falls in the end, since the third response rises faster."""
+    """With c = 3 the preferred falls in the end, as the third response rises faster."""
     one_softmax.draw_shared_parameter(ax, 3.0, until=1e4)
     shown = {line.get_label(): line.get_ydata() for line in ax.lines}
     assert shown["preferred"][-1] < shown["preferred"][0]

@@ -1,4 +1,4 @@
-"""Reading the field: the heat map is the right way up, and its lines are what their labels say."""
+"""Reading the field: the heat map has the right orientation, and lines agree with labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.figures.test_corollary_1 import at
 
 @pytest.mark.parametrize(("x1", "x2"), [(2.0, 0.1), (0.1, 2.0)])
 def test_the_heat_map_is_the_right_way_up(ax: Axes, x1: float, x2: float) -> None:
-    """At two unlike places the map shows the magnitude there, on a log scale."""
+    """At two points the map shows the magnitude, on a log scale."""
     mappable = reading.draw_magnitude(ax, beta=0.5)
     assert at(ax, x1, x2) == pytest.approx(
         float(magnitude("dpo", "ratio", x1, x2, beta=0.5)), rel=0.2
@@ -25,7 +25,7 @@ def test_the_heat_map_is_the_right_way_up(ax: Axes, x1: float, x2: float) -> Non
 
 
 def test_components_are_powers_of_x2(ax: Axes) -> None:
-    """On log axes each line falls with slope beta - 1 for small x2, and its label is its beta."""
+    """On log axes each line has slope beta - 1 for small x2, and its label shows beta."""
     betas = [0.1, 0.5]
     reading.draw_components(ax, betas)
     assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
@@ -37,7 +37,7 @@ def test_components_are_powers_of_x2(ax: Axes) -> None:
 
 
 def test_marks_of_extinction_are_on_the_curve(ax: Axes) -> None:
-    """The curve is the time of extinction, logarithmic, and each mark names its own time."""
+    """The curve is the extinction time on a log axis, and each mark shows its time."""
     reading.draw_extinction(ax, marks=(0.5,))
     curve, mark = ax.lines[:2]
     assert ax.get_yscale() == "log"

@@ -1,4 +1,4 @@
-"""The optimum and its recovery: each path beside its own target, in one colour."""
+"""The optimum and its recovery: each path has the colour of its target."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dpofield.figures import rlhf_to_dpo
 
 
 def test_five_responses_have_five_colours(ax: Axes) -> None:
-    """Each of five lines is told apart by its colour."""
+    """Five lines have five different colours."""
     rlhf_to_dpo.draw_recovery(ax, [0, 1], np.zeros((2, 5)), range(5), list("ABCDE"))
     assert len({line.get_color() for line in ax.lines}) == 5
 
 
 def test_recovery_draws_every_path_and_every_target(ax: Axes) -> None:
-    """A path and its dashed target share a colour, so that the reader can pair them."""
+    """Each path has the colour of its dashed target."""
     rlhf_to_dpo.draw_recovery(ax, [0, 1], np.zeros((2, 3)), [0.1, 0.2, 0.3], ["a", "b", "c"])
     dashed = {line.get_color(): line.get_ydata()[0] for line in ax.lines[::2]}
     solid = [line.get_color() for line in ax.lines[1::2]]
@@ -24,7 +24,7 @@ def test_recovery_draws_every_path_and_every_target(ax: Axes) -> None:
 
 
 def test_each_response_keeps_its_column_and_its_name(ax: Axes) -> None:
-    """Probabilities against beta on a log axis, each labelled at its own end."""
+    """Probabilities against beta on a log axis, each line with its label at its end."""
     rlhf_to_dpo.draw_optimum(ax, [0.1, 1.0], [[0.9, 0.1], [0.6, 0.4]], ["a", "b"])
     assert ax.get_xscale() == "log"
     assert [line.get_ydata().tolist() for line in ax.lines] == [[0.9, 0.6], [0.1, 0.4]]

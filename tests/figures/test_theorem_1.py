@@ -1,4 +1,4 @@
-"""Theorem 1's signs in the picture: the preferred's component is negative, the other's positive."""
+"""Theorem 1: the preferred component is negative, the dispreferred component positive."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpofield.figures import theorem_1
 
 
 def test_each_panel_shows_its_own_component(fig: Figure) -> None:
-    """dL/dx1 = -beta/(x1 (x1^beta + 1)) at x2 = 1, on the left; dL/dx2 mirrored, on the right."""
+    """Left: dL/dx1 = -beta/(x1 (x1^beta + 1)) at x2 = 1; right: dL/dx2 at x1 = 1."""
     left, right = fig.subplots(1, 2)
     theorem_1.draw_slices(left, right, betas=(0.5, 1.0))
     for beta, first, second in zip((0.5, 1.0), left.lines, right.lines, strict=False):

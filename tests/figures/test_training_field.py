@@ -1,4 +1,4 @@
-"""The figures of recorded runs show the numbers they were given."""
+"""The figures of recorded runs show their input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINE = np.array([0.0, 1.0, 2.0])
 
 
 def test_arrows_of_the_probability_chart_are_downhill(ax: Axes) -> None:
-    """Each arrow is the loss's own field in the probabilities, as a rate of the log-probs."""
+    """The arrows have the direction of the field in probabilities, as rates of log-probs."""
     w, low = np.array([-4.0, -2.0]), np.array([-3.0, -2.5])
     fp.draw_probability_arrows(ax, w, low)
     drawn = ax.collections[0]
@@ -27,7 +27,7 @@ def test_arrows_of_the_probability_chart_are_downhill(ax: Axes) -> None:
 
 
 def test_the_dotted_line_is_on_the_circle(ax: Axes) -> None:
-    """x1^2 + x2^2 stays 2 along it, and both of its branches are the margin apart."""
+    """x1^2 + x2^2 = 2 on the dotted lines, and their distance is the margin."""
     fp.draw_by_margin(ax, LINE, [LINE / 2], [-LINE / 2], 0.4, circle=True)
     up, down = (line.get_ydata() for line in ax.lines if line.get_linestyle() == ":")
     np.testing.assert_allclose(up - down, LINE)
@@ -35,7 +35,7 @@ def test_the_dotted_line_is_on_the_circle(ax: Axes) -> None:
 
 
 def test_the_dashed_line_is_the_share(ax: Axes) -> None:
-    """The preferred has its share of the margin, the dispreferred what is left."""
+    """The dashed lines divide the margin between the responses by `share`."""
     fp.draw_by_margin(ax, LINE, [LINE / 2], [-LINE / 2], 0.4)
     up, down = (line.get_ydata() for line in ax.lines if line.get_linestyle() == "--")
     np.testing.assert_allclose(up, 0.4 * LINE)
@@ -43,7 +43,7 @@ def test_the_dashed_line_is_the_share(ax: Axes) -> None:
 
 
 def test_speeds_are_medians_of_their_class(ax: Axes) -> None:
-    """Six pairs in two classes by magnitude, whatever their order."""
+    """Six pairs form two classes by magnitude, in any order."""
     fp.draw_speeds(ax, [9, 1, 8, 2, 7, 3], {"ratios": [90, 10, 80, 20, 70, 30]}, bins=2)
     (line,) = ax.lines
     assert list(line.get_xdata()) == [2, 8]
@@ -52,14 +52,14 @@ def test_speeds_are_medians_of_their_class(ax: Axes) -> None:
 
 
 def test_bars_end_where_the_shares_do(ax: Axes) -> None:
-    """Three shares that add to one fill the bar, one after the other."""
+    """The three shares of a bar follow each other and fill it."""
     fp.draw_verdicts(ax, {"law": [0.7, 0.2, 0.1]})
     ends = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in ax.patches]
     np.testing.assert_allclose(ends, [(0, 0.7), (0.7, 0.9), (0.9, 1.0)])
 
 
 def test_the_sum_of_the_parts_stands_below_a_line(ax: Axes) -> None:
-    """Parts in their order, one mark a setting, and a line above the last row, the sum."""
+    """The parts keep their order, and a line separates the last row, the sum."""
     fp.draw_parts(ax, {"AdamW": {"own": (2.0, 1.5, 2.5), "together": (-1.0, -2.0, 0.0)}})
     assert [text.get_text() for text in ax.get_yticklabels()] == ["own", "together"]
     marks = next(line for line in ax.lines if line.get_label() == "AdamW")
@@ -69,7 +69,7 @@ def test_the_sum_of_the_parts_stands_below_a_line(ax: Axes) -> None:
 
 
 def test_terms_are_told_by_their_colour(ax: Axes) -> None:
-    """Thick is the mean of the runs; what preferred responses do is blue, the others' orange."""
+    """Thick lines are means of runs; terms of preferred responses are blue, of others orange."""
     runs = [np.array([[0.0, 1.0, 2.0], [2.0, 3.0, 4.0]]) * k for k in (1, 2, 3, 4)]
     names = ["own", "preferred of others", "dispreferred of others", "together"]
     fp.draw_terms(ax, LINE, dict(zip(names, runs, strict=True)))
@@ -80,7 +80,7 @@ def test_terms_are_told_by_their_colour(ax: Axes) -> None:
 
 
 def test_preferred_and_dispreferred_by_margin(ax: Axes) -> None:
-    """Mean u is blue and mean v is orange, thick over the single runs."""
+    """The mean of u over runs is blue, the mean of v orange."""
     fp.draw_by_margin(ax, LINE, [LINE / 2, LINE], [-LINE / 2, -LINE], 0.4)
     thick = {line.get_label(): line for line in ax.lines}
     for role, end in (("preferred", 1.5), ("dispreferred", -1.5)):
@@ -89,7 +89,7 @@ def test_preferred_and_dispreferred_by_margin(ax: Axes) -> None:
 
 
 def test_magnitudes_are_colours_on_a_log_scale(ax: Axes) -> None:
-    """A dot stands at (u, v), and its colour is its magnitude's logarithm."""
+    """Each dot is at (u, v), and its colour is its magnitude on a log scale."""
     dots = fp.draw_magnitudes(ax, [0, 1], [0, -9], [0.1, 10.0])
     assert dots.get_offsets().tolist() == [[0, 0], [1, -9]]
     assert list(dots.get_array()) == [0.1, 10.0]
@@ -97,14 +97,14 @@ def test_magnitudes_are_colours_on_a_log_scale(ax: Axes) -> None:
 
 
 def test_paths_end_in_dots(ax: Axes) -> None:
-    """Each mean path of a run ends in a dot, first coordinate to the right."""
+    """Each mean path of a run ends in a dot; the first coordinate is horizontal."""
     a, b = LINE[:, None] * [1.0, 2.0], -LINE[:, None] * [3.0, 4.0]
     fp.draw_ways(ax, a, b, a, b)
     assert ax.lines[-1].get_xydata().tolist() == [[2, -6], [4, -8]]
 
 
 def test_measured_quotients_against_what_the_field_predicts(ax: Axes) -> None:
-    """Equality is the dashed diagonal; first intervals are apart; signs can be read."""
+    """The diagonal is equality; first intervals have their own marks; both signs are visible."""
     fp.draw_quotients(ax, LINE + 1, -LINE, [True, False, False])
     rest, first, equal = ax.lines[:3]
     assert first.get_xydata().tolist() == [[1, 0]]

@@ -1,6 +1,6 @@
-"""The referee: Theorem 1 in the textbook form, typed here by hand, at 50 digits in mpmath.
+"""The reference for the gradients: Theorem 1 in its textbook form, at 50 digits in mpmath.
 
-Nothing of `dpofield` is imported, so a wrong formula there cannot hide here.
+This module imports nothing from `dpofield`, so that it cannot repeat an error there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def dpo_loss(u: Any, v: Any, beta: Any) -> Any:
 
 
 def dpo_gradient(chart: str, a: float, b: float, beta: float, ref_w: float, ref_l: float) -> Any:
-    """(dL/da, dL/db) by hand in each chart, from float inputs taken as exact numbers."""
+    """(dL/da, dL/db) in each chart; the float inputs count as exact numbers."""
     with mpmath.workdps(DIGITS):
         a, b, beta, ref_w, ref_l = (mpf(z) for z in (a, b, beta, ref_w, ref_l))
         if chart == "ratio":
@@ -41,7 +41,7 @@ def dpo_gradient(chart: str, a: float, b: float, beta: float, ref_w: float, ref_
 
 
 def relative_error(ours: Any, exact: Any) -> float:
-    """|ours - exact| / |exact|; below 1e-300, where float64 itself loses digits, 0 is as good."""
+    """|ours - exact| / |exact|; below 1e-300 float64 loses digits, so there 0 counts as exact."""
     with mpmath.workdps(DIGITS):
         if abs(exact) < mpf("1e-300"):
             return 0.0 if abs(ours) < 1e-299 else float("inf")
@@ -49,7 +49,7 @@ def relative_error(ours: Any, exact: Any) -> float:
 
 
 def points(chart: str) -> list[tuple[float, float, float]]:
-    """(a, b, beta) over the whole domain of a chart: log-ratios to +-700, beta 1e-3 to 10."""
+    """(a, b, beta) over the whole domain of a chart: log-ratios to +-700, beta from 1e-3 to 10."""
     ends = (-700.0, -300.0, -20.0, -1.0, -1e-3, 0.0, 0.3, 10.0, 400.0, 700.0)
     betas = (1e-3, 0.1, 1.0, 2.0, 10.0)
     if chart == "ratio":

@@ -1,4 +1,4 @@
-"""What SymPy decides about the zoo holds for numbers, and what is false is refused."""
+"""SymPy's results about the losses agree with numbers, and false declarations raise errors."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from dpofield.formulas.losses.separate import SEPARATE
 from dpofield.formulas.printers import numpy_function
 from dpofield.lab.conventions import ELSEWHERE, MEAN, SUM, TRL
 
-# The one list by hand of what SymPy has to find: a new loss that belongs here is added here.
+# The expected results, typed here: add a new loss that belongs to a set.
 MARGIN_ONLY = {"dpo", "cdpo", "robust", "ipo", "hinge", "exo", "discopop", "aot"}
 TILTED = {"dpo_shift", "ipo_norm", "sigmoid_norm", "simpo"}
 BETA, EPS = 0.3, 0.2
 DESERVED = math.log((1 - EPS) / EPS) / BETA
-# Where the preferred is pushed up and the dispreferred down, by hand, at the values below.
+# Regions where the preferred is pushed up and the dispreferred down, for the values below.
 UP = {
     "cdpo": lambda u, v: u - v < DESERVED,
     "exo": lambda u, v: u - v < DESERVED,
@@ -70,7 +70,7 @@ def partials(name: str, u: float, v: float) -> tuple[float, float]:
 
 
 def test_which_losses_are_of_the_margin():
-    """The list of the outline, reached without a flag."""
+    """SymPy finds the losses of the margin, the tilted losses and SFT."""
     assert {name for name, loss in LOSSES.items() if loss.margin_only} == MARGIN_ONLY
     assert {name for name, loss in LOSSES.items() if tilt(loss) not in (None, 1, sp.oo)} == TILTED
     assert [name for name, loss in LOSSES.items() if tilt(loss) == sp.oo] == ["sft"]
@@ -80,7 +80,7 @@ def test_which_losses_are_of_the_margin():
 @settings(max_examples=25)
 @given(u=logratio, v=logratio, move=st.floats(-9, 9))
 def test_margin_losses_do_not_see_a_common_shift(name, u, v, move):
-    """L(u + c, v + c) = L(u, v) for the losses that SymPy calls margin-only."""
+    """L(u + c, v + c) = L(u, v) for the losses with `margin_only`."""
     if LOSSES[name].margin_only:
         here, there = (LOSSES[name].numpy(u + c, v + c, **values(name)) for c in (0.0, move))
         assert there == pytest.approx(here, rel=1e-9, abs=1e-9)
@@ -88,7 +88,7 @@ def test_margin_losses_do_not_see_a_common_shift(name, u, v, move):
 
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - MARGIN_ONLY))
 def test_no_other_loss_is_blind_to_it(name):
-    """The complement: a common shift changes every other loss somewhere."""
+    """A common shift changes every other loss somewhere."""
     line = np.linspace(-6, 6, 7)
     u, v = np.meshgrid(line, line)
     here, there = (LOSSES[name].numpy(u + c, v + c, **values(name)) for c in (0.0, 1.5))
@@ -99,7 +99,7 @@ def test_no_other_loss_is_blind_to_it(name):
 @settings(max_examples=60)
 @given(u=logratio, v=logratio)
 def test_directions_are_the_signs_of_the_gradient(name, u, v):
-    """Every verdict of the table against numbers: by its own condition and by one typed here."""
+    """The direction of each push agrees with the partial's sign and with `UP` and `DOWN`."""
     here = {s.u: u, s.v: v, s.h: u - v} | {p.symbol: VALUES[p.name] for p in LOSSES[name].arguments}
     for push, partial, by_hand in zip(
         pushes(LOSSES[name]), partials(name, u, v), (UP, DOWN), strict=True
@@ -109,9 +109,9 @@ def test_directions_are_the_signs_of_the_gradient(name, u, v):
             assert partial == 0
             continue
         if push.wrong is not None:
-            continue  # numeric, and at the defaults: the next test
+            continue  # numeric, at the defaults only: DiscoPOP, tested below
         if abs(along) < 1e-12:
-            continue  # too close to the edge, or saturated
+            continue  # too close to the boundary, or saturated
         right = push.kind == "always" or bool(push.where.subs(here))
         assert (along > 0) == right
         assert right == by_hand.get(name, lambda u, v: True)(u, v)
@@ -119,14 +119,14 @@ def test_directions_are_the_signs_of_the_gradient(name, u, v):
 
 @pytest.mark.parametrize("name", ["hinge", "slic"])
 def test_what_stops_does_not_turn(name):
-    """Outside their region these losses push nothing at all, which is not the wrong way."""
+    """Outside their region the push of these losses is 0, not reversed."""
     push = pushes(LOSSES[name])[1]
     assert push.kind == "stops"
     assert partials(name, 40.0, -40.0)[1] == 0
 
 
 def test_discopop_pushes_the_wrong_way_at_the_start():
-    """Located by a root finder at the defaults: the loss rises with the margin around h = 0."""
+    """Between the two margins found numerically, the loss increases with the margin."""
     loss = LOSSES["discopop"]
     (low, high), other = (push.wrong for push in pushes(loss))
     assert (low, high) == other
@@ -142,7 +142,7 @@ def test_discopop_pushes_the_wrong_way_at_the_start():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_tilt_is_the_ratio_of_components(name):
-    """Constant where the table says so, and changing where it says that it varies."""
+    """The ratio of components equals `tilt`, and varies if `tilt` is None."""
     found = tilt(LOSSES[name])
     ratios = []
     for u, v in [(0.0, 0.0), (2.0, -5.0), (-9.0, -1.0), (1.0, 6.0), (-15.0, 6.0), (60.0, -60.0)]:
@@ -161,29 +161,29 @@ def test_tilt_is_the_ratio_of_components(name):
     (Sign(-s.beta / 2, (s.beta * s.u - sp.log(2)) * s.v), None),
 ])  # fmt: skip
 def test_a_false_factorisation_is_refused(signs):
-    """A loss cannot talk its way to a verdict: the product is multiplied out."""
-    lie = dataclasses.replace(LOSSES["nca"], signs=signs)
+    """A declared product that is not the partial derivative raises an error."""
+    wrong = dataclasses.replace(LOSSES["nca"], signs=signs)
     with pytest.raises(UndecidedError, match="not the product"):
-        pushes(lie)
+        pushes(wrong)
 
 
 def test_a_factor_of_unknown_sign_is_refused():
-    """... and its positive part has to be positive, provably."""
+    """A declared factor that is not proved positive raises an error."""
     partial = LOSSES["nca"].partials[0]
-    lie = dataclasses.replace(LOSSES["nca"], signs=(Sign(partial / s.u, s.u), None))
+    wrong = dataclasses.replace(LOSSES["nca"], signs=(Sign(partial / s.u, s.u), None))
     with pytest.raises(UndecidedError, match="not proved positive"):
-        pushes(lie)
+        pushes(wrong)
 
 
 def test_undecided_is_not_false():
-    """Zero at every point that is tried and yet not zero: an error, not an answer."""
+    """An expression that is 0 at all test points, but not identically, raises an error."""
     trap = sp.prod((s.u - point[s.u]) ** 2 for point in points([]))
     with pytest.raises(UndecidedError):
         vanishes(trap)
 
 
 def test_sign_knows_ranges():
-    """Protects the proof that 1 - 2 epsilon is positive, and its limits."""
+    """`sign` uses the ranges of parameters, and returns None if these do not decide."""
     assert sign(1 - 2 * s.epsilon, [EPSILON]) == (1, True)
     assert sign(s.epsilon - 1, [EPSILON]) == (-1, True)
     assert sign(1 - 3 * s.epsilon, [EPSILON]) is None
@@ -193,14 +193,14 @@ def test_sign_knows_ranges():
 
 
 def test_reading_puts_the_margin_first():
-    """The page's conditions: u and v left, constants right, in h where only h enters."""
+    """Conditions have u and v on the left, constants on the right, and use h where possible."""
     assert str(reading(s.beta * (s.u - s.v) - 1, -1)) == "h < 1/beta"
     assert str(reading(3 - 2 * s.v, 1)) == "v < 3/2"
     assert str(reading(s.u / s.len_w - s.v / s.len_l - 1, 1)) == "u/n_w - v/n_l > 1"
 
 
 def test_tables_are_complete():
-    """The generated tables have a row per loss, and each row as many cells as the head."""
+    """Rows have equal numbers of cells, and the table of pushes has a row per loss."""
     zoo = LOSSES.values()
     for table in (classes(zoo), definitions(zoo), in_trl(), elsewhere()):
         lines = table.splitlines()
@@ -210,24 +210,24 @@ def test_tables_are_complete():
 
 @pytest.mark.parametrize("row", ELSEWHERE, ids=lambda row: f"{row.name}, {row.where}")
 def test_what_a_name_means_elsewhere(row):
-    """Protects: the row names a loss of the zoo, and what it fixes there is that loss's default."""
+    """Each row names a loss of the zoo, its fixed parameters are defaults, its source is a URL."""
     loss = LOSSES[row.loss]
     assert dict(row.params).items() <= loss.defaults.items()
     assert re.fullmatch(r"(github\.com|arxiv\.org)/[\w./-]+", row.source)
 
 
 def test_what_trl_reads_is_what_the_loss_compares():
-    """Means in the row if and only if the loss is one of means per token: no beta by a guess."""
+    """A row reads means per token if and only if the loss has scale "token"."""
     for row in TRL:
         scale = LOSSES[row.loss].scale
         assert (row.reads == MEAN) == (scale == "token"), row
-        if row.reads not in (SUM, MEAN):  # "a sum and a mean": a term of sums, and an NLL
+        if row.reads not in (SUM, MEAN):  # "a sum and a mean": a term of sums and an NLL term
             assert {p.name for p in LOSSES[row.loss].inputs} >= {"ref_w", "len_w"}
     assert {loss.scale for loss in LOSSES.values()} == {"sum", "token"}
 
 
 def test_a_loss_of_sums_keeps_its_beta_whatever_lengths_it_reads():
-    """A penalty on lengths does not make a loss one of means per token."""
+    """A penalty on lengths does not change the scale of beta."""
     loss = LOSSES["dpo"]
     penalised = dataclasses.replace(loss, expr=loss.expr + s.len_w - s.len_l, inputs=(LEN_W, LEN_L))
     assert gallery.settings(penalised)["beta"] == gallery.SETTINGS["beta"]
@@ -235,7 +235,7 @@ def test_a_loss_of_sums_keeps_its_beta_whatever_lengths_it_reads():
 
 
 def test_a_loss_is_in_the_module_of_what_it_reads():
-    """The rule of `losses/__init__.py`: inputs first, then a divergence, then the margin alone."""
+    """Each loss is in the module that `losses/__init__.py` prescribes."""
     divergences = {d.loss for d in DIVERGENCES.values()} - {"dpo"}
     for name, loss in LOSSES.items():
         if loss.inputs:

@@ -1,4 +1,4 @@
-"""The theorems of the four charts, against functions and numbers that share no code with them."""
+"""The theorems of the four charts, against independent functions and numbers."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ RATIOS = {
 @pytest.mark.parametrize("name", CHARTS)
 @pytest.mark.parametrize("shape", [sp.tanh, sp.exp, lambda m: (m - 3) ** 2, sp.Function("q")])
 def test_every_shape_has_the_ratio_of_its_chart(name, shape):
-    """The theorem without its own `f`: other shapes, differentiated through the chart's map."""
+    """The ratio of components is the chart's, for several functions of the margin."""
     chart = CHARTS[name]
     first, second = (sp.diff(chart.pull_back(shape(u - v)), c) for c in chart.coordinates)
     assert sp.simplify(-first / second - RATIOS[name]) == 0
 
 
 def test_the_theorem_states_these_ratios():
-    """What the page prints is what the last test found."""
+    """The theorem on the page states the ratios of the test above."""
     ends = [THEOREMS["margin-losses"].chains[i].steps[-1].expr for i in (2, 5, 8, 11)]
     assert ends == list(RATIOS.values())
 
 
 def test_a_loss_that_is_not_of_the_margin_fails():
-    """Protects against a theorem that holds of everything: DPO + NLL has another ratio."""
+    """The ratio and the invariant are wrong for a loss that does not depend on the margin only."""
     loss = (u - v) ** 2 - u
     first, second = (
         sp.diff(CHARTS["ratio"].pull_back(loss), c) for c in CHARTS["ratio"].coordinates
@@ -47,7 +47,7 @@ def test_a_loss_that_is_not_of_the_margin_fails():
 
 @given(st.floats(-3, 3).filter(lambda k: abs(k) > 0.05), st.floats(0.1, 5), st.floats(0.1, 5))
 def test_powers_of_the_ratios(k, p, q):
-    """The chart principle as numbers: mpmath differentiates a loss in the coordinates x^k."""
+    """The chart principle holds for the coordinates x^k, with derivatives by mpmath."""
     with mpmath.workdps(40):
         loss = lambda a, b: mpmath.tanh((mpmath.log(a) - mpmath.log(b)) / k)  # noqa: E731
         at = (mpmath.mpf(p) ** k, mpmath.mpf(q) ** k)
@@ -56,7 +56,7 @@ def test_powers_of_the_ratios(k, p, q):
 
 
 def test_the_loss_changes_at_one_rate_in_every_chart():
-    """The covector as numbers: one path, finite differences of its coordinates, four charts."""
+    """Along one path, the loss has the same rate of change in all four charts."""
     from dpofield.field import coordinates, gradient
 
     def path(s):
@@ -71,7 +71,7 @@ def test_the_loss_changes_at_one_rate_in_every_chart():
 
 
 def test_primes_on_the_page():
-    """f' at a point is printed as such, and a derivative of a formula is left alone."""
+    """The derivative of an undefined function is printed as f'; other derivatives are unchanged."""
     f = sp.Function("f")
     assert latex(f(2 * x1).diff(x1)) == r"2 f'{\left(2 x_{1}\right)}"
     assert latex(f(x1).diff(x1, 2)) == r"f''{\left(x_{1}\right)}"

@@ -1,4 +1,4 @@
-"""The law of motion against vectors, rates and curves that share nothing with the proofs."""
+"""The law of motion against random vectors, rates and finite differences."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SEEDS = st.integers(0, 10**6)
 
 
 def changes(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two random gradients, often nearly parallel, and the two changes along g_w - g_l."""
+    """(K_ww, K_wl, K_ll) of two random gradients, and their changes along g_w - g_l."""
     g_w, noise = rng.normal(size=(2, size))
     g_l = rng.uniform(-2, 2) * g_w + rng.choice([0.1, 1.0]) * noise
     step = g_w - g_l
@@ -24,7 +24,7 @@ def changes(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray
 
 @given(SEEDS, st.integers(1, 6))
 def test_regions_on_random_gradients(seed: int, size: int) -> None:
-    """Each 'iff' of the theorem, and its two consequences, for vectors of any dimension."""
+    """Each equivalence of the theorem, and its two consequences, in any dimension."""
     (ww, wl, ll), (d_w, d_l) = changes(np.random.default_rng(seed), size)
     assert (d_w < 0) == (wl > ww)
     assert (d_l > 0) == (wl > ll)
@@ -36,7 +36,7 @@ def test_regions_on_random_gradients(seed: int, size: int) -> None:
 
 
 def test_every_region_is_reached() -> None:
-    """Protects the test above from holding only because a case never comes up."""
+    """The random gradients of the test above reach every region."""
     rng = np.random.default_rng(0)
     found = [changes(rng, 3)[1] for _ in range(500)]
     both_fall = sum(w < 0 for w, _ in found)
@@ -46,14 +46,14 @@ def test_every_region_is_reached() -> None:
 
 @pytest.mark.parametrize("chain", range(2, 4))
 def test_stated_steps_are_the_law(chain: int) -> None:
-    """The closed forms put on the page are the ones the numbers above obey."""
+    """The closed forms on the page agree with the law, at one example."""
     right = THEOREMS["law-of-motion"].equations[chain].rhs
     at = {motion.eta: 1, motion.W: 1, motion.K_ww: 4, motion.K_wl: 1, motion.K_ll: 9}
     assert right.subs(at) == (3, -8)[chain - 2]
 
 
 def test_a_margin_may_fall_in_a_batch() -> None:
-    """The word 'may' of the batch law: two pairs, and the first one's margin falls."""
+    """An example of two pairs in which a batch step lowers the margin of the first pair."""
     g = {"1w": 1.0, "1l": 0.0, "2w": -3.0, "2l": 0.0}
     step = 0.5 * (g["1w"] - g["1l"] + g["2w"] - g["2l"])
     assert (g["1w"] - g["1l"]) * step < 0
@@ -62,12 +62,12 @@ def test_a_margin_may_fall_in_a_batch() -> None:
 
 @given(SEEDS)
 def test_softmax_kernel_by_its_definition(seed: int) -> None:
-    """<e_a - pi, e_b - pi> as vectors: the three rates, and who has the longer gradient."""
+    """The vectors e_a - pi give the three rates and the difference of squared gradient lengths."""
     rng = np.random.default_rng(seed)
     pi = rng.dirichlet(np.ones(int(rng.integers(3, 9))))
     g = np.eye(len(pi)) - pi
     K = g @ g.T
-    w, l, o = 0, 1, 2  # noqa: E741 - the field's own letters
+    w, l, o = 0, 1, 2  # noqa: E741 - the usual letters
     assert K[w, w] - K[w, l] == pytest.approx(1 - pi[w] + pi[l])
     assert K[w, l] - K[l, l] == pytest.approx(-(1 + pi[w] - pi[l]))
     assert K[o, w] - K[o, l] == pytest.approx(pi[l] - pi[w])
@@ -75,7 +75,7 @@ def test_softmax_kernel_by_its_definition(seed: int) -> None:
 
 
 def test_curvature_by_differences() -> None:
-    """Second difference of log-softmax along a line, vocabulary of seven."""
+    """The curvature equals a second difference of log-softmax along a line."""
     rng = np.random.default_rng(1)
     z, d = rng.normal(size=(2, 7))
 
@@ -88,7 +88,7 @@ def test_curvature_by_differences() -> None:
 
 
 def test_last_layer_kernel_as_matrices() -> None:
-    """Gradients of two responses by U, written as matrices, against the double sum."""
+    """The double sum equals the inner product of two gradients with respect to U."""
     rng = np.random.default_rng(2)
     U = rng.normal(size=(5, 3))
 
@@ -104,7 +104,7 @@ def test_last_layer_kernel_as_matrices() -> None:
 
 
 def test_momentum_unrolled_is_what_a_loop_gives() -> None:
-    """The weights of past gradients, against the recursion run as code."""
+    """The weights of past gradients agree with a loop over the recursion."""
     mu, past = 0.7, [2.0, -1.0, 0.5]
     buffer = 0.0
     for gradient in past:

@@ -1,4 +1,4 @@
-"""The zoo against a second typing of it at 1000 digits: values, gradients, and the printed code."""
+"""The printed code of the losses and gradients, against independent formulas at 1000 digits."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.formulas.zoo_oracle import INPUTS, ORACLE, PARAMS
 
 ENDS = (-700.0, -3.0, -1e-3, 25.0, 600.0)
 GRID = list(product(ENDS, ENDS))
-"""No kink is hit: there the derivative is a convention."""
+"""The points avoid the kinks, where the derivative is a convention."""
 
 
 def arguments(name: str) -> dict[str, float]:
@@ -31,11 +31,11 @@ def arguments(name: str) -> dict[str, float]:
 
 @cache
 def exact(name: str) -> list[tuple[mpmath.mpf, ...]]:
-    """Loss and both partial derivatives over the grid, by mpmath alone, at no default value."""
+    """Loss and both partial derivatives over the grid, by mpmath only."""
     values = [mpmath.mpf(z) for z in arguments(name).values()]
     f = lambda a, b: ORACLE[name](a, b, *values)  # noqa: E731
     rows = []
-    with mpmath.workdps(1000):  # leaves digits in a difference of losses of e^700
+    with mpmath.workdps(1000):  # enough digits for a difference of losses of e^700
         h = mpmath.mpf(10) ** -320
         for a, b in GRID:
             du = (f(a + h, mpmath.mpf(b)) - f(a - h, mpmath.mpf(b))) / (2 * h)
@@ -45,10 +45,10 @@ def exact(name: str) -> list[tuple[mpmath.mpf, ...]]:
 
 
 def misses(found, name: str) -> list[str]:
-    """Points where a value is neither within 1e-10 relative, nor as small as rounding allows.
+    """Points where the error of a value exceeds 1e-10 relative plus the rounding in `SLACK`.
 
-    Rounding: a loss or gradient that is a difference of terms (a square, a divergence) cannot
-    be better than the terms' own last digits.
+    A loss or gradient that is a difference of terms (a square, a divergence) cannot be more
+    accurate than the last digits of the terms.
     """
     bad = []
     for point, ours, right in zip(GRID, found, exact(name), strict=True):
@@ -60,7 +60,7 @@ def misses(found, name: str) -> list[str]:
 
 
 SLACK = {"apo_down": 1e-17}
-"""Two terms that cancel where the preferred is hardly pushed."""
+"""Absolute rounding errors; two terms of APO-down cancel where its push is small."""
 
 
 def test_every_loss_has_an_oracle():
@@ -81,7 +81,7 @@ def test_numpy_against_1000_digits(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_torch_autograd_against_1000_digits(name):
-    """The loss as it trains: torch's value and autograd's gradient, at the same points."""
+    """Torch's loss and autograd's gradient, at the same points."""
     leaves = [
         torch.tensor(z, dtype=torch.float64, requires_grad=True) for z in zip(*GRID, strict=True)
     ]
@@ -92,7 +92,7 @@ def test_torch_autograd_against_1000_digits(name):
 
 
 def test_javascript_under_node_against_1000_digits():
-    """What the pages run: every loss and its partials, printed and executed by Node."""
+    """Every loss and its partials in JavaScript, as on the pages, executed by Node."""
     program = [JS_PRELUDE, "const grid = " + json.dumps(GRID) + ", out = {};"]
     for name, loss in LOSSES.items():
         names = {p.symbol: p.name for p in loss.arguments}
@@ -115,7 +115,7 @@ def test_javascript_under_node_against_1000_digits():
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_gradcheck(name):
-    """torch's finite differences, first and second order, at ordinary values off the kinks."""
+    """First and second derivatives against torch's finite differences, away from the kinks."""
     generator = torch.Generator().manual_seed(0)
     pair = [
         torch.randn(4, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -130,7 +130,7 @@ def test_gradcheck(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_float32_keeps_its_type_and_shape(name):
-    """An engineer's batch goes in as float32 of any shape, and comes out so, finite."""
+    """A float32 batch of any shape gives finite float32 values of the same shape."""
     pair = torch.linspace(-30, 30, 6).reshape(2, 3)
     found = LOSSES[name].torch(pair, -pair, **arguments(name))
     assert found.dtype == torch.float32
@@ -140,7 +140,7 @@ def test_float32_keeps_its_type_and_shape(name):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_arguments_are_checked_by_name(name):
-    """A value out of range is refused with its name; an input that is missing is asked for."""
+    """Errors name a value out of range, a missing input and an unknown argument."""
     loss = LOSSES[name]
     for p in loss.arguments:
         with pytest.raises(ValueError, match=f"{p.name} = nan"):
@@ -156,17 +156,17 @@ def test_arguments_are_checked_by_name(name):
 
 @pytest.mark.parametrize("name", DIVERGENCES)
 def test_the_score_is_the_derivative_of_the_generator(name):
-    """Protects the one formula of a divergence typed twice: f' at exp(u), up to a constant."""
+    """`score`, which is typed separately, equals f' at exp(u) up to a constant."""
     d = DIVERGENCES[name]
     assert difference(sp.diff(d.first.subs(x, sp.exp(u)) - d.score, u), sp.S.Zero) == 0
     assert difference(sp.diff(d.f, x, 2), d.second) == 0
-    assert sp.limit(d.f, x, 1) == 0  # of a distribution from itself
+    assert sp.limit(d.f, x, 1) == 0  # the divergence of a distribution from itself
     assert d.second.is_positive
 
 
 @pytest.mark.parametrize("function", [boxcox(x, u), logodds(-x), relu(u), step(u)])
 def test_spellings_agree_with_definitions(function):
-    """The functions behind the zoo, by NumPy's spelling and by SymPy's evaluation."""
+    """The NumPy forms of the stable functions agree with their definitions in SymPy."""
     printed = numpy_function((u, x), (function,))
     for a, b in product((-3.0, -1e-9, 0.7), (1e-12, 0.5, 30.0)):
         exactly = function.rewrite(sp.log).subs({u: sp.Rational(a), x: sp.Rational(b)}).evalf(40)

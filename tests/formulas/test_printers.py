@@ -1,4 +1,4 @@
-"""Four spellings of one formula agree with mpmath at 50 digits; JavaScript is run by Node."""
+"""The printed forms of one formula agree with mpmath at 50 digits; Node runs the JavaScript."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ strength = st.floats(1e-3, 10)
 
 @given(logratio, logratio, strength)
 def test_numpy_loss_against_50_digits(a, b, k):
-    """The printed NumPy loss is right over the whole domain, with no overflow warning."""
+    """The printed NumPy loss is accurate over the whole domain, without overflow warnings."""
     with mpmath.workdps(DIGITS):
         expected = dpo_loss(*(mpmath.mpf(z) for z in (a, b, k)))
         assert relative_error(DPO.numpy(a, b, beta=k), expected) < 1e-11
@@ -33,14 +33,14 @@ def test_numpy_loss_against_50_digits(a, b, k):
 
 @given(logratio, logratio, strength)
 def test_torch_loss_is_the_numpy_loss(a, b, k):
-    """Two printers, one formula: float64 torch and NumPy agree to rounding."""
+    """Torch in float64 and NumPy agree up to rounding."""
     ours = DPO.torch(*torch.tensor([a, b], dtype=torch.float64), beta=k)
     np.testing.assert_allclose(ours.numpy(), DPO.numpy(a, b, beta=k), rtol=1e-12, atol=1e-300)
 
 
 @given(logratio, logratio, strength)
 def test_mpmath_spelling_is_the_hand_written_formula(a, b, k):
-    """Protects the definitions that `rewrite` uses, on which every proof rests."""
+    """The definitions used by `rewrite`, and so by every proof, are right."""
     with mpmath.workdps(DIGITS):
         (ours,) = mpmath_function(DPO.symbols, (DPO.expr,))(*(mpmath.mpf(z) for z in (a, b, k)))
         exact = dpo_loss(*(mpmath.mpf(z) for z in (a, b, k)))
@@ -49,7 +49,7 @@ def test_mpmath_spelling_is_the_hand_written_formula(a, b, k):
 
 @given(st.floats(-30, 30), st.floats(-30, 30), strength)
 def test_torch_autograd_is_the_symbolic_gradient(a, b, k):
-    """Autograd of the printed loss against SymPy's derivative, two independent calculi."""
+    """Autograd of the printed loss agrees with SymPy's derivative."""
     leaves = [torch.tensor(z, dtype=torch.float64, requires_grad=True) for z in (a, b)]
     found = torch.autograd.grad(DPO.torch(*leaves, beta=k), leaves)
     with mpmath.workdps(DIGITS):
@@ -59,7 +59,7 @@ def test_torch_autograd_is_the_symbolic_gradient(a, b, k):
 
 
 def test_torch_gradcheck_first_and_second_order():
-    """torch's own finite-difference referee, to second order (the Hessian is used later)."""
+    """First and second derivatives agree with torch's finite differences."""
     generator = torch.Generator().manual_seed(0)
     pair = [
         torch.randn(7, generator=generator, dtype=torch.float64, requires_grad=True)
@@ -74,14 +74,14 @@ def test_torch_gradcheck_first_and_second_order():
 @settings(max_examples=30)
 @given(st.integers(1, 5), st.integers(1, 5))
 def test_the_loss_is_per_pair(rows, columns):
-    """Protects 'never batch-mean': the shape that goes in comes out."""
+    """The loss has the shape of its inputs: it is not reduced over a batch."""
     shape = (rows, columns)
     assert DPO.torch(torch.zeros(shape), torch.zeros(shape)).shape == shape
     assert DPO.numpy(np.zeros(shape), np.zeros(shape)).shape == shape
 
 
 def test_float32_keeps_its_type_and_stays_finite():
-    """An engineer's float32 log-ratios neither change type nor overflow."""
+    """Float32 log-ratios give float32 values and do not overflow."""
     values = DPO.torch(torch.tensor([-1e4, 1e4]), torch.tensor([1e4, -1e4]), beta=1.0)
     assert values.dtype == torch.float32
     assert values.tolist() == [2e4, 0.0]
@@ -89,7 +89,7 @@ def test_float32_keeps_its_type_and_stays_finite():
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_javascript_under_node_against_50_digits(name):
-    """The functions that the pages run, executed by Node over the same table as NumPy's."""
+    """The JavaScript gradients of the pages, executed by Node over the whole domain."""
     chart = CHARTS[name]
     params = (*DPO.params, *chart.params)
     js = js_function(
@@ -113,7 +113,7 @@ def test_javascript_under_node_against_50_digits(name):
 
 
 def test_javascript_loss_under_node():
-    """The loss itself in JavaScript, at the extremes where the naive form is infinite."""
+    """The JavaScript loss is finite and accurate where the textbook form is infinite."""
     rows = [(u_, v_, k) for u_ in (-700, 0, 700) for v_ in (-700, 0.5, 700) for k in (0.001, 10)]
     program = (
         f"{JS_PRELUDE}const f = {DPO.js};\n"
@@ -127,7 +127,7 @@ def test_javascript_loss_under_node():
 
 
 def test_latex_names_the_logistic_function():
-    """The page shows log sigma, not the overflow-prone textbook form."""
+    """The LaTeX shows log sigma and not its definition."""
     assert r"\log\sigma" in DPO.latex
     assert str(u) in DPO.latex
     assert str(v) in DPO.latex

@@ -1,4 +1,4 @@
-"""Every derivation is proved link by link, and a wrong one is noticed."""
+"""Every derivation is proved link by link, and wrong derivations fail."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpofield.formulas.symbols import beta, u, v, x1, x2
 
 @pytest.mark.parametrize("name", THEOREMS)
 def test_residual_is_exactly_zero(name):
-    """Protects the book's theorems: each link simplifies to the integer 0, each fact is True."""
+    """Each link simplifies to the integer 0, and each fact is True."""
     theorem = THEOREMS[name]
     theorem.check()
     assert theorem.residual is sp.S.Zero
@@ -29,7 +29,7 @@ def test_residual_is_exactly_zero(name):
 
 @pytest.mark.parametrize("name", THEOREMS)
 def test_every_link_can_fail(name):
-    """Protects against a residual that is 0 whatever is written: spoil each step in turn."""
+    """A wrong expression in any step makes the proof fail."""
     theorem = THEOREMS[name]
     for i, proof in enumerate(theorem.chains):
         for j, step in enumerate(proof.steps):
@@ -44,7 +44,7 @@ def test_every_link_can_fail(name):
 
 
 def test_a_false_fact_is_noticed():
-    """Protects the sign statements: anything but True (also None, 'cannot tell') fails."""
+    """A fact that is False or None (undecided) makes the proof fail."""
     theorem = THEOREMS["hessian"]
     for answer in (False, None):
         spoiled = dataclasses.replace(theorem, facts=(("the moon is cheese", answer),))
@@ -54,7 +54,7 @@ def test_a_false_fact_is_noticed():
 
 
 def test_residuals_cannot_cancel():
-    """Protects `residual` as one number: two opposite errors must not add up to 0."""
+    """Two opposite errors do not cancel in `residual`."""
     chains = (
         chain(x1, ("wrong by +1", x1 + 1)),
         chain(x1, ("wrong by -1", x1 - 1)),
@@ -63,7 +63,7 @@ def test_residuals_cannot_cancel():
 
 
 def test_theorem_1_against_numeric_derivatives_of_the_naive_loss():
-    """An oracle that shares nothing: mpmath differentiates -log(x1^b/(x1^b + x2^b)) itself."""
+    """Theorem 1 agrees with mpmath's derivatives of -log(x1^b/(x1^b + x2^b))."""
     first, second = THEOREMS["theorem-1"].equations
     with mpmath.workdps(40):
         for a, b, k in [(1.0, 1.0, 0.1), (0.3, 2.0, 0.5), (5.0, 0.01, 1.0), (2.0, 3.0, 4.0)]:
@@ -75,7 +75,7 @@ def test_theorem_1_against_numeric_derivatives_of_the_naive_loss():
 
 
 def test_rlhf_optimum_against_a_numeric_optimiser():
-    """SciPy, which knows no calculus of ours, finds the same policy on four responses."""
+    """SciPy's numerical optimum over four responses is the policy of the theorem."""
     rng = np.random.default_rng(0)
     rho, reward, strength = rng.dirichlet(np.ones(4)), rng.normal(size=4), 0.7
 
@@ -93,7 +93,7 @@ def test_rlhf_optimum_against_a_numeric_optimiser():
 
 @pytest.mark.parametrize("exponent", [0.1, 0.5, 1.0, 2.0, 3.0])
 def test_limits_as_numbers(exponent):
-    """The three cases of the limit seen in floating point, at x1 = 1 down to x2 = 1e-30."""
+    """The three cases of the limit, evaluated at x1 = 1 and x2 = 1e-30."""
     second = THEOREMS["theorem-1"].equations[1].rhs
     near = float(second.subs({x1: 1, x2: sp.Float("1e-30", 40), beta: sp.Float(exponent)}))
     if exponent < 1:
@@ -106,7 +106,7 @@ def test_limits_as_numbers(exponent):
 
 @pytest.mark.parametrize("name", CHARTS)
 def test_charts_invert(name):
-    """Coordinates -> log-ratios -> coordinates is the identity, at random admissible points."""
+    """`logratios` inverts `coordinates_of`, at three points."""
     chart = CHARTS[name]
     values = {p.symbol: p.default for p in chart.params}
     from dpofield.formulas import symbols as s
@@ -121,14 +121,15 @@ def test_charts_invert(name):
 
 
 def test_difference_sees_a_small_error():
-    """Protects `difference`, on which all proofs rest: 1e-9 is not 0."""
+    """`difference` does not round a difference of 1e-9 to 0."""
     assert difference(x1 / x2, x1 / x2 + sp.Rational(1, 10**9)) != 0
 
 
 @pytest.mark.parametrize(("number", "x"), [(0, x1), (1, x2)])
 def test_theorem_1_is_about_the_loss_that_trains(number, x):
-    """Protects 'one formula': each chain begins at the derivative of `LOSSES["dpo"]` in the ratios
-    and ends in a closed form of its own, which of another loss is false."""
+    """Each chain goes from the derivative of `LOSSES["dpo"]` in the ratios to a closed form.
+
+    The same closed form is wrong for other losses."""
     theorem = THEOREMS["theorem-1"]
     ratios = {u: sp.log(x1), v: sp.log(x2)}
     chain, others = theorem.chains[number], theorem.chains[1 - number]

@@ -1,7 +1,7 @@
-"""The zoo typed a second time, by hand, in mpmath: log-sigmoids in the textbook spelling.
+"""The losses of the zoo, typed a second time for mpmath, in their textbook forms.
 
-Nothing of `dpofield` is imported. `a` and `b` are the two log-ratios, `k` is beta, `rw`, `rl` the
-reference log-probabilities, `nw`, `nl` the lengths.
+This module imports nothing from `dpofield`. `a` and `b` are the two log-ratios, `k` is beta, `rw`
+and `rl` are the reference log-probabilities, `nw` and `nl` the lengths.
 """
 
 from __future__ import annotations
@@ -76,12 +76,12 @@ ORACLE = {
         -ls(k * (tsallis((a + rw) / nw, q) - tsallis((b + rl) / nl, q)) - g)
     ),
 }
-"""Loss by name, as a function of the arguments in the order of the book's printed functions."""
+"""Losses by name, with the arguments in the order of the book's printed functions."""
 
 PARAMS = {
     "beta": 0.7, "epsilon": 0.15, "tau": 0.3, "shift": -0.4, "alpha": 0.6, "delta": 0.25,
     "lam": 0.8, "lam_w": 1.3, "lam_l": 0.6, "z0": 0.2, "gamma": 0.45,
 }  # fmt: skip
-"""A second set of values, none of them a default, no two alike."""
+"""Values that are all different, and different from the defaults."""
 
 INPUTS = {"ref_w": -800.0, "ref_l": -900.0, "len_w": 7.0, "len_l": 11.0}

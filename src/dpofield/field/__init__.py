@@ -1,4 +1,4 @@
-"""Fields: the gradient of a loss in a chart as numbers, its flow, its invariants."""
+"""Fields: numerical values of a loss's gradient in a chart, its flow and its invariants."""
 
 from dpofield.field.clock import margin_at
 from dpofield.field.core import coordinates, gradient, invariant, logratios, magnitude, potential

@@ -1,4 +1,4 @@
-"""How far a divergence lets the preferred ratio rise: the conserved quantity and the cap."""
+"""The quantity that a divergence's flow conserves, and the cap of the preferred ratio."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST = np.log(np.finfo(np.float64).max)
 
 
 def find_divergence(name: str | Divergence) -> Divergence:
-    """The divergence of that name; `ValueError` listing the names when there is none."""
+    """The divergence called `name`; `ValueError` listing the names if there is none."""
     if isinstance(name, Divergence):
         return name
     if name not in DIVERGENCES:
@@ -30,8 +30,8 @@ def conserved_by(divergence: str | Divergence, ratio: ArrayLike, *, alpha: float
     """I at `ratio` (one of x1, x2, no unit; its shape), with `I' = 1/f''`.
 
     Gradient flow of f-DPO in the ratios keeps `I(x1) + I(x2)` (own derivation,
-    `THEOREMS["divergence-invariant"]`). A ratio of 0 gives the limit there, which is `-inf` for
-    the alpha-divergence from alpha = 3 on. `alpha` counts only where the divergence has it.
+    `THEOREMS["divergence-invariant"]`). At ratio 0 this is the limit, `-inf` for the
+    alpha-divergence with alpha >= 3. Divergences without an alpha ignore `alpha`.
     `ValueError` for an unknown divergence, a negative or infinite ratio, an infinite alpha.
 
     >>> conserved_by("forward_kl", [0.0, 1.0, 3.0]).round(4)
@@ -55,8 +55,8 @@ def cap(
     """The least upper bound of the preferred ratio on the flow line from `(x1, x2)`, or `inf`.
 
     The root c of `I(c) = I(x1) + I(x2) - I(0)` (own derivation, `THEOREMS["divergence-caps"]`);
-    beta is not in it. Errors as in `conserved_by`, for ratios that are 0 too; `OverflowError`
-    when the cap is finite and beyond float64.
+    it does not depend on beta. Errors as in `conserved_by`; `ValueError` also for a ratio of 0, and
+    `OverflowError` if the cap is finite but beyond float64.
 
     >>> [round(cap(name), 4) for name in ("reverse_kl", "forward_kl", "js", "chi2")]
     [1.4142, 1.2599, 1.3294, 2.0]
@@ -81,8 +81,8 @@ def cap(
     if short(LARGEST - 1) < 0:
         raise OverflowError(f"the cap at alpha = {alpha} from ({x1}, {x2}) is beyond float64")
     high = np.log(x1)
-    while short(high) < 0:  # short of a bracket; I increases
+    while short(high) < 0:  # I increases, so this finds a bracket for the root
         high = min(high + 1, LARGEST - 1)
     if high == np.log(x1):
-        return float(x1)  # x2 so small that it adds nothing in float64
+        return float(x1)  # x2 is too small to change the cap in float64
     return float(np.exp(brentq(short, high - 1, high, xtol=1e-15, rtol=1e-14)))

@@ -17,8 +17,8 @@ def margin_at(time: ArrayLike, beta: float) -> Array:
 
     `h = (1/beta) log omega(1 + 2 beta^2 t)` with the Wright omega function, the root of
     `exp(beta h) + beta h = 1 + 2 beta^2 t` (own derivation, `THEOREMS["log-ratio-clock"]`). The
-    log-ratios are `h/2` and `-h/2`; the logits of one softmax keep the same clock. Shape of
-    `time`. `ValueError` for a negative or infinite time and for beta <= 0.
+    log-ratios are `h/2` and `-h/2`; flow in the logits of one softmax has the same margin. The
+    result has the shape of `time`. `ValueError` for a negative or infinite time and for beta <= 0.
 
     >>> margin_at([0.0, 1.0, 1e6], beta=1.0).round(4)
     array([ 0.    ,  0.7921, 14.5087])
@@ -28,6 +28,6 @@ def margin_at(time: ArrayLike, beta: float) -> Array:
     check_interval("time", time, sp.Interval(0, sp.oo), "the flow starts at time 0")
     elapsed = 2 * beta**2 * time
     y = np.log(wrightomega(1 + elapsed))
-    # One Newton step on expm1(y) + y = elapsed gives back the digits that "1 +" took early on.
+    # A Newton step on expm1(y) + y = elapsed restores the digits that "1 +" loses at small times.
     y -= (np.expm1(y) + y - elapsed) / (np.exp(y) + 1)
     return np.asarray(y / beta)

@@ -1,7 +1,7 @@
-"""The gradient field of a loss in a chart, as numbers.
+"""Numerical values of the gradient field of a loss in a chart.
 
-Formulas come printed from `dpofield.formulas`; this module checks the input, evaluates, and
-nothing else. All functions broadcast over the two coordinates.
+The formulas come from `dpofield.formulas`; this module only checks the input and evaluates them.
+All functions broadcast over the two coordinates.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 
 def find_loss(loss: str | Loss) -> Loss:
-    """The loss of that name; `ValueError` listing the names when there is none."""
+    """The loss called `loss`; `ValueError` listing the names if there is none."""
     if isinstance(loss, Loss):
         return loss
     if loss not in LOSSES:
@@ -28,7 +28,7 @@ def find_loss(loss: str | Loss) -> Loss:
 
 
 def find_chart(chart: str | Chart) -> Chart:
-    """The chart of that name; `ValueError` listing the names when there is none."""
+    """The chart called `chart`; `ValueError` listing the names if there is none."""
     if isinstance(chart, Chart):
         return chart
     if chart not in CHARTS:
@@ -39,13 +39,13 @@ def find_chart(chart: str | Chart) -> Chart:
 def prepare(
     loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, params: dict[str, Any]
 ) -> tuple[Loss, Chart, Array, Array, dict[str, Any]]:
-    """Loss, chart, coordinates and parameters, found, broadcast and checked; errors by name."""
+    """Loss, chart, broadcast coordinates and parameters, all checked; errors as in `gradient`."""
     loss, chart = find_loss(loss), find_chart(chart)
     a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
     for name, symbol, value in zip("ab", chart.coordinates, (a, b), strict=True):
         label = f"coordinate {name} ({symbol}) of the {chart.name} chart"
         check_interval(label, value, chart.domain, chart.domain_meaning)
-    # A chart's own parameters come on top of the loss's; every chart takes only what it needs.
+    # The chart's parameters are added to the loss's.
     everything = {p.name: p for p in (*loss.arguments, *chart.params)}
     owner = f"loss {loss.name!r} in the {chart.name} chart"
     return loss, chart, a, b, resolve(everything.values(), params, owner)
@@ -54,7 +54,7 @@ def prepare(
 def evaluate(
     exprs: tuple[Any, ...], loss: Loss, chart: Chart, a: Array, b: Array, given: dict[str, Any]
 ) -> tuple[Array, ...]:
-    """Printed expressions, one array each; no checks, which `prepare` has made."""
+    """The values of `exprs`, one array per expression; `prepare` has checked the arguments."""
     symbols = {p.name: p.symbol for p in (*loss.arguments, *chart.params)}
     arguments = (*chart.coordinates, *(symbols[name] for name in given))
     with np.errstate(under="ignore"):  # a gradient below 1e-308 is 0 in float64, not an error
@@ -72,8 +72,8 @@ def gradient(
     `params` are the loss's (`beta=0.1`) and the chart's (`ref_w`, `ref_l`, the reference
     log-probabilities in nats, in the probability and logit charts; `rest` in the logit chart).
 
-    Raises `ValueError` for an unknown loss or chart, a coordinate outside the chart's domain and
-    a parameter outside its range, each by name; `TypeError` for an unknown parameter.
+    Raises `ValueError` naming an unknown loss or chart, a coordinate outside the chart's domain
+    or a parameter outside its range; `TypeError` for an unknown parameter.
 
     >>> gradient("dpo", "ratio", 1.0, 1.0, beta=0.1)
     (np.float64(-0.05), np.float64(0.05))
@@ -94,7 +94,7 @@ ratio is positive and finite
 def magnitude(
     loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any
 ) -> Array:
-    """The Euclidean length of `gradient`, in the same units; arguments and errors as there.
+    """The Euclidean length of `gradient`, in the same units, with the same arguments and errors.
 
     >>> round(float(magnitude("dpo", "ratio", 1.0, 1.0, beta=0.1)), 6)
     0.070711
@@ -105,7 +105,7 @@ def magnitude(
 def potential(
     loss: str | Loss, chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any
 ) -> Array:
-    """The loss itself (nats) at the coordinates; arguments and errors as in `gradient`.
+    """The value of the loss (nats); arguments and errors as in `gradient`.
 
     >>> round(float(potential("dpo", "ratio", 1.0, 1.0)), 6)
     0.693147
@@ -117,11 +117,11 @@ def potential(
 def coordinates(
     chart: str | Chart, u: ArrayLike, v: ArrayLike, **params: Any
 ) -> tuple[Array, Array]:
-    """The chart's coordinates of log-ratios `u` and `v` (nats); both have their broadcast shape.
+    """The chart's coordinates for log-ratios `u` and `v` (nats), in their broadcast shape.
 
     `params` are the chart's; `ValueError` and `TypeError` as in `gradient`. In the probability and
-    logit charts the two responses together must leave room for each other, or the result is not
-    a point of the chart: a probability above 1, or NaN.
+    logit charts, two probabilities with a sum above 1 are not a point of the chart: the result is
+    then a probability that can exceed 1, or NaN.
 
     >>> [float(c) for c in coordinates("probability", 0.0, 0.0)]
     [0.25, 0.25]
@@ -130,13 +130,13 @@ def coordinates(
     u, v = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(u, v))
     given = resolve(chart.params, params, f"the {chart.name} chart")
     arguments = (symbols.u, symbols.v, *(p.symbol for p in chart.params))
-    with np.errstate(invalid="ignore", divide="ignore"):  # no such policy: said by the result
+    with np.errstate(invalid="ignore", divide="ignore"):  # impossible policies give NaN
         a, b = numpy_function(arguments, chart.coordinates_of)(u, v, *given.values())
     return np.asarray(a), np.asarray(b)
 
 
 def logratios(chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any) -> tuple[Array, Array]:
-    """The way back from `coordinates`: u and v (nats), in the broadcast shape; errors as there.
+    """The inverse of `coordinates`: u and v (nats), in the broadcast shape; the same errors.
 
     >>> [round(float(c), 12) for c in logratios("probability", 0.25, 0.25)]
     [0.0, 0.0]
@@ -150,7 +150,7 @@ def logratios(chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any) -> 
 
 
 def invariant(chart: str | Chart, a: ArrayLike, b: ArrayLike) -> Array:
-    """What gradient flow of every margin loss conserves in this chart, at the coordinates.
+    """The quantity that gradient flow of every margin loss conserves in this chart.
 
     >>> float(invariant("ratio", 1.0, 1.0))
     2.0

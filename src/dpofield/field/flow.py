@@ -1,7 +1,8 @@
-"""Gradient flow: the path that infinitely small steps against the gradient would take.
+"""Gradient flow: the path of infinitely small steps against the gradient.
 
-The path is integrated by arc length, with time carried along: near the edge of the ratio chart
-the speed goes to infinity (beta < 1) or to 0 (beta > 1) while the curve itself stays smooth.
+The independent variable of the integration is arc length, and time is a third component: near the
+edge of the ratio chart the speed tends to infinity (beta < 1) or to 0 (beta > 1), but the curve
+stays smooth.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from dpofield.formulas.losses import POSITIVE
 from dpofield.formulas.parameters import check_interval
 
 EDGE = 1e-9
-"""A coordinate with a lower bound counts as extinct this far above it."""
+"""A coordinate this close to its lower bound counts as extinct."""
 TINY = 1e-280
-"""A gradient below this counts as vanished: float64 holds neither its digits nor its clock."""
+"""A gradient below this counts as 0: float64 represents neither its digits nor the time."""
 PATIENCE = 50_000
-"""Evaluations of the field after which a flow is given up: a usual one needs some thousands."""
+"""Largest number of evaluations of the field; a usual flow needs some thousands."""
 AHEAD = 1e-9
-"""How far ahead a flow looks for a gradient that turns: by arc length no step leads past a zero."""
+"""Distance ahead at which a reversed gradient stops the flow: it shows a zero in between."""
 
 
 @dataclass(frozen=True)
 class Flow:
     """A flow line: time, the two coordinates and the arc length, all of shape (n,).
 
-    `stopped` says why it ended: "extinct" (the dispreferred coordinate reached the chart's
-    edge), "boundary" (the preferred one did), "time", "length", or "rest": the gradient vanishes
-    just ahead, or has fallen below 1e-280. A zero of the gradient takes for ever to reach; the
-    time given is that of the stop, 1e-9 before it.
+    `stopped` is the reason for the end: "extinct" (the dispreferred coordinate reached the chart's
+    edge), "boundary" (the preferred coordinate did), "time", "length", or "rest". "rest" means that
+    the gradient vanishes 1e-9 ahead or is below 1e-280. The flow reaches a zero of the gradient
+    only in infinite time; `t` ends at the stop.
     """
 
     chart: str
@@ -65,8 +66,8 @@ def flow(
     """Follow `-gradient` from `start` until `time`, `length` or the edge of the chart.
 
     Integrator: SciPy's DOP853 on (a, b, t) by arc length. `params` and errors as in
-    `field.gradient`; `ValueError` too when `time` or `length` is not positive, `RuntimeError` when
-    the line creeps along a valley that the integrator cannot follow that far.
+    `field.gradient`; `ValueError` also if `time` or `length` is not positive, `RuntimeError` if the
+    equations are too stiff for the integrator to reach `length`.
 
     >>> line = flow("dpo", "ratio", beta=1.0)
     >>> line.stopped, round(float(line.t[-1]), 3), round(float(line.a[-1]), 4)
@@ -83,13 +84,13 @@ def flow(
         along_a, along_b = evaluate(exprs, loss, chart, inside[0], inside[1], given)
         return float(along_a), float(along_b)
 
-    asked = itertools.count()
+    calls = itertools.count()
 
     def direction(s: float, state: Array) -> list[float]:
-        if next(asked) > PATIENCE:
+        if next(calls) > PATIENCE:
             raise RuntimeError(
                 f"flow of {loss.name!r} from {start} has become too stiff at length {s:.3g}: it "
-                f"creeps along a valley; ask for less with length="
+                f"follows a narrow valley; use a smaller length="
             )
         along_a, along_b = slopes(state)
         speed = max(float(np.hypot(along_a, along_b)), TINY)
@@ -131,7 +132,7 @@ def flow(
     names = ("extinct", "boundary", "time", "rest")
     stopped = next((n for n, hit in zip(names, hits, strict=True) if hit), "length")
     s = np.linspace(0.0, solution.t[-1], points)
-    assert solution.sol is not None  # asked for by dense_output
+    assert solution.sol is not None  # because of dense_output
     a, b, t = solution.sol(s)
     return Flow(chart.name, t, a, b, s, stopped)
 
@@ -149,7 +150,7 @@ def extinction_time(beta: float) -> float:
     if beta >= 2:
         return float("inf")
     p = 2.0 - beta
-    # r = w^(1/p) takes the weak singularity r^(1-beta) at 0 out of the integrand.
+    # The substitution r = w^(1/p) removes the weak singularity r^(1-beta) at 0.
     value, _ = quad(
         lambda w: (1 + w ** (beta / p)) / (1 + w ** (2 / p)) ** 2, 0.0, 1.0, epsabs=1e-13
     )

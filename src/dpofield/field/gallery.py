@@ -1,4 +1,4 @@
-"""Every loss of the zoo under comparable settings: its parameters, its push, and what that does."""
+"""The losses of the zoo under comparable settings: parameters, group, push and its effect."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from dpofield.formulas.losses.classify import tilt
 PAIR: Mapping[str, float] = MappingProxyType(
     {"ref_w": -30.0, "ref_l": -50.0, "len_w": 10.0, "len_l": 20.0}
 )
-"""The pair for losses that read more than u and v: nats, tokens."""
+"""The pair's data for losses that depend on more than u and v (nats, tokens)."""
 
 SETTINGS: Mapping[str, float] = MappingProxyType({"beta": 0.1, "epsilon": 0.1, "shift": 5.0})
-"""One value of each shared parameter, so that losses can be compared."""
+"""Values of the shared parameters, so that losses can be compared."""
 
 PER_TOKEN: Mapping[str, float] = MappingProxyType({"beta": 2.0})
-"""The same for losses of means per token, whose beta is on another scale."""
+"""Values for losses of means per token, where beta has another scale."""
 
 GROUPS: Mapping[str, str] = MappingProxyType(
     {
@@ -30,7 +30,7 @@ GROUPS: Mapping[str, str] = MappingProxyType(
         "turning": "Direction depends on the place",
     }
 )
-"""The groups of losses by the direction of their field, and what a page calls each."""
+"""Labels of the groups of losses, by the direction of their field."""
 
 PUSHES: Mapping[str, str] = MappingProxyType(
     {
@@ -40,7 +40,7 @@ PUSHES: Mapping[str, str] = MappingProxyType(
         "both_wrong": "both the wrong way",
     }
 )
-"""What a push does to the two responses, and what a page calls it."""
+"""Labels of the effects of a push on the two responses."""
 
 
 def group(loss: Loss) -> str:
@@ -57,7 +57,7 @@ def group(loss: Loss) -> str:
 
 
 def settings(loss: str | Loss) -> dict[str, float]:
-    """The parameters and inputs under which losses are compared; others keep their defaults.
+    """The values at which losses are compared; other parameters keep their defaults.
 
     >>> settings("simpo")["beta"], settings("nca")
     (2.0, {'beta': 0.1})
@@ -79,7 +79,7 @@ def push(loss: str | Loss, u: Array, v: Array, **params: Any) -> tuple[Array, Ar
 
 
 def effect(along_u: Array, along_v: Array) -> Array:
-    """What a push does to the two responses: the place of the answer in `PUSHES`, 0 to 3.
+    """The effect of a push on the two responses, as an index into `PUSHES` (0 to 3).
 
     >>> effect(np.array([1.0, -1.0, 1.0, -1.0]), np.array([-1.0, -1.0, 1.0, 1.0]))
     array([0, 1, 2, 3])

@@ -1,4 +1,4 @@
-"""How likely judgements are under two rewards (Bradley-Terry)."""
+"""The likelihood of judgements under the Bradley-Terry model."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scipy.special import log_expit
 def win_log_likelihood(gap: ArrayLike, wins: int, losses: int) -> np.ndarray:
     """Bradley-Terry log-likelihood (nats) of `wins` and `losses` at the reward gap(s) `gap`.
 
-    The shape is that of `gap`. `ValueError` when a count is negative or there is no judgement.
+    The result has the shape of `gap`. `ValueError` if a count is negative or both are 0.
 
     >>> win_log_likelihood(0.0, 1, 1).round(4)
     np.float64(-1.3863)
     """
     if wins < 0 or losses < 0 or wins + losses == 0:
-        raise ValueError(f"wins = {wins}, losses = {losses}: both are counts, at least one above 0")
+        raise ValueError(f"wins = {wins}, losses = {losses}: use counts, at least one above 0")
     gap = np.asarray(gap, dtype=float)
     return np.asarray(wins * log_expit(gap) + losses * log_expit(-gap))[()]

@@ -1,11 +1,11 @@
-"""One softmax over n responses and one pair: rates of change and the exact path, as numbers.
+"""One softmax over n responses and one pair: rates of change and the exact path, numerically.
 
-Logits are in nats, responses on the last axis; `w` and `l` are the indices of the preferred and
-the dispreferred response. `features` (n, d) make the logits `<phi_i, theta>` of d shared
-parameters; without them every response has its own logit. The mathematics is
+Logits are in nats, with responses on the last axis; `w` and `l` are the indices of the preferred
+and the dispreferred response. With `features` (n, d) the logits are `<phi_i, theta>`, with d shared
+parameters; without them every response has its own logit. The formulas are
 `THEOREMS["softmax-rates"]` to `THEOREMS["smallest-displacement"]`.
 """
-# ruff: noqa: E741  (l is the field's own letter)
+# ruff: noqa: E741  (l is the usual name of the dispreferred response)
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ SINCE_START = sp.Interval.Ropen(0, sp.oo)
 
 @dataclass(frozen=True)
 class Path:
-    """A policy under gradient flow of DPO from its reference, exact.
+    """The exact path of a policy under gradient flow of DPO from its reference.
 
-    `t` (T,): time, learning rate times number of steps. `s` (T,): how far along `phi_w - phi_l`
-    the parameters have moved; without features, by how much the two logits have (nats).
+    `t` (T,): time, learning rate times number of steps. `s` (T,): the distance that the parameters
+    have moved, in units of `phi_w - phi_l`; without features, that of each logit (nats).
     `margin` (T,) in nats. `logp` (..., T, n): log-probabilities in nats.
     """
 
@@ -53,14 +53,14 @@ class Path:
 
     @property
     def rest(self) -> Array:
-        """Probability of all other responses together, (..., T); 0 when there is none."""
+        """Probability of all other responses together, (..., T); 0 if there are none."""
         others = np.delete(self.logp, [self.w, self.l], axis=-1)
         return np.asarray(np.exp(others).sum(axis=-1))
 
 
 @dataclass(frozen=True)
 class Peak:
-    """When the rest has most: `s` in nats, time `t`, and its probability `rest` there."""
+    """The maximum `rest` of the rest's probability, at `s` (nats) and time `t`."""
 
     s: float
     t: float
@@ -78,13 +78,13 @@ def rates(
 ) -> Array:
     """`d log pi_i/dt` of every response under gradient flow of DPO, (..., n), nats per time.
 
-    `logits` (..., n) are the policy's now, `margin` (...) the log-ratio difference `u - v` it has
-    reached (0 at the reference). Any other margin loss moves along these rates times a constant.
-    Own derivation, `THEOREMS["softmax-rates"]` and, with features, `THEOREMS["shared-features"]`.
+    `logits` (..., n) are the policy's current logits, `margin` (...) is its current `u - v` (0 at
+    the reference). Any other margin loss has these rates times a common factor. Own derivation,
+    `THEOREMS["softmax-rates"]` and, with features, `THEOREMS["shared-features"]`.
 
-    Raises `ValueError` by name: fewer than two responses, logits, margin or features that are not
-    finite, indices that are equal or out of range, features of another number of responses,
-    beta <= 0.
+    Raises `ValueError` naming the argument: fewer than two responses, logits, margin or features
+    that are not finite, indices that are equal or out of range, features for another number of
+    responses, beta <= 0.
 
     >>> rates([0.0, 0.0, 0.0], 0, 1, beta=1.0)
     array([ 0.5, -0.5,  0. ])
@@ -103,10 +103,10 @@ def rates(
 
 
 def split(logits: ArrayLike, w: int, l: int) -> tuple[Array, Array]:
-    """Of what the dispreferred loses, the shares that the preferred and the rest get, (...).
+    """The shares of the dispreferred's lost mass that the preferred and the rest gain, (...).
 
-    They sum to 1. Where `pi_w > pi_l` the first exceeds 1 and the second is negative: the rest
-    pays too. Own derivation, `THEOREMS["softmax-mass"]`; errors as in `rates`.
+    They sum to 1. If `pi_w > pi_l`, the first exceeds 1 and the second is negative: the rest
+    loses mass too. Own derivation, `THEOREMS["softmax-mass"]`; errors as in `rates`.
 
     >>> split([0.0, 0.0, 0.0], 0, 1)
     (np.float64(1.0), np.float64(0.0))
@@ -118,9 +118,9 @@ def split(logits: ArrayLike, w: int, l: int) -> tuple[Array, Array]:
 
 
 def time_of(margin: ArrayLike, *, beta: float = 0.1, speed: float = 2.0) -> Array:
-    """The time at which DPO's flow from the reference has that margin (nats), the shape of it.
+    """The time at which DPO's flow from the reference has this margin (nats), in its shape.
 
-    The inverse of `clock.margin_at`. `speed` is `|phi_w - phi_l|^2`, 2 for one logit a response.
+    The inverse of `clock.margin_at`. `speed` is `|phi_w - phi_l|^2`, 2 for one logit per response.
     `ValueError` for a negative margin, beta <= 0 and speed <= 0. Own derivation,
     `THEOREMS["softmax-path"]`.
 
@@ -128,10 +128,10 @@ def time_of(margin: ArrayLike, *, beta: float = 0.1, speed: float = 2.0) -> Arra
     135.91
     """
     h = np.asarray(margin, dtype=np.float64)
-    check_interval("margin", h, SINCE_START, "it grows from 0 at the reference")
+    check_interval("margin", h, SINCE_START, "the margin grows from 0 at the reference")
     BETA.check(beta)
-    check_interval("speed", speed, BETA.interval, "the squared distance of two features")
-    with np.errstate(over="ignore"):  # the time of an absurd margin is infinite in float64
+    check_interval("speed", speed, BETA.interval, "a squared distance of two features is positive")
+    with np.errstate(over="ignore"):  # the time of a very large margin is infinite in float64
         return np.asarray((np.expm1(beta * h) + beta * h) / (speed * beta**2))
 
 
@@ -144,10 +144,10 @@ def path(
     beta: float = 0.1,
     features: ArrayLike | None = None,
 ) -> Path:
-    """The policy at the given times (T,), from the reference `logits_ref` (..., n), exact.
+    """The exact path from the reference `logits_ref` (..., n), at `times` (T,).
 
-    Errors as in `rates`, and for negative times; `ValueError` too when the two features are
-    equal, as then nothing moves.
+    Errors as in `rates`; `ValueError` also for negative times, and if the two features are equal,
+    as nothing moves then.
 
     >>> way = path([0.0, 0.0, 0.0], 0, 1, times=[0.0, 1e3, 1e9])
     >>> way.preferred.round(3), way.dispreferred.round(3), way.rest.round(3)
@@ -156,16 +156,17 @@ def path(
     z, t = _logits(logits_ref, w, l), np.atleast_1d(np.asarray(times, dtype=np.float64))
     moves = _moves(z, w, l, features)
     speed = float(moves[w] - moves[l])
-    check_interval("|phi_w - phi_l|^2", speed, BETA.interval, "the features tell the pair apart")
-    margin = margin_at(t * (speed / 2), beta)  # in logits of their own the distance squared is 2
+    check_interval("|phi_w - phi_l|^2", speed, BETA.interval, "the two features differ")
+    margin = margin_at(t * (speed / 2), beta)  # `margin_at` assumes a squared distance of 2
     s = margin / speed
     logp = log_softmax(z[..., None, :] + s[:, None] * moves, axis=-1)
     return Path(t, s, margin, np.asarray(logp), int(w), int(l))
 
 
 def peak(logits_ref: ArrayLike, w: int, l: int, *, beta: float = 0.1) -> Peak:
-    """When the rest has most, from the reference `logits_ref` (n,): at the start if `pi_w >= pi_l`.
+    """The maximum of the rest, from the reference `logits_ref` (n,).
 
+    It is at the start if `pi_w >= pi_l`.
     Own derivation, `THEOREMS["softmax-peak"]`; errors as in `rates`.
 
     >>> peak(np.log([0.1, 0.4, 0.5]), 0, 1, beta=0.1)
@@ -173,7 +174,7 @@ def peak(logits_ref: ArrayLike, w: int, l: int, *, beta: float = 0.1) -> Peak:
     """
     z = _logits(logits_ref, w, l)
     if z.ndim != 1:
-        raise ValueError(f"logits_ref of shape {z.shape}: the peak is that of one policy, (n,)")
+        raise ValueError(f"logits_ref of shape {z.shape}: expected one policy, (n,)")
     s = max(0.0, float(z[l] - z[w]) / 2)
     rest = np.delete(z, [w, l])
     others = float(np.exp(rest - np.logaddexp.reduce([*rest, z[w] + s, z[l] - s])).sum())
@@ -188,14 +189,14 @@ def _logits(logits: ArrayLike, w: int, l: int) -> Array:
         raise ValueError(f"logits of shape {z.shape}: a pair needs two responses on the last axis")
     for name, index in (("w", w), ("l", l)):
         if not 0 <= index < n:
-            raise ValueError(f"{name} = {index} is no index of {n} responses (0 to {n - 1})")
+            raise ValueError(f"{name} = {index} is not an index of {n} responses (0 to {n - 1})")
     if w == l:
         raise ValueError(f"w = l = {w}: a pair is two different responses")
     return z
 
 
 def _moves(z: Array, w: int, l: int, features: ArrayLike | None) -> Array:
-    """`<phi_i, phi_w - phi_l>` (n,): how fast each logit moves per unit of weight."""
+    """`<phi_i, phi_w - phi_l>` (n,): the rate of each logit per unit of weight."""
     n = z.shape[-1]
     if features is None:
         moves = np.zeros(n)
@@ -203,6 +204,6 @@ def _moves(z: Array, w: int, l: int, features: ArrayLike | None) -> Array:
         return moves
     phi = np.asarray(features, dtype=np.float64)
     if phi.ndim != 2 or len(phi) != n:
-        raise ValueError(f"features of shape {phi.shape}: expected ({n}, d), a row per response")
+        raise ValueError(f"features of shape {phi.shape}: expected ({n}, d), one row per response")
     check_interval("features", phi, FINITE, "a feature is a finite number")
     return np.asarray(phi @ (phi[w] - phi[l]))

@@ -1,8 +1,8 @@
-"""Static figures, one module per chapter that draws, named by the chapter's slug.
+"""Static figures, one module per chapter with figures, named by the chapter's slug.
 
-Shared by the chapters: `style` (the house style), `field` (arrows and flow lines in a chart),
-`notes` (words beside a place), `cover`. Every function draws plain numbers on the `Axes` it is
-given; what it draws is computed elsewhere.
+Shared modules: `style` (the house style), `field` (arrows and flow lines in a chart), `intervals`
+(values with intervals), `notes` (text beside a point), `cover`. The functions draw on the `Axes`
+that the caller passes.
 """
 
 from __future__ import annotations

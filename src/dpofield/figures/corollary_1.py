@@ -1,4 +1,4 @@
-"""Figures of Corollary 1: where which component is the larger, and one course in time."""
+"""Figures of Corollary 1: the ratio of the components, and a flow line in time."""
 
 from __future__ import annotations
 

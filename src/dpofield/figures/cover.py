@@ -1,4 +1,4 @@
-"""The README's picture: one loss in two charts. `make stills` writes it."""
+"""The picture in the README: one loss in two charts. `make stills` writes it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def draw_cover(left: Axes, right: Axes) -> None:
 
 
 def cover() -> Figure:
-    """The cover as a figure of its own."""
+    """The cover as a separate figure."""
     use()
     fig, (left, right) = figure(2, width=8.4, height=4.0)
     draw_cover(left, right)
@@ -38,7 +38,7 @@ def cover() -> Figure:
 
 
 def save_cover(target: str | Path | IO[str]) -> None:
-    """Write the cover as SVG, on a light ground: a README does not know the reader's theme."""
+    """Write the cover as SVG, on a light background: a README does not adapt to the theme."""
     fig = cover()
     fig.savefig(target, format="svg", facecolor=colour("surface"), metadata={"Date": None})
     plt.close(fig)

@@ -20,11 +20,11 @@ LOOKS = {
     "alpha": ("muted", "--"),
     "chi2": ("accent", "-"),
 }
-"""Role and dash of each divergence; the colours of the two responses are kept for them."""
+"""Colour role and dash of each divergence; the responses' colours are not used."""
 
 
 def title_of(name: str) -> str:
-    """How a figure and a table call a divergence.
+    """The title of a divergence, with its parameters.
 
     >>> title_of("alpha")
     'alpha, 0.5'
@@ -41,14 +41,14 @@ def conserved_curve(name: str, points: int = 200) -> tuple[np.ndarray, np.ndarra
     True
     """
     x2 = np.linspace(1.0, 0.0, points)
-    # What is left for x1 once x2 has come down is the cap from (1, x2 given up so far): invert I.
+    # x1 solves I(x1) = 2 I(1) - I(x2): interpolate in a table of I.
     table = np.linspace(1.0, cap(name), 20_000)
     kept = 2 * conserved_by(name, 1.0) - conserved_by(name, x2)
     return np.interp(kept, conserved_by(name, table), table), x2
 
 
 def draw_caps(ax: Axes) -> None:
-    """The conserved curve of each divergence from (1, 1), each with its cap on the axis."""
+    """The conserved curve of each divergence from (1, 1), with its cap on the axis."""
     for name in DIVERGENCES:
         role, dash = LOOKS[name]
         x1, x2 = conserved_curve(name)
@@ -65,9 +65,9 @@ def draw_caps(ax: Axes) -> None:
 
 
 def draw_clocks(ax: Axes, lines: dict[str, Flow], *, late: float = 1e6, low: float = 1e-6) -> None:
-    """x2 against time on a logarithmic axis, of flows from (1, 1) by name of the divergence.
+    """x2 against time, both axes logarithmic, for flows from (1, 1) by name of the divergence.
 
-    Both axes are logarithmic: a flow that comes to 0 in finite time leaves through the bottom.
+    A flow that reaches 0 in finite time leaves the plot at the bottom.
     """
     for name, line in lines.items():
         role, dash = LOOKS[name]
@@ -81,7 +81,7 @@ def draw_clocks(ax: Axes, lines: dict[str, Flow], *, late: float = 1e6, low: flo
 
 
 def draw_balance(ax: Axes, chart: str, *, beta: float) -> None:
-    """The ratio of components, preferred over dispreferred, on each curve as x2 falls.
+    """The ratio of components, preferred over dispreferred, along each curve.
 
     `chart` is "ratio" or "log-ratio"; at 1 the two components are equal.
     """

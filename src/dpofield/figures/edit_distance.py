@@ -1,4 +1,4 @@
-"""Figures of edit distance and of what foretells a pair's outcome: arrays in, one `Axes` out."""
+"""Figures of edit distance and of predictors of a pair's outcome."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from dpofield.figures.intervals import draw_along
 from dpofield.figures.style import MAGNITUDE, colour
 
 KINDS = {"unmatched": ("model", "o", "-"), "matched": ("reference", "s", "--")}
-"""Role of the colour, mark and line of likelihoods as they come, and matched."""
+"""Colour role, mark and line for unmatched and matched likelihoods."""
 
 
 def draw_distances(
     ax: Axes, intervals: Mapping[str, Sequence[float]], kind: str, *, shift: float = 0.0
 ) -> None:
-    """Distance, by name -> value and ends of its interval; the last, "any", stands apart.
+    """One interval per distance: name -> value and two ends; "any" is drawn apart from the others.
 
-    `kind` is "unmatched" or "matched"; `shift` moves the marks aside, in tokens.
+    `kind` is "unmatched" or "matched"; `shift` moves the marks sideways, in tokens.
     """
     role, mark, line = KINDS[kind]
     values = np.asarray(list(intervals.values()), dtype=float)
@@ -37,7 +37,7 @@ def draw_distances(
 def draw_dots(
     ax: Axes, x: ArrayLike, y: ArrayLike, distance: Sequence[str], *, rho: float, size: float = 14
 ) -> None:
-    """Dots in the colour of their distance ("1" to "any"), with their rank correlation."""
+    """Dots coloured by distance ("1" to "any"), with their rank correlation `rho` as title."""
     x, y, names = np.asarray(x, float), np.asarray(y, float), np.asarray(distance)
     known = sorted(set(names), key=lambda name: np.inf if name == "any" else float(name))
     steps = max(1, len([name for name in known if name != "any"]) - 1)

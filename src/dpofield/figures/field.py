@@ -1,4 +1,4 @@
-"""The field of a loss in a chart: arrows, the start, flow lines. Shared by several chapters."""
+"""The field of a loss in a chart: arrows, the start, flow lines; for several chapters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpofield.formulas import latex
 
 
 def axis_labels(ax: Axes, chart: str) -> None:
-    """Name both axes with the chart's coordinates, said in words."""
+    """Label both axes with the response and the chart's coordinate."""
     a, b = (latex(symbol) for symbol in find_chart(chart).coordinates)
     ax.set_xlabel(f"preferred, ${a}$")
     ax.set_ylabel(f"dispreferred, ${b}$")
@@ -36,8 +36,8 @@ def draw_field(
 ) -> ScalarMappable:
     """Arrows along `-gradient` on an n x n grid of [low, high]^2, coloured by magnitude.
 
-    All arrows have one length; the colour carries the size (log scale, nats per unit). Returns
-    the mappable for a colour bar.
+    All arrows have the same length; the colour is the size (log scale, nats per unit). Returns the
+    mappable for a colour bar.
     """
     grid = np.linspace(low, high, n)
     a, b = np.meshgrid(grid, grid)
@@ -64,7 +64,7 @@ def draw_field(
 def draw_start(
     ax: Axes, at: tuple[float, float] = (1.0, 1.0), label: str = "start", *, on_heat: bool = False
 ) -> None:
-    """Mark where training starts; `on_heat` keeps the ink dark where the ground stays light."""
+    """Mark the start of training; `on_heat` uses colours for a heat map."""
     ink = INK_ON_HEAT if on_heat else colour("text")
     ax.plot(
         *at,

@@ -1,4 +1,4 @@
-"""Figures of the chapter on charts: the same pairs under one loss in each, and its clocks."""
+"""Figures of the chapter on charts: flow lines of the same pairs, and their courses in time."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from dpofield.figures.notes import arrow_head, note
 from dpofield.figures.style import LINES, colour, with_looks
 
 PAIRS = ((0.0, 0.0), (-1.0, 0.6), (-0.9, -0.9), (0.5, 0.5), (0.1, -1.0))
-"""Log-ratios (nats) of the pairs that all four panels show; the first is the start of training."""
+"""Log-ratios (nats) of the pairs in all four panels; the first is the start of training."""
 WINDOWS: Mapping[str, tuple[float, float]] = {
     "ratio": (0.0, 2.6),
     "probability": (0.0, 0.65),
     "log-ratio": (-2.7, 1.7),
     "logit": (-3.4, 2.4),
 }
-FLOOR = {"ratio": 0.002, "probability": 0.0005}  # where a chart ends, its edge is left out
+FLOOR = {"ratio": 0.002, "probability": 0.0005}  # excludes the edge of the chart
 
 
 def draw_pairs(
     ax: Axes, chart: str, *, pairs: Sequence[tuple[float, float]] = PAIRS, **params: float
 ) -> None:
-    """Flow lines of the DPO loss from `pairs` in `chart`, on the curves that the flow conserves.
+    """Flow lines of the DPO loss from `pairs` in `chart`, with the curves of the invariant.
 
     `pairs` are log-ratios (nats), the same for every chart; references are the chart's defaults.
-    Shaded: points that no policy has, since the two probabilities would exceed 1.
+    Shaded: points where the two probabilities would sum to more than 1.
     """
     low, high = WINDOWS[chart]
     grid = np.meshgrid(*(np.linspace(max(low, FLOOR.get(chart, low)), high, 240),) * 2)
@@ -55,7 +55,7 @@ def draw_pairs(
 
 
 def draw_two_courses(ax: Axes, line: Flow, *, beta: float, high: float = 2.2) -> None:
-    """x1 and x2 against time: along `line` (ratios, solid) and by the log-ratio clock (dashed)."""
+    """x1 and x2 against time, for `line` (ratios, solid) and for flow in log-ratios (dashed)."""
     time = np.geomspace(0.1, 1e4, 300)
     half = margin_at(time, beta) / 2
     roles = ("preferred", "dispreferred")
@@ -78,11 +78,10 @@ def draw_two_courses(ax: Axes, line: Flow, *, beta: float, high: float = 2.2) ->
 
 
 def draw_margins(ax: Axes, lines: Mapping[str, Flow], *, beta: float, high: float = 60.0) -> None:
-    """Margins (nats) against time on a logarithmic axis, of flows in charts with an edge.
+    """Margins (nats) against time (log axis), for flows in charts with an edge.
 
-    `lines` are flows by label, in ratios or probabilities, from the reference with equal
-    reference probabilities, where the margin is log(a/b). The exact course in log-ratios is
-    drawn beside them.
+    `lines` are flows by label, in ratios or in probabilities, with equal reference probabilities:
+    their margin is log(a/b). Dashed: the exact margin in log-ratios.
     """
     time = np.geomspace(0.1, 1e4, 300)
     margin = margin_at(time, beta)

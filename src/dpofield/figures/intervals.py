@@ -1,6 +1,6 @@
-"""Values with their intervals, in rows one below the other or along an axis.
+"""Values with their intervals, in rows or along an axis.
 
-An interval is a value and its two ends; n of them are an array of shape (n, 3).
+An interval is a value with two ends; n intervals are an array of shape (n, 3).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 from dpofield.figures.style import colour, with_looks
 
 Look = tuple[str, str]
-"""The role of a colour, and a mark."""
+"""A colour role and a mark."""
 
 LOOKS: tuple[Look, ...] = (("model", "o"), ("reference", "s"), ("accent", "D"), ("text", "^"))
 
@@ -27,10 +27,10 @@ def draw_intervals(
     *,
     zero: bool = True,
 ) -> None:
-    """One row per name, the first on top; in it one mark with its interval per key of `found`.
+    """One row per name, the first on top, with one mark and interval per key of `found`.
 
-    `found` maps a key to its (n, 3) intervals of the n rows, `looks` are those of the keys in
-    their order, and `zero` asks for a line at 0. `ValueError` when there are more keys than looks.
+    `found` maps a key to its (n, 3) intervals for the n rows; `looks` has one entry per key, in
+    order; `zero` draws a line at 0. `ValueError` if there are more keys than looks.
     """
     place = np.arange(len(rows), dtype=float)
     shifts = (np.arange(len(found)) - (len(found) - 1) / 2) * min(0.24, 0.6 / max(1, len(found)))
@@ -52,9 +52,9 @@ def draw_intervals(
 def draw_along(
     ax: Axes, place: ArrayLike, intervals: ArrayLike, look: Look, *, line: str, label: str
 ) -> None:
-    """Upright intervals (n, 3) at n places of the horizontal axis, joined by `line`.
+    """Vertical intervals (n, 3) at n positions on the horizontal axis, joined by `line`.
 
-    Dots are filled and other marks open, so that two series which coincide both show.
+    Dots are filled and other marks are open, so that two coinciding series are both visible.
     """
     role, mark = look
     value, low, high = np.asarray(intervals, dtype=float).T

@@ -1,4 +1,4 @@
-"""Figures of the laboratory: SFT losses, a run, the tree that the rows of a batch share."""
+"""Figures of the laboratory: SFT losses, a run, the prefix tree of a pair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_sft(ax: Axes, curves: Mapping[str, ArrayLike], floor: float, *, smooth: int = 40) -> None:
-    """SFT loss (nats a response) against step, one running mean a level, above the entropy."""
+    """SFT loss (nats per response) against step, one running mean per level, and the entropy."""
     for (name, losses), role in with_looks(curves.items(), LINES):
         kernel = np.ones(smooth) / smooth
         mean = np.convolve(np.asarray(losses, dtype=float), kernel, mode="valid")
@@ -26,12 +26,12 @@ def draw_sft(ax: Axes, curves: Mapping[str, ArrayLike], floor: float, *, smooth:
     )  # fmt: skip
     ax.set_xlabel("SFT step")
     ax.set_ylabel("loss (nats a response)")
-    ax.set_ylim(floor - 1, floor + 6)  # the first steps stand far above and say nothing
+    ax.set_ylim(floor - 1, floor + 6)  # the first losses are far above this range
     ax.legend()
 
 
 def draw_changes(ax: Axes, step: ArrayLike, u: ArrayLike, v: ArrayLike) -> None:
-    """Change of both log-probs since the start, (T, N), in nats: thin a pair, thick the mean."""
+    """Change of both log-probs since the start (T, N), in nats; thin: pairs, thick: their mean."""
     for values, role in ((u, "preferred"), (v, "dispreferred")):
         change = np.asarray(values, dtype=float)
         ax.plot(step, change, color=colour(role), linewidth=0.7, alpha=0.35)
@@ -45,10 +45,10 @@ def draw_changes(ax: Axes, step: ArrayLike, u: ArrayLike, v: ArrayLike) -> None:
 def draw_tree(
     ax: Axes, prompt: Sequence[str], preferred: Sequence[str], dispreferred: Sequence[str]
 ) -> None:
-    """The words of a prompt and of two responses, from left to right, each computed once.
+    """The words of a prompt and two responses as a tree, from left to right.
 
-    Prompt and common beginning on one line, then a branch for each response. The last word of a
-    branch is predicted and never read: it stands in brackets.
+    The prompt and the common prefix are on one line; then each response has a branch. The last word
+    of a branch is in brackets: the model predicts it but does not read it.
     """
     alike = takewhile(lambda ab: ab[0] == ab[1], zip(preferred, dispreferred, strict=False))
     common = len(list(alike))

@@ -1,4 +1,4 @@
-"""Figures of the law of motion: plain arrays in, one `Axes` drawn on.
+"""Figures of the law of motion.
 
 K_ab is an inner product of log-probability gradients; changes are in nats.
 """
@@ -18,7 +18,7 @@ from dpofield.figures.style import LINES, colour, with_looks
 def draw_law(
     ax: Axes, predicted: Mapping[str, ArrayLike], observed: Mapping[str, ArrayLike]
 ) -> None:
-    """Observed against predicted changes of many pairs, small marks by role; a line: equality."""
+    """Observed against predicted changes of many pairs, by role, with a line of equality."""
     values = [np.asarray(v, dtype=float) for v in predicted.values()]
     low, high = min(v.min() for v in values), max(v.max() for v in values)
     ax.plot([low, high], [low, high], color=colour("muted"), linewidth=1.0, zorder=1)
@@ -52,7 +52,7 @@ def draw_miss(ax: Axes, lrs: ArrayLike, miss: ArrayLike, *, limit: float | None 
 
 
 def draw_miss_counts(ax: Axes, miss: ArrayLike, *, limit: float) -> None:
-    """How many of M values are missed by how much (relative, log axis); a line at `limit`."""
+    """Histogram of M relative errors (log axis), with a line at `limit`."""
     errors = np.asarray(miss, dtype=float)
     bins = np.geomspace(errors.min(), errors.max(), 31)
     ax.hist(errors, bins=list(bins), color=colour("model"), alpha=0.8)
@@ -69,7 +69,9 @@ def draw_miss_counts(ax: Axes, miss: ArrayLike, *, limit: float) -> None:
 
 
 def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
-    """The plane of K_wl/K_ww and K_ll/K_ww: what Cauchy-Schwarz forbids, and three boundaries."""
+    """The plane of K_wl/K_ww and K_ll/K_ww, with its three boundaries.
+
+    Shaded: the region that the Cauchy-Schwarz inequality excludes."""
     left, text = -0.75, colour("text")
     x = np.linspace(left, right, 300)
     ax.fill_between(x, 0, np.minimum(x**2, top), color=colour("grid"), linewidth=0, zorder=0)
@@ -103,7 +105,7 @@ def draw_regions(ax: Axes, *, right: float = 1.6, top: float = 3.4) -> None:
 
 
 def draw_pairs_in_plane(ax: Axes, groups: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> None:
-    """Pairs as points (K_wl/K_ww, K_ll/K_ww), one colour and mark a group."""
+    """Pairs as points (K_wl/K_ww, K_ll/K_ww), one colour and mark per group."""
     looks = list(zip(LINES, "os^Dv", strict=True))
     for (name, (x, y)), (role, mark) in with_looks(groups.items(), looks):
         ax.plot(
@@ -118,9 +120,9 @@ def draw_step_sizes(
     observed: Mapping[str, ArrayLike],
     split: Mapping[str, ArrayLike],
 ) -> None:
-    """Change over step size, by role: the law's constant dashed, observed solid, law + concavity.
+    """Change divided by step size (nats), by role: the law dashed, observations solid.
 
-    All in nats per unit of step; `split` holds first order plus the concave part, drawn as crosses.
+    Crosses: `split`, the first order plus the concave part.
     """
     for role, constant in first_order.items():
         ink = colour(role)

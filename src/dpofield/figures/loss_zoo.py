@@ -1,4 +1,4 @@
-"""The gallery of losses: the field of each in the plane of log-ratios, small, side by side."""
+"""The gallery of losses (a small field in log-ratios per loss), their speeds, their tables."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ SHADES: Mapping[str, str] = MappingProxyType(
 def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -> None:
     """One panel: arrows along the push, coloured by `effect`, over log-ratios of +-window nats.
 
-    An arrow's length falls with the logarithm of its size below the panel's largest; a dot stands
-    where nothing is pushed. Regions of a wrong push are shaded.
+    An arrow's length is linear in the logarithm of its size, relative to the panel's largest push.
+    Dots mark points without a push; regions with a wrong push are shaded.
     """
     loss = find_loss(loss)
     params = settings(loss)
@@ -72,12 +72,12 @@ def draw_push(ax: Axes, loss: str | Loss, *, window: float = 12.0, n: int = 6) -
 
 
 def draw_gallery(losses: Sequence[Loss], *, columns: int = 5, width: float = 7.6) -> Figure:
-    """Every loss as a panel, group by group under the legend; the height follows from their number.
+    """One panel per loss, group by group below a legend; the height follows from their number.
 
     `width` is in inches. A group without a loss has no heading.
     """
     members = {name: [loss for loss in losses if group(loss) == name] for name in GROUPS}
-    # A row is its height in panels and what stands in it: losses, a heading, or the legend (None).
+    # Per row: its height in panels, and its content: losses, a heading, or None (the legend).
     rows: list[tuple[float, str | Sequence[Loss] | None]] = [(0.34, None)]
     for name, here in members.items():
         if here:
@@ -114,14 +114,14 @@ def _legend(ax: Axes) -> None:
 
 
 def draw_speeds(ax: Axes, losses: Mapping[str, str], *, window: float = 30.0) -> None:
-    """How hard each loss of the margin pushes it, `-dL/dh`, against the margin h (nats).
+    """The push `-dL/dh` of each loss of the margin, against the margin h (nats).
 
-    `losses` are names and the roles of their colours; parameters are the gallery's.
+    `losses` maps names to the roles of their colours; the parameters are those of the gallery.
     """
     h = np.linspace(-window, window, 1201)
     for name, role in losses.items():
         if not find_loss(name).margin_only:
-            raise ValueError(f"{name} is no loss of the margin: its push depends on more than h")
+            raise ValueError(f"{name} is not a loss of the margin: its push depends on more than h")
         speed, _ = push(name, h, np.zeros_like(h), **settings(name))
         ax.plot(h, speed, color=colour(role), label=find_loss(name).title)
     ax.axhline(0, color=colour("muted"), linewidth=1)
@@ -131,7 +131,7 @@ def draw_speeds(ax: Axes, losses: Mapping[str, str], *, window: float = 30.0) ->
 
 
 def classes(losses: Iterable[Loss]) -> str:
-    """What each loss does to the field; the ratio of components where the losses differ in it.
+    """A table of each loss's pushes, with the ratio of components if the losses differ in it.
 
     >>> print(classes([LOSSES["dpo"]]).splitlines()[-1])
     | DPO | always up | always down |
@@ -152,7 +152,7 @@ def _ratio(loss: Loss) -> str:
 
 
 def definitions(losses: Iterable[Loss]) -> str:
-    """What each loss is, with its defaults and where it is from.
+    """A table of formulas, defaults and sources.
 
     >>> definitions([LOSSES["ipo"]]).splitlines()[-1].split(" | ")[3]
     'beta = 0.1'
@@ -165,7 +165,7 @@ def definitions(losses: Iterable[Loss]) -> str:
 
 
 def in_trl() -> str:
-    """What TRL's settings are here.
+    """A table of TRL's settings and the losses that they select.
 
     >>> print(in_trl().splitlines()[2])
     | DPO: `sigmoid` | DPO | sums | `label_smoothing` is ignored: no cDPO |
@@ -180,7 +180,7 @@ def in_trl() -> str:
 
 
 def elsewhere() -> str:
-    """What other projects and papers mean by a name, with a link to where that was read.
+    """A table of the names of losses in other projects and papers, with links to the sources.
 
     >>> print(elsewhere().splitlines()[2].split(" | ")[2:])
     ['IPO', 'sums |']
@@ -193,7 +193,7 @@ def elsewhere() -> str:
 
 
 def _setting(name: str, value: Any) -> str:
-    # the types need no name: no two settings of a trainer share a value
+    # the name of a type is omitted: its values are unique within a trainer
     if name.endswith("_type"):
         return " + ".join(f"`{x}`" for x in ([value] if isinstance(value, str) else value))
     return f"`{name}={value}`"

@@ -1,4 +1,4 @@
-"""Words beside a place in a figure, legible over whatever lies under them; arrow heads."""
+"""Text beside a point of a figure, with a halo that keeps it legible; arrow heads."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def note(
     on_heat: bool = False,
     **text_options: Any,
 ) -> None:
-    """A short remark with a halo, `shift` points away from the place `at` (data coordinates).
+    """A short text with a halo, `shift` points away from `at` (data coordinates).
 
-    `role` is the colour's; `on_heat` takes ink and halo that suit a heat map instead.
-    `text_options` are those of `Axes.annotate`.
+    `role` is the colour role; `on_heat` uses the colours for a heat map instead. `text_options`
+    are options of `Axes.annotate`.
     """
     ax.annotate(
         text,

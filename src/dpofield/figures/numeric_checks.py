@@ -1,4 +1,4 @@
-"""Figures about floating point: step sizes, and where a naive formula stops being one."""
+"""Figures about floating point: step sizes, and the failure of a naive formula."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dpofield.figures.style import LINES, colour, with_looks
 
 Floats = NDArray[np.floating]
 FLOOR = 1e-17
-"""Where an error of exactly 0 is drawn on a logarithmic axis."""
+"""The value at which an error of 0 is drawn on a logarithmic axis."""
 
 
 def draw_step_size(ax: Axes, steps: Floats, errors: Mapping[str, Floats]) -> None:
@@ -28,7 +28,7 @@ def draw_step_size(ax: Axes, steps: Floats, errors: Mapping[str, Floats]) -> Non
 def draw_precision(
     ax: Axes, margin: Floats, textbook: Floats, stable: Floats, truth: Floats
 ) -> None:
-    """Relative error of two spellings of the loss against the margin (nats), shape (n,) each."""
+    """Relative error of two forms of the loss against the margin (nats), shape (n,) each."""
     with np.errstate(invalid="ignore"):
         for values, role, name in (
             (textbook, "dispreferred", "textbook form"),

@@ -1,4 +1,4 @@
-"""Static figures of one softmax and one pair. Every function draws on the `Axes` it is given."""
+"""Static figures of one softmax and one pair."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from dpofield.figures.notes import arrow_head
 from dpofield.figures.style import colour
 
 REACH = np.linspace(-9.0, 9.0, 400)
-"""How far along the path a flow line is drawn to both sides of the diagonal (nats)."""
+"""Positions along a flow line, on both sides of the diagonal (nats)."""
 
 
 def draw_triangle(ax: Axes, *, equal_masses: Sequence[float] = (0.04, 0.15, 0.3, 0.45)) -> None:
     """The plane (pi_w, pi_l): its two regions and exact flow lines.
 
-    Each line is the one through `pi_w = pi_l = m` for an m of `equal_masses`.
+    The lines pass through `pi_w = pi_l = m`, for each m in `equal_masses`.
     """
     ax.grid(False)
     shade: dict[str, Any] = {"alpha": 0.16, "linewidth": 0}
@@ -35,7 +35,7 @@ def draw_triangle(ax: Axes, *, equal_masses: Sequence[float] = (0.04, 0.15, 0.3,
         total = up + down + 1 - 2 * m
         pi_w, pi_l = up / total, down / total
         (line,) = ax.plot(pi_w, pi_l, color=colour("model"), label="path of every margin loss")
-        for at in (170, 230):  # a little before and after the diagonal
+        for at in (170, 230):  # before and after the diagonal
             tail, tip = (pi_w[at], pi_l[at]), (pi_w[at + 2], pi_l[at + 2])
             arrow_head(ax, tail, tip, role="model")
     ax.legend(handles=[above, below, diagonal, line], loc="upper right", fontsize=10)

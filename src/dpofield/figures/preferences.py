@@ -1,4 +1,4 @@
-"""Figures of what judgements say about two rewards."""
+"""Figures of the likelihood of two rewards, given judgements."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_likelihood(ax: Axes, counts: Sequence[tuple[int, int]], *, span: float = 3.0) -> None:
-    """Log-likelihood of (wins, losses) against the reward gap, 0 at its maximum, one line a count.
+    """Log-likelihood below its maximum, against the reward gap, one line per (wins, losses).
 
-    A dot marks the maximum, log(wins/losses), where there is one.
+    A dot marks the maximum at log(wins/losses), if it exists.
     """
     gap = np.linspace(-span, span, 301)
     for (wins, losses), role in with_looks(counts, LINES):
         value = win_log_likelihood(gap, wins, losses)
-        top = 0.0  # the supremum when all judgements agree: never reached
+        top = 0.0  # the supremum if all judgements agree
         if wins and losses:
             best = np.log(wins / losses)
             top = float(win_log_likelihood(best, wins, losses))
@@ -34,9 +34,9 @@ def draw_likelihood(ax: Axes, counts: Sequence[tuple[int, int]], *, span: float 
 
 
 def draw_ridge(ax: Axes, wins: int, losses: int, *, span: float = 3.0) -> None:
-    """Contours of the log-likelihood over both rewards: a ridge along equal shifts."""
+    """Contours of the log-likelihood over both rewards, with its ridge of constant gap."""
     if not (wins > 0 and losses > 0):
-        raise ValueError(f"wins = {wins}, losses = {losses}: a ridge needs at least one of each")
+        raise ValueError(f"wins = {wins}, losses = {losses}: expected at least one of each")
     axis = np.linspace(-span, span, 121)
     r_w, r_l = np.meshgrid(axis, axis)
     best = float(np.log(wins / losses))
@@ -57,4 +57,4 @@ def draw_ridge(ax: Axes, wins: int, losses: int, *, span: float = 3.0) -> None:
     ax.set_aspect("equal")
     ax.set_xlabel("reward $r_w$ (log-odds)")
     ax.set_ylabel("reward $r_l$ (log-odds)")
-    ax.legend(loc="upper left")  # the corner that no contour reaches
+    ax.legend(loc="upper left")  # no contour reaches this corner

@@ -1,4 +1,4 @@
-"""Figures of the two ratios: loss curves, paths, and the region that can be reached."""
+"""Figures of the two ratios: loss curves, paths, and the reachable region."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.figures.style import LINES, colour, with_looks
 
 
 def draw_loss_curves(ax: Axes, curves: Mapping[str, ArrayLike]) -> None:
-    """Loss (nats) against step, one line a run, thinner and thinner so that equal ones show."""
+    """Loss (nats) against step, in ever thinner lines, so that equal curves are visible."""
     for i, ((name, loss), role) in enumerate(with_looks(curves.items(), LINES)):
         ax.plot(
             np.asarray(loss),
@@ -40,9 +40,9 @@ def draw_paths(ax: Axes, paths: Mapping[str, tuple[ArrayLike, ArrayLike]]) -> No
 
 
 def draw_reachable(ax: Axes, ref_w: float, ref_l: float, x1: ArrayLike, x2: ArrayLike) -> None:
-    """Which ratios a policy can have: sampled ones, the two bounds, and the line beyond which none.
+    """The reachable ratios: sampled policies, the bound of each ratio, and the bound of both.
 
-    `ref_w` and `ref_l` are reference probabilities; `x1`, `x2` ratios of sampled policies.
+    `ref_w` and `ref_l` are reference probabilities; `x1`, `x2` are ratios of sampled policies.
     """
     ax.plot(x1, x2, ".", color=colour("model"), markersize=3, alpha=0.6, label="sampled policies")
     ax.plot(

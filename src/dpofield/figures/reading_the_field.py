@@ -1,4 +1,4 @@
-"""Figures of how the field is read: magnitude, one component, the time of extinction."""
+"""Figures of the field's magnitude, of one component and of the extinction time."""
 
 from __future__ import annotations
 

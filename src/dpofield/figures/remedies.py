@@ -1,4 +1,4 @@
-"""Figures of what losses other than DPO buy, and at what price: arrays in, one `Axes` drawn on."""
+"""Figures that compare other losses with DPO: reward against KL, and differences."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MARKED = {
     "dpop": ("preferred", "v"),
     "apo_zero": ("dispreferred", "P"),
 }
-"""Losses that are told apart in the figures: role of the colour, and mark. Others are grey."""
+"""Colour role and mark of the highlighted losses; the others are grey."""
 
 LOOKS = (("dispreferred", "o"), ("preferred", "s"), ("muted", "D"))
 """Colour role and mark of each criterion in `draw_against`."""
@@ -29,9 +29,9 @@ LOOKS = (("dispreferred", "o"), ("preferred", "s"), ("muted", "D"))
 def draw_frontier(
     ax: Axes, lines: Mapping[str, ArrayLike], names: Mapping[str, str], start: float
 ) -> None:
-    """Loss -> (R, 2) KL in nats and reward at R learning rates, ascending: one line a loss.
+    """One line per loss: (R, 2) KL (nats) and reward at R ascending learning rates.
 
-    All lines begin at the model before training, KL 0 and reward `start`. Marks grow with the rate.
+    All lines begin before training, at KL 0 and reward `start`. Marks grow with the rate.
     """
     others = "all others"
     for loss, points in sorted(lines.items(), key=lambda item: item[0] in MARKED):
@@ -60,5 +60,5 @@ def draw_frontier(
 def draw_against(
     ax: Axes, rows: Sequence[str], looks: Mapping[str, Sequence[tuple[float, float, float]]]
 ) -> None:
-    """Differences against DPO with their intervals: one row a loss, one mark a criterion."""
+    """Differences against DPO with their intervals: one row per loss, one mark per criterion."""
     draw_intervals(ax, rows, looks, LOOKS)

@@ -1,4 +1,4 @@
-"""Figures of the KL-regularised optimum, and of recovering it."""
+"""Figures of the KL-regularised optimum and of its recovery by training."""
 
 from __future__ import annotations
 

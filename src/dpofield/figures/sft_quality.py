@@ -1,7 +1,7 @@
-"""Figures of what the SFT level decides: plain arrays in, one `Axes` drawn on.
+"""Figures of the effect of the SFT level.
 
-A level is a number of SFT steps, and has its place on an axis by its rank, none first. Changes of
-log-probabilities and margins are in nats.
+A level is a number of SFT steps; its position on an axis is its rank. Changes of log-probabilities
+and margins are in nats.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from dpofield.figures.style import MAGNITUDE, colour
 Floats = NDArray[np.float64]
 
 SOURCES = {"off-policy": ("model", "o", "-"), "on-policy": ("reference", "s", "--")}
-"""Role of the colour, mark and line of each source of pairs."""
+"""Colour role, mark and line of each source of pairs."""
 
 
 def level_name(level: float) -> str:
-    """A level in words.
+    """The label of a level.
 
     >>> level_name(0), level_name(25)
     ('none', '25')
@@ -33,7 +33,7 @@ def level_name(level: float) -> str:
 
 
 def level_axis(ax: Axes, levels: Sequence[float]) -> None:
-    """The horizontal axis of `draw_levels`, at these levels."""
+    """Set the ticks and label of the horizontal axis of `draw_levels`."""
     ax.set_xticks(range(len(levels)), [level_name(level) for level in levels])
     ax.set_xlim(-0.5, len(levels) - 0.5)
     ax.set_xlabel("SFT steps before DPO")
@@ -51,9 +51,9 @@ def draw_levels(
     shift: float = 0.0,
     label: str | None = None,
 ) -> None:
-    """One mark with its interval a level: (n, 3) value and ends of the n levels `at`.
+    """One mark with its interval per level: (n, 3) value and ends for the n levels `at`.
 
-    `shift` moves the marks aside, in places; `role` takes another colour than that of the source.
+    `shift` moves the marks sideways, in positions; `role` replaces the source's colour role.
     """
     own, mark, line = SOURCES[source]
     place = np.array([list(levels).index(level) for level in at]) + shift
@@ -61,9 +61,9 @@ def draw_levels(
 
 
 def draw_paths(ax: Axes, paths: Mapping[float, ArrayLike], *, zero: bool = True) -> None:
-    """Level -> (P, 2) mean margin and mean u at P moments; the last is the end, drawn large.
+    """One path per level: (P, 2) mean margin and mean u at P steps, with a large dot at the end.
 
-    One colour a level from the first to the last; without SFT the line is dashed.
+    The line without SFT is dashed.
     """
     for (level, points), ink in zip(paths.items(), level_colours(paths), strict=True):
         margin, u = np.asarray(points, dtype=float).T
@@ -77,7 +77,7 @@ def draw_paths(ax: Axes, paths: Mapping[float, ArrayLike], *, zero: bool = True)
 
 
 def level_colours(levels: Sequence[float] | Mapping[float, object]) -> list[str]:
-    """One colour a level, from the house's sequential map.
+    """One colour per level, from the sequential map.
 
     >>> from dpofield import palette
     >>> level_colours([25, 50]) == [palette.MAGNITUDE[0], palette.MAGNITUDE[-1]]
@@ -90,7 +90,7 @@ def level_colours(levels: Sequence[float] | Mapping[float, object]) -> list[str]
 def draw_pace(
     ax: Axes, x: ArrayLike, steps: ArrayLike, level: ArrayLike, on_policy: ArrayLike
 ) -> None:
-    """Steps to a margin of 2 nats (log axis) against something known at the start, one mark a run.
+    """Steps to a margin of 2 nats (log axis) against a quantity at the start, one mark per run.
 
     Colour: the SFT level. Filled dots: off-policy pairs. Open squares: on-policy pairs.
     """
@@ -109,7 +109,7 @@ def draw_pace(
 
 
 def plain_log(ax: Axes, direction: str, ticks: Sequence[float]) -> None:
-    """Make the axis of a direction, "x" or "y", logarithmic, with these ticks as plain numbers."""
+    """Make one axis ("x" or "y") logarithmic, with these ticks as plain numbers."""
     ax.set(**{f"{direction}scale": "log"})
     axis = ax.xaxis if direction == "x" else ax.yaxis
     axis.set_major_locator(FixedLocator(list(ticks)))
@@ -118,7 +118,7 @@ def plain_log(ax: Axes, direction: str, ticks: Sequence[float]) -> None:
 
 
 def draw_predictions(ax: Axes, names: Sequence[str], intervals: Mapping[str, ArrayLike]) -> None:
-    """Rank correlations with their intervals, (n, 3) of n predictors, by scope; one row a name."""
+    """Rank correlations with intervals, (n, 3) for n predictors per scope; one row each."""
     draw_intervals(ax, names, intervals)
     ax.set_xlim(-1.05, 1.05)
     ax.set_xlabel("Spearman's rank correlation")

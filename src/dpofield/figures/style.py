@@ -1,7 +1,7 @@
-"""The house style of every figure: one palette, one type size, one way to start a figure.
+"""The house style of the figures: palette, type size, and a function that starts a figure.
 
-Each colour is a pair (light page, dark page). Figures are drawn with the first; the site writes a
-second copy of each SVG with the second, so a figure needs no code for dark mode.
+Each colour is a pair (light page, dark page). Figures use the first. The build writes a second copy
+of each SVG with the second, so a figure needs no code for dark mode.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAGNITUDE = LinearSegmentedColormap.from_list("magnitude", palette.MAGNITUDE)
 
 
 def colour(role: str) -> str:
-    """The light-page colour of a role; the dark twin is put in by the site.
+    """The light-page colour of a role; the build inserts the dark-page colour.
 
     >>> colour("preferred") == PALETTE["preferred"][0]
     True
@@ -40,9 +40,9 @@ L = TypeVar("L")
 
 
 def with_looks(things: Iterable[T], looks: Sequence[L]) -> list[tuple[T, L]]:
-    """Each thing with a look of its own, in order.
+    """Each thing with its own look, in order.
 
-    `ValueError` when there are more things than looks: none is left out, no two look alike.
+    `ValueError` if there are more things than looks.
 
     >>> with_looks("ab", LINES)
     [('a', 'model'), ('b', 'reference')]
@@ -101,14 +101,14 @@ def use() -> None:
         }
     )
     shell = get_ipython()
-    if shell is not None:  # a plain script has no notebook to configure
+    if shell is not None:  # None in a plain script
         shell.run_line_magic("config", "InlineBackend.figure_formats = ['svg']")
 
 
 def figure(
     columns: int = 1, rows: int = 1, *, width: float = 6.4, height: float = 4.0
 ) -> tuple[Figure, list[Axes]]:
-    """A figure in the house style and its axes as a flat list, row by row (inches).
+    """A figure and its axes as a flat list, row by row; `width` and `height` are in inches.
 
     >>> fig, axes = figure(2)
     >>> len(axes)

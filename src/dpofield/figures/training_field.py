@@ -1,7 +1,7 @@
-"""Figures of many recorded runs: plain arrays in, one `Axes` drawn on.
+"""Figures of many recorded runs.
 
 u and v are the changes of log pi of the preferred and the dispreferred response since the start, in
-nats; a margin is the mean of u - v over the pairs of a run.
+nats. A margin is the mean of u - v over the pairs of a run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ ROLES = {"u": "preferred", "v": "dispreferred"}
 
 
 def draw_ways(ax: Axes, a: ArrayLike, b: ArrayLike, mean_a: ArrayLike, mean_b: ArrayLike) -> None:
-    """Paths of single pairs, (T, N), thin; mean paths of runs, (T, S), thick, ending in a dot."""
+    """Thin paths of N pairs (T, N), thick mean paths of S runs (T, S), with a dot at the end."""
     ends = np.asarray(mean_a)[-1], np.asarray(mean_b)[-1]
     thin = ax.plot(a, b, color=colour("text"), linewidth=0.7, alpha=0.45, zorder=3)
     thick = ax.plot(mean_a, mean_b, color=colour("reference"), linewidth=1.8, zorder=4)
@@ -38,15 +38,15 @@ def draw_ways(ax: Axes, a: ArrayLike, b: ArrayLike, mean_a: ArrayLike, mean_b: A
 def draw_probability_arrows(
     ax: Axes,
     w: ArrayLike,
-    l: ArrayLike,  # noqa: E741 - the field's own letter
+    l: ArrayLike,  # noqa: E741 - the usual letter
 ) -> None:
-    """Where the loss's field in the probabilities points, on axes of log-probabilities (nats).
+    """The direction of the loss's field in probabilities, on axes of log-probabilities (nats).
 
-    The field is -(dL/dpi_w, dL/dpi_l); as a rate of log pi it is divided by pi once more, so the
-    arrow at (lw, ll) points along (1/pi_w^2, -1/pi_l^2). All arrows have one length.
+    The field -(dL/dpi_w, dL/dpi_l) is divided by pi again to get the rate of log pi, so the arrows
+    point along (1/pi_w^2, -1/pi_l^2). All arrows have the same length.
     """
     at_w, at_l = np.meshgrid(np.asarray(w, dtype=float), np.asarray(l, dtype=float))
-    # Both are multiplied by pi_w pi_l, which changes no direction and overflows later.
+    # The factor pi_w pi_l keeps the directions and delays overflow.
     gap = np.clip(at_l - at_w, -300, 300)
     right, down = np.exp(gap), -np.exp(-gap)
     size = np.hypot(right, down)
@@ -60,7 +60,7 @@ def draw_probability_arrows(
 
 
 def draw_magnitudes(ax: Axes, u: ArrayLike, v: ArrayLike, magnitude: ArrayLike) -> ScalarMappable:
-    """Pairs at their places in the log-ratio plane, coloured by the length of the ratio gradient.
+    """Pairs in the log-ratio plane, coloured by the length of the ratio gradient.
 
     Returns the mappable for a colour bar (nats per unit of the ratios, log scale).
     """
@@ -79,9 +79,9 @@ def draw_magnitudes(ax: Axes, u: ArrayLike, v: ArrayLike, magnitude: ArrayLike) 
 def draw_speeds(
     ax: Axes, magnitude: ArrayLike, speeds: Mapping[str, ArrayLike], *, bins: int = 14
 ) -> None:
-    """How far pairs went per step against the length of the ratio gradient, both axes logarithmic.
+    """Distance per step against the length of the ratio gradient, both axes logarithmic.
 
-    One line a chart: the median in each of `bins` equally filled classes of magnitude, and a band
+    One line per chart: the median in each of `bins` equally large classes of magnitude, and a band
     from 5% to 95%.
     """
     size = np.asarray(magnitude, dtype=float)
@@ -100,10 +100,10 @@ def draw_speeds(
 
 
 def draw_quotients(ax: Axes, said: ArrayLike, measured: ArrayLike, first: ArrayLike) -> None:
-    """Measured -dx1/dx2 against what the field of the ratios says; dashed: equality.
+    """Measured -dx1/dx2 against the prediction of the field in the ratios; dashed: equality.
 
-    `first` marks the first interval of a run, drawn large. The vertical axis is linear between -1
-    and 1 and logarithmic beyond.
+    `first` marks the first interval of each run, drawn large. The vertical axis is linear between
+    -1 and 1, and logarithmic beyond.
     """
     x, y, start = (np.asarray(values) for values in (said, measured, first))
     ends = np.geomspace(x.min(), x.max(), 200)
@@ -124,7 +124,7 @@ def draw_quotients(ax: Axes, said: ArrayLike, measured: ArrayLike, first: ArrayL
 
 
 def draw_verdicts(ax: Axes, shares: Mapping[str, Sequence[float]]) -> None:
-    """One bar a prediction: within a factor of 2, off by more, wrong sign; shares from 0 to 1."""
+    """One bar per prediction: the shares within a factor of 2, farther off, and of wrong sign."""
     names = list(shares)
     left = np.zeros(len(names))
     looks = (("within a factor of 2", "model"), ("farther off", "accent"), ("wrong sign", "muted"))
@@ -140,10 +140,10 @@ def draw_verdicts(ax: Axes, shares: Mapping[str, Sequence[float]]) -> None:
 def draw_by_margin(
     ax: Axes, margins: ArrayLike, u: ArrayLike, v: ArrayLike, share: float, *, circle: bool = False
 ) -> None:
-    """Mean u and v, (S, M), of S runs against the margin (M,): thin a run, thick their mean.
+    """Mean u and v, (S, M), of S runs against the margin (M,); thin: each run, thick: their mean.
 
-    Dashed: where both would be if the preferred always took this `share` of the margin. Dotted,
-    with `circle`: where flow in the ratios from (1, 1) would have them, x1^2 + x2^2 being 2.
+    Dashed: u and v if the preferred always took this `share` of the margin. Dotted, with `circle`:
+    u and v under flow in the ratios from (1, 1), where x1^2 + x2^2 = 2.
     """
     m = np.asarray(margins, dtype=float)
     for values, letter in ((u, "u"), (v, "v")):
@@ -162,7 +162,7 @@ def draw_by_margin(
 
 
 def draw_parts(ax: Axes, columns: Mapping[str, Mapping[str, Whiskers]]) -> None:
-    """Values with intervals, one row a part, one mark a column; nats. The last row is the sum."""
+    """Values with intervals (nats), one row per part and one mark per column; the sum is last."""
     rows = list(next(iter(columns.values())))
     if any(list(parts) != rows for parts in columns.values()):
         raise ValueError("the columns do not have the same parts in the same order")
@@ -173,10 +173,9 @@ def draw_parts(ax: Axes, columns: Mapping[str, Mapping[str, Whiskers]]) -> None:
 
 
 def draw_terms(ax: Axes, step: ArrayLike, lines: Mapping[str, ArrayLike]) -> None:
-    """Shares of the margin's gain against the step, one colour a term, (S, T) each.
+    """Shares of the margin's gain against the step, (S, T) per term, one colour per term.
 
-    Thin: single runs. Thick: their mean, named at its end. The line named "together" is the sum of
-    the others.
+    Thin: each run. Thick: their mean. The line "together" is the sum of the others.
     """
     roles = ("model", "preferred", "dispreferred", "text")
     for (name, values), role in with_looks(lines.items(), roles):

@@ -1,4 +1,4 @@
-"""Figures of where the probability goes: plain arrays in, one `Axes` drawn on."""
+"""Figures of the probability mass before and after training."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PARTS: dict[str, tuple[str, str]] = {
     "better": ("model", ""),
     "worse": ("accent", ""),
 }
-"""Part of all probability -> (role of its colour, hatching)."""
+"""Part of the total probability -> (colour role, hatching)."""
 
 
 def draw_shares(
@@ -29,9 +29,9 @@ def draw_shares(
     parts: Mapping[str, tuple[ArrayLike, ArrayLike]],
     labels: Mapping[str, str],
 ) -> None:
-    """One pair of stacked bars a row, before (thin, above) and after; `parts` add up to one.
+    """Two stacked bars per row, before (thin, above) and after.
 
-    `parts` maps a name of `PARTS` to its masses (before, after), one a row each.
+    `parts` maps a name of `PARTS` to its masses (before, after), one per row; they add up to 1.
     """
     place = np.arange(len(rows), dtype=float)
     for when, (shift, height) in enumerate(((-0.33, 0.16), (0.05, 0.5))):
@@ -55,7 +55,7 @@ def draw_shares(
 def draw_grammar_and_leak(
     ax: Axes, leak: ArrayLike, gain: ArrayLike, groups: Mapping[str, tuple[ArrayLike, str, str]]
 ) -> None:
-    """Change of reward on the grammar (N,) against the mass that left it (N,), one dot a prompt.
+    """Change of reward on the grammar (N,) against the mass that left it (N,), one dot per prompt.
 
     `groups` maps a name to (members (N,) of bool, colour role, marker).
     """
@@ -79,16 +79,16 @@ LEADERS: dict[str, tuple[str, str]] = {
     "both": ("model", "^"),
     "dispreferred": ("dispreferred", "v"),
 }
-"""Role of the most likely text after training -> (role of its colour, marker)."""
+"""Kind of the most likely response after training -> (colour role, marker)."""
 
 
 def draw_leaders(
     ax: Axes, before: ArrayLike, after: ArrayLike, leader: Sequence[str], labels: Mapping[str, str]
 ) -> None:
-    """Mass of a prompt's most likely response after against before, by what it was to training."""
+    """Probability of each prompt's most likely response, after against before, by its kind."""
     x, y, who = np.asarray(before), np.asarray(after), np.asarray(leader)
     if unknown := sorted(set(leader) - set(LEADERS)):
-        raise ValueError(f"no look for {', '.join(unknown)}: add it to LEADERS")
+        raise ValueError(f"LEADERS has no entry for {', '.join(unknown)}")
     for name, (role, marker) in LEADERS.items():
         here = who == name
         if here.any():
@@ -110,7 +110,7 @@ def draw_leaders(
 def draw_who_falls(
     ax: Axes, reward: ArrayLike, lines: Mapping[str, Sequence[tuple[float, float, float]]]
 ) -> None:
-    """Mean change of log pi(yw) (nats) against the preferred's true reward, one line a name."""
+    """Mean change of log pi(yw) (nats) against the preferred's true reward, one line per name."""
     looks = (
         ("model", "o", "-"),
         ("reference", "s", "--"),

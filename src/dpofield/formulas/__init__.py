@@ -1,4 +1,4 @@
-"""Formulas: every loss once, charts and their pull-backs, theorems as checked derivations."""
+"""Formulas: the losses, each defined once; the charts; the theorems, as checked derivations."""
 
 from dpofield.formulas.charts import CHARTS, Chart
 from dpofield.formulas.derivation import Derivation

@@ -1,4 +1,4 @@
-"""What a divergence's flow conserves, and when it carries x2 to 0, read off f'' by SymPy."""
+"""The quantity that a divergence's flow conserves, and when x2 reaches 0, both from f''."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.formulas.symbols import alpha, x
 
 @cache
 def power(divergence: Divergence) -> sp.Expr:
-    """The power p of `1/f'' ~ x^p` where x is near 0.
+    """The power p in `1/f'' ~ x^p` near x = 0.
 
     >>> from dpofield.formulas.divergences import DIVERGENCES
     >>> [power(d) for d in DIVERGENCES.values()]
@@ -25,7 +25,7 @@ def power(divergence: Divergence) -> sp.Expr:
 
 
 def coefficient(divergence: Divergence) -> sp.Expr:
-    """c in `f'' ~ c x^-p` where x is near 0."""
+    """c in `f'' ~ c x^-p` near x = 0."""
     return sp.simplify(divergence.second * x ** power(divergence)).subs(x, 0)
 
 
@@ -37,14 +37,14 @@ def conserved(divergence: Divergence) -> sp.Expr:
     >>> conserved(DIVERGENCES["reverse_kl"]), conserved(DIVERGENCES["chi2"])
     (x**2/2, x)
     """
-    if alpha in divergence.second.free_symbols:  # x^p: its integral is a logarithm at p = -1
+    if alpha in divergence.second.free_symbols:  # the integral of x^p is a logarithm at p = -1
         return boxcox(sp.log(x), power(divergence) + 1)
     return sp.integrate(sp.expand(1 / divergence.second), x)
 
 
 @cache
 def at_zero(divergence: Divergence) -> sp.Expr:
-    """I(0), the limit of `conserved`, which is -oo where 1/f'' has no integral down to 0.
+    """I(0), the limit of `conserved`, -oo where the integral of 1/f'' diverges at 0.
 
     >>> from dpofield.formulas.divergences import DIVERGENCES
     >>> found = at_zero(DIVERGENCES["alpha"])
@@ -59,10 +59,10 @@ def at_zero(divergence: Divergence) -> sp.Expr:
 def reaches_zero(divergence: Divergence) -> sp.Basic:
     """When x2 reaches 0 in finite time, as a condition on beta and alpha.
 
-    Near x2 = 0 time runs like `x^p / sigmoid(-beta m)`. For `p > 1` the margin grows like a power
-    of 1/x and no time is enough; for `p = 1` it grows like `-c log x` and the integral is finite
-    while `beta c < 2`; between -1 and 1 margin and integral are finite; at -1 and below x1 has no
-    cap, and again no time is enough (`THEOREMS["divergence-arrival"]`).
+    The time is the integral of `x^p / sigmoid(-beta m)` near x2 = 0. For `p > 1` the margin grows
+    like a power of 1/x and the integral is infinite. For `p = 1` the margin grows like `-c log x`
+    and the integral is finite if `beta c < 2`. For `-1 < p < 1` margin and integral are finite.
+    For `p <= -1` x1 has no cap and the time is infinite (`THEOREMS["divergence-arrival"]`).
 
     >>> from dpofield.formulas.divergences import DIVERGENCES
     >>> [reaches_zero(d) for d in DIVERGENCES.values()][:3]

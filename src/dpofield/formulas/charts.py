@@ -1,9 +1,8 @@
-"""Coordinates for a preference pair, as objects.
+"""Charts: coordinate systems for a preference pair.
 
-A chart names two numbers (a, b) that describe the preferred and the dispreferred response, and
-says which log-ratios (u, v) they stand for. The gradient of a loss in a chart is the pull-back:
-differentiate `loss(u(a, b), v(a, b))` by a and by b. Nothing else in the code knows a coordinate
-by name.
+A chart has one coordinate per response, a (preferred) and b (dispreferred), and a map from (a, b)
+to the log-ratios (u, v). The gradient of a loss in a chart is the gradient of
+`loss(u(a, b), v(a, b))` with respect to a and b. Coordinates are defined in this module only.
 """
 
 from __future__ import annotations
@@ -29,9 +28,9 @@ REST = Parameter("rest", s.rest, 0.0, REAL, "log-sum-exp of the other logits is 
 
 @dataclass(frozen=True)
 class Chart:
-    """Two coordinates, the interval they live in, and the map to and from log-ratios.
+    """Two coordinates, their interval, and the map to and from log-ratios.
 
-    `logratios` gives (u, v) in terms of the coordinates, `coordinates_of` the way back in terms
+    `logratios` is (u, v) in terms of the coordinates; `coordinates_of` is the inverse, in terms
     of the symbols `u`, `v`. `invariant` is a function of the coordinates that gradient flow in
     this chart conserves for every loss of the margin `u - v`.
     """
@@ -47,7 +46,7 @@ class Chart:
     params: tuple[Parameter, ...] = ()
 
     def pull_back(self, expr: sp.Expr) -> sp.Expr:
-        """An expression in u and v written in this chart's coordinates.
+        """An expression in u and v, rewritten in this chart's coordinates.
 
         >>> CHARTS["ratio"].pull_back(s.u - s.v)
         log(x_1) - log(x_2)
@@ -123,4 +122,4 @@ _ALL = (
 )
 
 CHARTS: MappingProxyType[str, Chart] = MappingProxyType({chart.name: chart for chart in _ALL})
-"""Every chart of the book by name."""
+"""All charts of the book by name."""

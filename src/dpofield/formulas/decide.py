@@ -1,6 +1,6 @@
-"""Yes-or-no questions about a formula, answered by SymPy or not at all.
+"""Whether a formula is 0, and which sign it has, decided by SymPy.
 
-`vanishes` and `sign` never guess: what SymPy can neither prove nor refute raises `UndecidedError`.
+`vanishes` raises `UndecidedError` where SymPy can neither prove nor refute; `sign` returns None.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ _PAIRS = ((0, 0), ("1/3", "-2/7"), ("-5/4", "3/8"), (-2, "-1/2"), ("1/2", 2))
 
 
 class UndecidedError(ArithmeticError):
-    """SymPy can neither prove nor refute what was asked."""
+    """SymPy can neither prove nor refute a property of a formula."""
 
 
 def points(
     parameters: Iterable[Parameter], pairs: Sequence[tuple[object, object]] = _PAIRS
 ) -> list[Point]:
-    """Exact values of (u, v) and of the parameters: defaults, and made-up data for inputs.
+    """Exact values of (u, v) and of the parameters: defaults, and example values for inputs.
 
-    A default at the end of its range stands for the special case that is not meant here (no
-    smoothing, say), so the middle of the range is taken instead.
+    A default on its range's boundary switches the parameter off, so the midpoint is used instead.
 
     >>> points([])[1]
     {u: 1/3, v: -2/7}
@@ -47,19 +46,21 @@ def _example(parameters: tuple[Parameter, ...]) -> tuple[tuple[sp.Symbol, sp.Exp
             inside = p.interval.interior.contains(p.default)
             value = p.default if inside else (p.interval.start + p.interval.end) / 2
             fixed[p.symbol] = sp.nsimplify(value, rational=True)
-        else:  # log-probabilities or lengths, no two alike
+        else:  # log-probabilities or lengths, all different
             negative = p.interval.end == 0
             fixed[p.symbol] = sp.Rational(-(13 + number), 2) if negative else sp.Integer(3 + number)
     return tuple(fixed.items())
 
 
 def number(expr: sp.Expr, point: Point) -> float:
-    """The value of `expr` there, from 30 digits."""
+    """The value of `expr` at `point`, computed with 30 digits."""
     return float(expr.xreplace(point).evalf(30))
 
 
 def vanishes(expr: sp.Expr, parameters: Iterable[Parameter] = ()) -> bool:
     """Whether `expr` is 0 for all values: False by an example, True by simplification to 0.
+
+    Raises `UndecidedError` if neither succeeds.
 
     >>> vanishes(sp.sin(s.u) ** 2 + sp.cos(s.u) ** 2 - 1), vanishes(s.u - s.v)
     (True, False)
@@ -74,8 +75,8 @@ def vanishes(expr: sp.Expr, parameters: Iterable[Parameter] = ()) -> bool:
 def sign(expr: sp.Expr, parameters: Iterable[Parameter] = ()) -> tuple[int, bool] | None:
     """The sign of `expr` for all real u, v and all parameters in range, or None if not proved.
 
-    `(1, True)` is positive, `(1, False)` positive or 0, `(-1, ...)` the same below, `(0, True)`
-    identically 0.
+    `(1, True)` means positive, `(1, False)` nonnegative, `(-1, True)` negative, `(-1, False)`
+    nonpositive, `(0, True)` identically 0.
 
     >>> from dpofield.formulas.losses.core import EPSILON
     >>> sign(1 - 2 * s.epsilon), sign(1 - 2 * s.epsilon, [EPSILON]), sign(s.u)
@@ -86,7 +87,7 @@ def sign(expr: sp.Expr, parameters: Iterable[Parameter] = ()) -> tuple[int, bool
 
 
 def _onto(interval: sp.Interval) -> sp.Expr:
-    """The interior of an interval that ends somewhere, as a function of a positive number."""
+    """A map from the positive numbers onto the interior of an interval with a finite end."""
     t, end = sp.Dummy("t", positive=True), interval.end
     if interval.start.is_finite:
         return interval.start + (end - interval.start) * t / (1 + t)
@@ -119,7 +120,7 @@ def _sign(expr: sp.Expr) -> tuple[int, bool] | None:
 
 
 def grid(scale: sp.Expr) -> list[tuple[sp.Expr, sp.Expr]]:
-    """Exact pairs around the start in units of `scale`.
+    """Exact pairs (u, v) around (0, 0), in units of `scale`.
 
     >>> len(grid(sp.Integer(10)))
     25

@@ -1,8 +1,7 @@
-"""A theorem as a value: what it says, why, under which assumptions, and what is left over.
+"""A theorem as an object: its statement, its assumptions and a proof that SymPy checks.
 
-A `Derivation` is a set of chains of equalities. Each link is checked by SymPy on its own, so a
-wrong intermediate step is found even where the end happens to be right. `residual` is exactly 0
-when every link of every chain holds.
+The proof is a set of chains of equalities. SymPy checks each link separately, so it finds a wrong
+intermediate step even if the end is right. `residual` is exactly 0 if every link holds.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from dpofield.formulas.printers import latex
 
 
 def difference(left: sp.Expr, right: sp.Expr) -> sp.Expr:
-    """`left - right`, carried out and simplified: exactly 0 when SymPy can prove them equal.
+    """`left - right`, evaluated and simplified: exactly 0 when SymPy can prove them equal.
 
-    Unevaluated derivatives, limits and integrals are carried out and the stable functions are
-    read through their definitions first.
+    Derivatives, limits and integrals are evaluated first, and the stable functions are replaced
+    by their definitions.
 
     >>> x = sp.Symbol("x", positive=True)
     >>> difference(sp.Derivative(sp.log(x), x), 1 / x)
@@ -32,7 +31,7 @@ def difference(left: sp.Expr, right: sp.Expr) -> sp.Expr:
 
 @dataclass(frozen=True)
 class Step:
-    """One link of a chain: the rule that leads here, in words, and the expression reached."""
+    """One link of a chain: the rule, in words, and the expression that it gives."""
 
     rule: str
     expr: sp.Expr
@@ -42,7 +41,7 @@ class Step:
 class Chain:
     """`start = step 1 = step 2 = ... `; the equality proved is `start = last step`.
 
-    `name` is the LaTeX by which the page calls the left-hand side, where it has a name.
+    `name` is the LaTeX name of the left-hand side, if it has one.
     """
 
     start: sp.Expr
@@ -51,12 +50,12 @@ class Chain:
 
     @property
     def equation(self) -> sp.Eq:
-        """The equality this chain proves, unevaluated on the left."""
+        """The equality that this chain proves, with an unevaluated left-hand side."""
         return sp.Eq(self.start, self.steps[-1].expr, evaluate=False)
 
     @property
     def latex(self) -> str:
-        """The equality proved, as LaTeX, by its name where it has one."""
+        """The equality proved, as LaTeX, with `name` on the left if there is one."""
         left = self.name or latex(self.start)
         return f"{left} = {latex(self.steps[-1].expr)}"
 
@@ -68,7 +67,7 @@ class Chain:
 
 
 def chain(start: sp.Expr, *steps: tuple[str, sp.Expr | int], name: str = "") -> Chain:
-    """A chain of equalities, as a proof is read: the start, then each rule and where it leads.
+    """A chain of equalities: the start, then each rule with the expression that it gives.
 
     >>> x = sp.Symbol("x")
     >>> proof = chain((x + 1) ** 2 - x**2, ("Expand.", 2 * x + 1))
@@ -82,9 +81,9 @@ def chain(start: sp.Expr, *steps: tuple[str, sp.Expr | int], name: str = "") -> 
 class Derivation:
     """A statement with its proof.
 
-    `statement` is the sentence, `chains` the equalities it rests on, `facts` the signs and
-    memberships that SymPy decides (a sentence and the Boolean it evaluates to), `source` where
-    the statement is in print, with its number, or `"own derivation"`.
+    `statement` is a sentence; `chains` are the equalities that prove it. `facts` are signs and
+    memberships that SymPy decides, each as a sentence and its Boolean value. `source` is the
+    publication with the statement's number, or `"own derivation"`.
     """
 
     id: str
@@ -102,10 +101,10 @@ class Derivation:
 
     @cached_property
     def residual(self) -> sp.Expr:
-        """One expression that is exactly 0 if and only if every link of every chain is.
+        """One expression that is exactly 0 if and only if every link holds.
 
-        The residuals of the links are added with independent symbols as weights, so that no
-        two can cancel.
+        It is the sum of the links' residuals, weighted by independent symbols so that they
+        cannot cancel.
         """
         links = [r for chain in self.chains for r in chain.residuals]
         return sp.Add(*(r * sp.Dummy(f"w{i}") for i, r in enumerate(links)))
@@ -128,7 +127,7 @@ class Derivation:
                 raise AssertionError(f"{self.id}: SymPy answers {fact} to {sentence!r}")
 
     def _repr_markdown_(self) -> str:
-        """The proof as a numbered list of steps; Jupyter and the book display this."""
+        """The proof as a numbered list of steps, for Jupyter and the book."""
         lines: list[str] = []
         for chain in self.chains:
             name = f"{chain.name} = " if chain.name else ""

@@ -1,4 +1,4 @@
-"""The f-divergences that may replace the KL penalty, each by its generator f.
+"""The f-divergences that may replace the KL penalty, each defined by its generator f.
 
 With the penalty `beta D_f(pi || pi_ref)` the implicit reward of a response is `beta f'(pi/pi_ref)`
 up to a constant of the prompt, so the margin of a pair is `m = f'(x1) - f'(x2)` (f-DPO: Wang et al.
@@ -29,11 +29,11 @@ ALPHA = Parameter(
 
 @dataclass(frozen=True)
 class Divergence:
-    """A divergence `sum_y pi_ref(y) f(pi(y)/pi_ref(y))` by its generator `f`, a function of `x`.
+    """A divergence `sum_y pi_ref(y) f(pi(y)/pi_ref(y))`; its generator `f` is a function of `x`.
 
-    `score` is f' at `x = exp(u)`, up to a constant that cancels in the margin, in the spelling
-    that does not overflow where f' does not; a test holds it against `first`. `loss` is the name
-    in `LOSSES` of the loss that the divergence makes.
+    `score` is f' at `x = exp(u)`, up to a constant that cancels in the margin, in a form that
+    overflows only where f' does; a test compares it with `first`. `loss` is the name in `LOSSES`
+    of the divergence's f-DPO loss.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Divergence:
 
     @cached_property
     def first(self) -> sp.Expr:
-        """f', by SymPy.
+        """f', computed by SymPy.
 
         >>> DIVERGENCES["forward_kl"].first
         -1/x
@@ -55,7 +55,7 @@ class Divergence:
 
     @cached_property
     def second(self) -> sp.Expr:
-        """f'', by SymPy.
+        """f'', computed by SymPy.
 
         >>> DIVERGENCES["js"].second
         1/(x*(x + 1))
@@ -88,4 +88,4 @@ _ALL = (
 )
 
 DIVERGENCES: MappingProxyType[str, Divergence] = MappingProxyType({d.name: d for d in _ALL})
-"""Every divergence of the book by name."""
+"""All divergences of the book by name."""

@@ -1,4 +1,4 @@
-"""Parameters of losses and charts: a symbol, a default, and the interval it may come from."""
+"""Parameters of losses and charts: a symbol, a default and a range."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import sympy as sp
 
 @dataclass(frozen=True)
 class Parameter:
-    """A named number that a formula takes, with its open or closed range.
+    """A named number that a formula takes, with its range.
 
-    `default` is None for data of a pair, which has to be given.
+    `default` is None for data of a pair, which the caller must pass.
     """
 
     name: str
@@ -29,7 +29,7 @@ class Parameter:
 
 
 def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -> None:
-    """Raise `ValueError` naming `name`, an offending entry and the range.
+    """Raise `ValueError` naming `name`, a bad entry and the range if an entry is outside.
 
     >>> check_interval("beta", -1.0, sp.Interval.open(0, sp.oo), "KL strength")
     Traceback (most recent call last):
@@ -40,7 +40,7 @@ def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -
     low, high = float(interval.start), float(interval.end)
     above = values > low if interval.left_open else values >= low
     below = values < high if interval.right_open else values <= high
-    bad = values[~(above & below)]  # NaN compares False on both sides, so it is caught too
+    bad = values[~(above & below)]  # NaN fails both comparisons, so it counts as bad
     if bad.size:
         left, right = "(["[not interval.left_open], ")]"[not interval.right_open]
         shown = f"{left}{interval.start}, {interval.end}{right}"
@@ -48,9 +48,9 @@ def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -
 
 
 def resolve(params: Iterable[Parameter], given: Mapping[str, Any], owner: str) -> dict[str, Any]:
-    """Defaults overlaid with `given`, checked.
+    """The checked values of `given`, and the defaults of the other parameters.
 
-    `TypeError` naming an unknown name, or one that has no default and was not given.
+    `TypeError` for an unknown name, and for a missing parameter without a default.
     """
     known = {p.name: p for p in params}
     unknown = sorted(set(given) - set(known))

@@ -1,10 +1,9 @@
-"""One expression, four spellings: NumPy, torch, JavaScript, and mpmath as the referee.
+"""Printers of one expression: NumPy, torch, JavaScript, mpmath (as the reference) and LaTeX.
 
-LaTeX is SymPy's own but for two habits: the logarithm of a symbol or a number goes without
-brackets, and the derivative of an undefined function is written f'.
-Every printer spells the functions of `stable` in a form that neither overflows nor loses digits,
-and every product of them as one exponential (`stable.fuse`); everything else is SymPy's own
-printing.
+The NumPy, torch and JavaScript printers write the functions of `stable` in a form that neither
+overflows nor loses digits, and every product of them as one exponential (`stable.fuse`). SymPy
+prints everything else. LaTeX differs from SymPy's in two ways: the logarithm of a symbol or a
+number has no brackets, and the derivative of an undefined function is written f'.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ Arguments = tuple[sp.Symbol, ...]
 
 
 class _Spelled:
-    """Prints a stable function by its own name; `_spelling` holds the exceptions."""
+    """Prints a stable function under its own name; `_spelling` holds the exceptions."""
 
     _spelling: Mapping[str, str] = {}
 
@@ -54,14 +53,14 @@ def _boxcox(x: Any, k: Any) -> Any:
 
 
 def _logodds(x: Any) -> Any:
-    # log(1 - exp(x)) in the spelling that keeps its digits on either side of -log 2
-    with np.errstate(divide="ignore"):  # log-probability 0 has infinite odds
+    # Each form of log(1 - exp(x)) is accurate on one side of -log 2 only.
+    with np.errstate(divide="ignore"):  # the odds at log-probability 0 are infinite
         tail = np.where(x < -np.log(2), np.log1p(-np.exp(x)), np.log(-np.expm1(x)))
     return x - tail
 
 
 def _logsigmoid(x: Any) -> Any:
-    # SciPy's log_expit takes three times as long for the same digits.
+    # SciPy's log_expit is as accurate and three times slower.
     with np.errstate(under="ignore"):
         return -(np.maximum(-x, 0.0) + np.log1p(np.exp(-np.abs(x))))
 
@@ -86,7 +85,7 @@ const logodds = (x) => x - log1mexp(x);
 const relu = (x) => Math.max(x, 0);
 const step = (x) => (x > 0 ? 1 : 0);
 """
-"""The stable functions in JavaScript; every printed module starts with it."""
+"""The stable functions in JavaScript; every printed module starts with this text."""
 
 
 @cache
@@ -107,7 +106,7 @@ def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
 
 @cache
 def _torch() -> tuple[dict[str, Any], Any]:
-    """torch's namespace and printer; made here, as torch takes seconds and few chapters need it."""
+    """torch's namespace and printer; torch is imported here because its import takes seconds."""
     import torch
     from sympy.printing.pytorch import TorchPrinter
 
@@ -122,14 +121,14 @@ def _torch() -> tuple[dict[str, Any], Any]:
         )
 
     def sigmoid(x: Any) -> Any:
-        # torch differentiates its own sigmoid as s (1 - s), which is 0 from s = 1 - 1e-16 on
+        # torch differentiates its own sigmoid as s (1 - s), which is 0 once s rounds to 1
         return torch.exp(torch.nn.functional.logsigmoid(x))
 
     def boxcox(x: Any, k: Any) -> Any:
         k = torch.as_tensor(k, dtype=x.dtype, device=x.device)
         safe = torch.where(k == 0, 1, k)  # autograd reads both branches
         z = safe * x
-        # torch differentiates expm1 as its value + 1, which has no digits left far below 0
+        # torch differentiates expm1 as its value + 1, which loses all digits far below 0
         power = torch.where(z < -np.log(2), torch.exp(z) - 1, torch.expm1(z))
         return torch.where(k == 0, x, power / safe)
 
@@ -150,7 +149,7 @@ def _torch() -> tuple[dict[str, Any], Any]:
 
 @cache
 def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable[..., Any]:
-    """The same for torch tensors, differentiable twice.
+    """A torch function of `arguments`, as in `numpy_function`, differentiable twice.
 
     >>> from dpofield.formulas.stable import logsigmoid
     >>> x = sp.Symbol("x")
@@ -168,7 +167,7 @@ def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
 
 @cache
 def mpmath_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable[..., Any]:
-    """The same at mpmath's working precision, from the textbook definitions: the referee.
+    """An mpmath function of `arguments`, from the textbook definitions, at the working precision.
 
     >>> from dpofield.formulas.stable import logsigmoid
     >>> x = sp.Symbol("x")
@@ -183,7 +182,7 @@ def mpmath_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callabl
 
 
 def js_expression(expr: sp.Expr, names: Mapping[sp.Symbol, str] | None = None) -> str:
-    """`expr` as one JavaScript expression; `names` renames symbols that are no identifiers.
+    """`expr` as one JavaScript expression; `names` renames symbols that are not identifiers.
 
     >>> from dpofield.formulas.symbols import beta, u, v
     >>> from dpofield.formulas.stable import sigmoid

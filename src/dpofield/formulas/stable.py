@@ -1,9 +1,9 @@
-"""Functions whose textbook spelling overflows, kept whole so that each printer can spell them well.
+"""Functions whose textbook form overflows, kept unexpanded so that each printer can avoid that.
 
-`-log(1/(1 + exp(-x)))` is infinite in float64 from x = -710 on although its value is 710. SymPy
-would happily differentiate and simplify into such forms. These functions know their own
-derivative, stay whole until the code printer spells them, and turn into logarithms and
-exponentials only on request (`rewrite(sp.log)`), which is how identities are proved.
+`-log(1/(1 + exp(-x)))` is infinite in float64 below x = -710, although its value is 710. SymPy
+produces such forms when it differentiates and simplifies. Each function here defines its own
+derivative and stays unexpanded until a code printer writes it. `rewrite(sp.log)` expands it into
+logarithms and exponentials; the proofs of identities use that form.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sympy.core.function import ArgumentIndexError
 
 
 class _Stable(sp.Function):
-    """A real function that numeric evaluation (`evalf`, mpmath) reads through its definition."""
+    """A real function; numeric evaluation (`evalf`, mpmath) uses its definition."""
 
     is_real = True
 
@@ -117,9 +117,9 @@ class logaddexp(_Stable):  # noqa: N801
 
 
 class boxcox(_Stable):  # noqa: N801
-    """`(exp(k x) - 1)/k`: the Box-Cox transform of `exp(x)`, which is x itself at k = 0.
+    """`(exp(k x) - 1)/k`: the Box-Cox transform of `exp(x)`, equal to x at k = 0.
 
-    It has the sign of x, whatever k is.
+    It has the sign of x for every k.
 
     >>> from sympy.abc import x, k
     >>> boxcox(x, k).diff(x)
@@ -186,7 +186,7 @@ class logodds(_Stable):  # noqa: N801
 
 
 class relu(_Stable):  # noqa: N801
-    """`max(0, x)`; its derivative at the kink is taken as 0, as torch does.
+    """`max(0, x)`; its derivative at the kink is 0, as in torch.
 
     >>> from sympy.abc import x
     >>> relu(2 * x).diff(x)
@@ -210,7 +210,7 @@ class relu(_Stable):  # noqa: N801
 
 
 class step(_Stable):  # noqa: N801
-    """1 where x > 0, else 0; constant but for the jump, so its derivative is 0.
+    """1 where x > 0, else 0; its derivative is taken as 0 everywhere.
 
     >>> from sympy.abc import x
     >>> step(x).diff(x), step(1), step(0)
@@ -239,7 +239,7 @@ class step(_Stable):  # noqa: N801
 
 
 class fusedexp(_Stable):  # noqa: N801
-    """`exp(x)` that SymPy does not split into a product again; only `fuse` makes these."""
+    """`exp(x)` that SymPy does not split into a product again; only `fuse` creates it."""
 
     nargs = 1
     is_positive = True
@@ -249,10 +249,10 @@ class fusedexp(_Stable):  # noqa: N801
 
 
 def fuse(expr: sp.Expr) -> sp.Expr:
-    """The same value with each product of sigmoids and powers written as one exponential.
+    """Rewrite each product of sigmoids and powers as one exponential of the same value.
 
-    `sigmoid(-800)/x` underflows to 0 before the division by `x = exp(-300)` could bring it back
-    into range; `exp(logsigmoid(-800) - log(x))` does not. Printers apply this to every term.
+    `sigmoid(-800)/x` at `x = exp(-300)` is in range, but its numerator underflows to 0;
+    `exp(logsigmoid(-800) - log(x))` does not underflow. Printers apply `fuse` to every term.
 
     >>> x = sp.Symbol("x", positive=True)
     >>> fuse(sigmoid(-x) / x)

@@ -1,26 +1,26 @@
-"""The symbols every formula shares, so that two modules never mean two things by one letter.
+"""The symbols that all formulas share, so that each letter has one meaning in every module.
 
 | symbol | meaning | unit |
 |---|---|---|
 | `x1`, `x2` | ratio pi/pi_ref of the preferred and the dispreferred response | none |
 | `u`, `v` | log-ratios `log x1`, `log x2`, summed over response tokens | nats |
-| `h` | margin `u - v`, where a formula is written in it | nats |
+| `h` | margin `u - v` | nats |
 | `beta` | strength of the KL penalty | 1/nats |
 | `pi_w`, `pi_l` | the policy's probability of the two responses | none |
 | `z_w`, `z_l` | their logits in one softmax over whole responses | nats |
 | `ref_w`, `ref_l` | reference log-probabilities | nats |
 | `len_w`, `len_l` | scored tokens of the two responses | tokens |
 | `rest` | log-sum-exp of all other logits of that softmax | nats |
-| `x` | a ratio pi/pi_ref as such: the argument of a divergence's generator | none |
+| `x` | a ratio pi/pi_ref, as the argument of a divergence's generator | none |
 | `alpha` | exponent of the alpha-divergence, and of AlphaPO's reward | none |
-| `epsilon` | share of pairs whose labels are taken to be flipped | none |
+| `epsilon` | assumed share of pairs with a flipped label | none |
 | `tau` | temperature of DiscoPOP's switch | none |
-| `gamma` | margin that the preferred has to win by (SimPO, AlphaPO) | none |
+| `gamma` | target margin (SimPO, AlphaPO) | none |
 | `delta` | threshold of a reward (BCO) or of a log-likelihood gap (SLiC) | nats |
 | `lam` | weight of a loss's second term; its sources call it lambda or alpha | none |
 | `lam_w`, `lam_l` | weights of the two halves of KTO | none |
 | `z0` | KTO's reference point, an estimate of the divergence from the reference | nats |
-| `shift` | what AOT's matching within the batch adds to a pair's margin | nats |
+| `shift` | number that AOT's matching within the batch adds to a pair's margin | nats |
 """
 
 import sympy as sp

@@ -1,13 +1,13 @@
 """Preference losses, each written once as a SymPy expression in the log-ratios u and v.
 
-The module of a loss follows from what its expression reads, and the first line that fits decides:
+The first line that fits decides the module of a loss:
 
-1. reference log-probabilities or lengths (it has `inputs`): `likelihood`;
-2. the score of a divergence: `divergence`, which makes it from `formulas.divergences`;
-3. the margin `u - v` alone: `margin`;
-4. u and v apart: `separate`.
+1. it depends on reference log-probabilities or lengths (it has `inputs`): `likelihood`;
+2. it depends on the score of a divergence: `divergence`, which uses `formulas.divergences`;
+3. it depends on the margin `u - v` only: `margin`;
+4. it depends on u and v separately: `separate`.
 
-What a loss does to the field is another question, which `classify` answers for all of them.
+`classify` computes the effect of each loss on the field.
 """
 
 from __future__ import annotations
@@ -23,6 +23,6 @@ from dpofield.formulas.losses.separate import SEPARATE
 LOSSES: MappingProxyType[str, Loss] = MappingProxyType(
     {loss.name: loss for loss in (*MARGIN, *DIVERGENCE, *SEPARATE, *LIKELIHOOD)}
 )
-"""Every loss of the book by name."""
+"""All losses of the book by name."""
 
 __all__ = ["BETA", "LOSSES", "NONPOSITIVE", "POSITIVE", "Loss"]

@@ -1,8 +1,8 @@
-"""What a loss does to the field: its tilt, and in which direction each response is pushed.
+"""The effect of a loss on the field: its tilt, and the direction of the push on each response.
 
-Nothing here is declared by a loss and believed. A direction is proved from a factorisation that
-SymPy multiplies out, or shown by an exact example; a threshold that has no closed form is located
-numerically and says so.
+SymPy checks everything that a loss declares. A direction is proved from a factorisation that SymPy
+multiplies out, or shown by an exact example. A threshold without a closed form is computed
+numerically and marked as numeric.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Kind = Literal["always", "stops", "turns", "none"]
 
 @dataclass(frozen=True)
 class Push:
-    """How one response's log-ratio is pushed by a step against the gradient.
+    """How a step against the gradient pushes the log-ratio of one response.
 
-    `kind` is "always" (in the intended direction, everywhere), "stops" (never the wrong way, but
-    not at all outside `where`), "turns" (the wrong way outside `where`) or "none". `where` is the
-    region of the intended push. Where it has no closed form it is None and `wrong` holds the
-    margins (nats, at the default parameters) between which the push is the wrong way.
+    `kind` is "always" (the intended direction everywhere), "stops" (no push outside `where`),
+    "turns" (the wrong direction outside `where`) or "none". `where` is the region of the intended
+    push. If that region has no closed form, `where` is None and the push has the wrong direction
+    between the two margins in `wrong` (nats, at the default parameters).
     """
 
     response: Literal["preferred", "dispreferred"]
@@ -44,7 +44,7 @@ class Push:
 
     @property
     def text(self) -> str:
-        """The verdict in words, with the condition in LaTeX between dollars."""
+        """The direction in words, with the condition as LaTeX between dollar signs."""
         intended, other = ("up", "down") if self.response == "preferred" else ("down", "up")
         if self.kind == "none":
             return "not pushed"
@@ -57,9 +57,9 @@ class Push:
         return f"{intended} where ${latex(self.where)}$, else {rest}"
 
     def holds(self, loss: Loss, u: Any, v: Any, **given: Any) -> Any:
-        """Whether the push is the intended one at log-ratios `u`, `v` (nats), broadcasting.
+        """Whether the push has the intended direction at log-ratios `u`, `v` (nats); broadcasts.
 
-        `given` are parameters and inputs of `loss`; a numeric verdict holds at its defaults only.
+        `given` holds parameters and inputs of `loss`; a numeric region is for the defaults only.
 
         >>> from dpofield.formulas.losses import LOSSES
         >>> pushes(LOSSES["ipo"])[0].holds(LOSSES["ipo"], [4.0, 6.0], 0.0, beta=0.1)
@@ -80,7 +80,7 @@ class Push:
 def pushes(loss: Loss) -> tuple[Push, Push]:
     """The direction of the push on the preferred and on the dispreferred response.
 
-    Raises `UndecidedError` when a declared factorisation is false or a sign is left open.
+    Raises `UndecidedError` if a declared factorisation is false or a sign is not decided.
 
     >>> from dpofield.formulas.losses import LOSSES
     >>> pushes(LOSSES["dpo"])[0].text
@@ -89,7 +89,7 @@ def pushes(loss: Loss) -> tuple[Push, Push]:
     'up where $u < \\\\frac{\\\\log 2}{\\\\beta}$, else **down**'
     """
     first = _push(loss, 0)
-    if loss.margin_only:  # then the components are opposite, which has been proved
+    if loss.margin_only:  # `margin_only` proves that the components are opposite
         return first, replace(first, response="dispreferred")
     return first, _push(loss, 1)
 
@@ -97,7 +97,7 @@ def pushes(loss: Loss) -> tuple[Push, Push]:
 def _push(loss: Loss, which: int) -> Push:
     response: Literal["preferred", "dispreferred"] = ("preferred", "dispreferred")[which]
     partial = loss.partials[which]
-    intended = (-1, 1)[which]  # the partial's sign when the push is the intended one
+    intended = (-1, 1)[which]  # the partial's sign when the push has the intended direction
     found = sign(partial, loss.arguments)
     if found == (0, True):
         return Push(response, "none")
@@ -114,7 +114,7 @@ def _push(loss: Loss, which: int) -> Push:
 
 
 def _witness(loss: Loss, which: int) -> sp.Expr:
-    """An expression of the partial's sign: the declared one, proved, or the partial's own rest."""
+    """An expression with the partial's sign: the declared one, or the factors of unknown sign."""
     partial, declared = loss.partials[which], loss.signs[which]
     if declared is None:
         amount, factors = partial.as_coeff_mul()
@@ -123,7 +123,7 @@ def _witness(loss: Loss, which: int) -> sp.Expr:
         declared = Sign(positive, sp.Mul(sp.sign(amount), *rest))
     if difference(partial, declared.positive * declared.witness) != 0:
         raise UndecidedError(
-            f"loss {loss.name!r}: partial {which} is not the product that is declared"
+            f"loss {loss.name!r}: partial {which} is not the product that the loss declares"
         )
     if sign(declared.positive, loss.arguments) != (1, True):
         raise UndecidedError(f"loss {loss.name!r}: {declared.positive} is not proved positive")
@@ -131,7 +131,7 @@ def _witness(loss: Loss, which: int) -> sp.Expr:
 
 
 def _examples(loss: Loss, witness: sp.Expr, response: str) -> None:
-    """Both signs of the witness have to occur, or "turns" would be too much said."""
+    """Check that both signs of the witness occur; otherwise the kind "turns" would be false."""
     beta = next((p.default for p in loss.params if p.name == "beta"), None)
     scale = 1 / sp.nsimplify(beta, rational=True) if beta else sp.Integer(10)
     seen: set[float] = set()
@@ -147,7 +147,7 @@ def _linear(expr: sp.Expr) -> bool:
 
 
 def _wrong_margins(loss: Loss, witness: sp.Expr, intended: int) -> tuple[float, float]:
-    """The margins around the start between which the push is the wrong way, at the defaults."""
+    """The margins between which the push has the wrong direction, at the default parameters."""
     here = points(loss.arguments)[0]
     del here[s.u], here[s.v]
     slope = numpy_function((s.h,), (witness.subs({s.u: s.h, s.v: 0}).xreplace(here),))
@@ -157,7 +157,7 @@ def _wrong_margins(loss: Loss, witness: sp.Expr, intended: int) -> tuple[float, 
     edges = np.flatnonzero(wrong[1:] != wrong[:-1])
     if len(edges) != 2 or wrong[0]:
         raise UndecidedError(
-            f"loss {loss.name!r}: the wrong pushes are not one interval of margins"
+            f"loss {loss.name!r}: the margins with a wrong push do not form one interval"
         )
     low, high = (
         float(brentq(lambda m: slope(m)[0], margins[i], margins[i + 1], xtol=1e-12)) for i in edges
@@ -166,7 +166,7 @@ def _wrong_margins(loss: Loss, witness: sp.Expr, intended: int) -> tuple[float, 
 
 
 def reading(expr: sp.Expr, positive: int) -> sp.Rel:
-    """`expr > 0` (or `expr < 0` for `positive = -1`) with u and v on the left, the rest right.
+    """`expr > 0` (`expr < 0` for `positive = -1`), with u and v on the left, constants right.
 
     >>> reading(1 - s.beta * (s.u - s.v), 1)
     h < 1/beta
@@ -188,10 +188,10 @@ def reading(expr: sp.Expr, positive: int) -> sp.Rel:
 
 @cache
 def tilt(loss: Loss) -> sp.Expr | None:
-    """The ratio of the two components, preferred over dispreferred, where it is one constant.
+    """The constant ratio of the two components, preferred over dispreferred, or None.
 
-    Then every flow line is straight: 1 for a loss of the margin, oo when only the preferred
-    moves. None when the direction changes from point to point, shown by an exact example.
+    If it is constant, every flow line is straight. It is 1 for a loss of the margin and oo if only
+    the preferred response moves. None is shown by an exact example of two directions.
 
     >>> from dpofield.formulas.losses import LOSSES
     >>> [tilt(LOSSES[name]) for name in ("robust", "dpo_shift", "sigmoid_norm", "sft", "nca")]
@@ -205,13 +205,13 @@ def tilt(loss: Loss) -> sp.Expr | None:
     directions = set()
     for point in points(loss.arguments):
         right, down = (number(partial, point) for partial in loss.partials)
-        if right or down:  # a loss that pushes nothing there has no direction there
+        if right or down:  # no direction where the push is 0
             directions.add(round(math.atan2(-right, down), 12))
         if len(directions) > 1:
             return None
     ratio = sp.simplify(-along_u / along_v)
     if not all(vanishes(sp.diff(ratio, z), loss.arguments) for z in (s.u, s.v)):
-        raise UndecidedError(f"loss {loss.name!r}: is {ratio} constant?")
+        raise UndecidedError(f"loss {loss.name!r}: not proved whether {ratio} is constant")
     return ratio
 
 

@@ -1,4 +1,4 @@
-"""A preference loss as a value: one SymPy expression, and everything that is printed from it."""
+"""A preference loss as an object: one SymPy expression and the code that is printed from it."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ LEN_W = Parameter("len_w", s.len_w, None, POSITIVE, "the scored tokens of a resp
 LEN_L = Parameter("len_l", s.len_l, None, POSITIVE, "the scored tokens of a response are counted")
 
 H = s.u - s.v
-"""The margin."""
+"""The margin (nats)."""
 LOGP_W, LOGP_L = s.u + s.ref_w, s.v + s.ref_l
 """The policy's own log-probabilities of the two responses, summed over tokens."""
 MEAN_W, MEAN_L = LOGP_W / s.len_w, LOGP_L / s.len_l
-"""The same per token."""
+"""Their means per token."""
 
 
 def default(parameter: Parameter, value: float) -> Parameter:
-    """The same parameter with the value that one loss takes when none is given.
+    """The same parameter with another default.
 
     >>> default(BETA, 0.01).default
     0.01
@@ -55,9 +55,9 @@ def default(parameter: Parameter, value: float) -> Parameter:
 
 @dataclass(frozen=True)
 class Sign:
-    """A partial derivative as `positive * witness`: the witness shows its sign.
+    """A partial derivative as the product `positive * witness`; the witness has its sign.
 
-    A claim, not a fact: `classify` has SymPy prove the product and that `positive` is positive.
+    The loss only declares this; `classify` proves the product and that `positive` is positive.
     """
 
     positive: sp.Expr
@@ -68,13 +68,13 @@ class Sign:
 class Loss:
     """A per-pair preference loss of the log-ratios `u = log x1` and `v = log x2` (nats).
 
-    `expr` is the only place where the formula stands; NumPy, torch, JavaScript and LaTeX are
-    printed from it. Nothing here reduces over pairs: a batch of B pairs gives B values.
-    `params` are hyperparameters, with defaults. `inputs` are data of the pair that the loss needs
-    beside u and v (`ref_w`, `ref_l` in nats, `len_w`, `len_l` in tokens); they have no default.
-    `scale` says what the loss compares: log-probabilities summed over tokens ("sum"), or their
-    means per token ("token"), where beta is larger for the same strength.
-    `signs` helps `classify` where the sign of a partial derivative is not plain to see.
+    The NumPy, torch, JavaScript and LaTeX forms are printed from `expr`. Losses are not reduced
+    over pairs: a batch of B pairs gives B values.
+    `params` are hyperparameters, with defaults. `inputs` are data of the pair beside u and v
+    (`ref_w`, `ref_l` in nats, `len_w`, `len_l` in tokens); they have no defaults.
+    `scale` is "sum" if the loss compares log-probabilities summed over tokens, and "token" if it
+    compares means per token, where beta is larger for the same strength.
+    `signs` are factorisations for `classify`, where SymPy cannot find the sign of a partial.
     """
 
     name: str
@@ -88,14 +88,14 @@ class Loss:
 
     @property
     def defaults(self) -> dict[str, float]:
-        """Hyperparameter names with the values used when none is given."""
+        """Default values of the hyperparameters by name."""
         return {p.name: p.default for p in self.params if p.default is not None}
 
     def complete(self, given: Mapping[str, float]) -> dict[str, float]:
-        """All hyperparameters by name: those given, and the defaults of the others.
+        """All hyperparameters by name: those in `given`, and the defaults of the others.
 
-        Raises `ValueError` for a name that the loss does not have, for what is not a number and for
-        a number out of range.
+        Raises `ValueError` for a name that the loss does not have, a value that is not a number
+        and a number out of range.
 
         >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["dpop"].complete({"lam": 5})
@@ -117,12 +117,12 @@ class Loss:
 
     @property
     def arguments(self) -> tuple[Parameter, ...]:
-        """Hyperparameters, then inputs."""
+        """Hyperparameters, followed by inputs."""
         return (*self.params, *self.inputs)
 
     @property
     def symbols(self) -> tuple[sp.Symbol, ...]:
-        """`u`, `v`, then the arguments: the order of every printed function."""
+        """`u`, `v` and the arguments, in the order of every printed function."""
         return (s.u, s.v, *(p.symbol for p in self.arguments))
 
     @cached_property
@@ -132,9 +132,9 @@ class Loss:
 
     @cached_property
     def margin_only(self) -> bool:
-        """Whether the loss depends on `u - v` alone, for given inputs: dL/du + dL/dv is 0.
+        """Whether the loss depends on `u - v` only, for given inputs: dL/du + dL/dv = 0.
 
-        Decided by SymPy; `UndecidedError` if it can neither prove nor refute it.
+        Raises `UndecidedError` if SymPy can neither prove nor refute it.
 
         >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["ipo"].margin_only, LOSSES["nca"].margin_only
@@ -145,8 +145,8 @@ class Loss:
     def numpy(self, u_: Any, v_: Any, **params: Any) -> Any:
         """Per-pair loss (nats) of arrays that broadcast; `params` holds hyperparameters and inputs.
 
-        Raises `ValueError` for a value out of range (beta <= 0), by name, and `TypeError` for an
-        unknown argument or a missing input.
+        Raises `ValueError` naming a value out of range (beta <= 0) and `TypeError` for an unknown
+        argument or a missing input.
 
         >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["dpo"].numpy([0.0, 1000.0], [0.0, -1000.0], beta=1.0)
@@ -157,7 +157,7 @@ class Loss:
         return self._call(numpy_function, u_, v_, given)
 
     def torch(self, u_: Any, v_: Any, **params: Any) -> Any:
-        """Per-pair loss (nats) of tensors of one shape, differentiable; never reduced.
+        """Per-pair loss (nats) of tensors of one shape, differentiable, not reduced.
 
         Arguments and errors as in `numpy`.
 
@@ -190,7 +190,7 @@ class Loss:
 
     @property
     def latex(self) -> str:
-        r"""The loss for the page, without a left-hand side; `u + ref_w` is written as ell_w.
+        r"""The loss as LaTeX, without a left-hand side; `u + ref_w` is written as ell_w.
 
         >>> from dpofield.formulas.losses import LOSSES
         >>> print(LOSSES["sft"].latex)

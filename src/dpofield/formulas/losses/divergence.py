@@ -1,4 +1,4 @@
-"""f-DPO: the logistic loss of the margin `f'(x1) - f'(x2)`, for divergences beside reverse KL."""
+"""f-DPO: the logistic loss of `f'(x1) - f'(x2)`, for divergences other than reverse KL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dpofield.formulas.symbols import beta, u, v
 
 
 def f_dpo(divergence: Divergence) -> Loss:
-    """The DPO loss of a divergence.
+    """The f-DPO loss of a divergence.
 
     >>> f_dpo(DIVERGENCES["reverse_kl"]).expr
     -logsigmoid(beta*(u - v))

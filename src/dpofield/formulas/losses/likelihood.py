@@ -1,7 +1,7 @@
-"""Losses that read the likelihood itself: they need reference log-probabilities or lengths.
+"""Losses of the likelihoods: they need reference log-probabilities or lengths.
 
-`u + ref_w` is the policy's own log-probability of the preferred response, summed over tokens; over
-`len_w` it is the mean per token, whose negative is the NLL that fine-tuning minimises.
+`u + ref_w` is the policy's log-probability of the preferred response, summed over tokens. Divided
+by `len_w` it is the mean per token; fine-tuning (SFT) minimises its negative, the NLL.
 """
 
 from __future__ import annotations

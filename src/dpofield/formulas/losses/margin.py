@@ -1,6 +1,6 @@
-"""Losses of the margin `u - v`: they share one direction field and differ in its speed only.
+"""Losses of the margin `u - v`: they share one direction field and differ in speed only.
 
-Being listed here is no evidence; `classify` asks SymPy.
+`classify` proves with SymPy that each of them depends on the margin only.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dpofield.formulas.stable import boxcox, logsigmoid, relu, sigmoid
 from dpofield.formulas.symbols import beta, epsilon, shift, tau, u, v
 
 _DESERVED = sp.log((1 - epsilon) / epsilon)
-"""The margin, times beta, that a label deserves which is wrong with probability epsilon."""
+"""beta times the margin of a calibrated model, for labels wrong with probability epsilon."""
 
 
 def smoothed(margin: sp.Expr) -> sp.Expr:
-    """The logistic loss of a margin under labels that are wrong with probability epsilon."""
+    """The logistic loss of a margin, for labels that are wrong with probability epsilon."""
     return -(1 - epsilon) * logsigmoid(beta * margin) - epsilon * logsigmoid(-beta * margin)
 
 

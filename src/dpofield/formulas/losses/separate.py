@@ -1,4 +1,4 @@
-"""Losses that treat the two log-ratios apart, with no length and no reference log-probability."""
+"""Losses that depend on u and v separately, without lengths or reference log-probabilities."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _APO_DOWN = (
     * boxcox(1, -beta * v)
     * sp.exp(-beta * H)
 )
-"""The slope of the logistic function at beta u less that at beta h, over (h - u)(h + u)."""
+"""beta (sigma'(beta u) - sigma'(beta h))/((h - u)(h + u)), with h = u - v."""
 
 SEPARATE = (
     Loss(

@@ -1,8 +1,8 @@
-"""The book's theorems as checked derivations, by id. Chapters display them, the ledger cites them.
+"""The book's theorems as checked derivations, by id. Chapters display them; the ledger cites them.
 
-The right-hand sides are written by hand, independently of the loss; SymPy has to reach them from
-`LOSSES[name].expr`. One module per chapter, named by the chapter's slug, each ending in its tuple
-`PROOFS`. A new module in this folder is found without being listed anywhere.
+The right-hand sides are typed independently of the loss; SymPy derives them from
+`LOSSES[name].expr`. Each chapter has one module, named by the chapter's slug, with a tuple
+`PROOFS`. New modules in this folder are imported automatically.
 """
 
 from __future__ import annotations
@@ -22,4 +22,4 @@ THEOREMS: MappingProxyType[str, Derivation] = MappingProxyType(
         for proof in import_module(f"{__name__}.{chapter}").PROOFS
     }
 )
-"""Every derivation of the book by id."""
+"""All derivations of the book by id."""

@@ -1,4 +1,4 @@
-"""What the proofs share: names of sources, the closed forms of Theorem 1, the loss in the ratios."""
+"""Shared by the proofs: sources, the closed forms of Theorem 1, the DPO loss in the ratios."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RAFAILOV = "Rafailov et al. 2023, arXiv 2305.18290"
 OWN = "own derivation"
 POSITIVE = "x_1 > 0, x_2 > 0, beta > 0"
 
-# The closed forms that Theorem 1 states, typed once, independently of the loss.
+# The closed forms of Theorem 1, typed independently of the loss.
 S = x1**beta + x2**beta
 DL_DX1 = -beta * x2**beta / (x1 * S)
 DL_DX2 = beta * x2 ** (beta - 1) / S

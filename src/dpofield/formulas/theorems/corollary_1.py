@@ -1,4 +1,4 @@
-"""The paper's Corollary 1, and what it becomes in other coordinates."""
+"""The paper's Corollary 1, and its form in other coordinates."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What the divergence in DPO's penalty does to the field, its flow, the cap and the clock.
+"""How the divergence in DPO's penalty changes the field, its flow, the cap and the clock.
 
-`f` is an undefined function wherever a statement is about every divergence; the five of the book
-are put in one by one, with right-hand sides typed by hand.
+`f` is an undefined function in statements about all divergences. The five divergences of the book
+are then substituted one by one; their right-hand sides are typed independently.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MARGIN = sp.diff(f(x1), x1) - sp.diff(f(x2), x2)
 _WEIGHT = sigmoid(-beta * (_f1(x1) - _f1(x2)))
 _ALONG = (-beta * _WEIGHT * _f2(x1), beta * _WEIGHT * _f2(x2))
 
-# By hand, in the order of DIVERGENCES: the ratio of components, and I with I' = 1/f''.
+# Typed in the order of DIVERGENCES: the ratio of components, and I with I' = 1/f''.
 _RATIOS = (
     x2 / x1,
     (x2 / x1) ** 2,
@@ -47,7 +47,7 @@ INVARIANTS = (x**2 / 2, x**3 / 3, x**2 / 2 + x**3 / 3, x ** (3 - alpha) / (3 - a
 
 
 def _second(name: str, at: sp.Expr) -> sp.Expr:
-    """f'' of a divergence at a ratio, held."""
+    """f'' of a divergence at a ratio, unevaluated."""
     return sp.Subs(sp.Derivative(DIVERGENCES[name].f, (x, 2)), x, at)
 
 
@@ -172,7 +172,7 @@ def _invariant() -> Derivation:
 
 def _caps() -> Derivation:
     def gap(invariant: sp.Expr) -> sp.Expr:
-        """`I(c) + I(0) - 2 I(1)`, the last two as they are."""
+        """`I(c) + I(0) - 2 I(1)`, with the last two terms unevaluated."""
         at_zero = sp.Limit(invariant, x, 0, "+")
         return sp.Subs(invariant, x, c) - 2 * invariant.subs(x, 1) + at_zero
 

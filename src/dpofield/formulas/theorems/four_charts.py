@@ -1,7 +1,7 @@
-"""What a chart does to any loss of the margin: its components, its invariant, its metric.
+"""Any loss of the margin in any chart: its components, its invariant, its metric.
 
-`f` and `phi` are undefined functions throughout, so nothing here can depend on the loss being
-DPO's or on the chart being one of four.
+`f` and `phi` are undefined functions, so the proofs use neither DPO's loss nor one of the four
+charts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FACTORS: dict[str, tuple[sp.Expr, sp.Expr]] = {
     "log-ratio": (sp.Integer(1), sp.Integer(-1)),
     "logit": (sp.Integer(1), sp.Integer(-1)),
 }
-"""What the chain rule puts beside f' in each chart, by hand."""
+"""The factors that the chain rule puts beside f' in each chart, typed independently."""
 
 _INVARIANTS = {
     "ratio": "x_1^2 + x_2^2",
@@ -40,7 +40,7 @@ _INVARIANTS = {
 
 
 def slope(margin: sp.Expr) -> sp.Expr:
-    """f' at a margin, held so that the page shows where it is taken.
+    """f' at a margin, unevaluated so that the page shows the margin.
 
     >>> slope(u - v)
     Subs(Derivative(f(m), m), m, u - v)
@@ -54,12 +54,12 @@ def _by(coordinate: sp.Symbol) -> str:
 
 
 def _quotient(first: sp.Expr, second: sp.Expr) -> sp.Expr:
-    """`-first/second`, left for the reader to cancel."""
+    """`-first/second`, not simplified."""
     return sp.Mul(first, sp.Pow(-second, -1), evaluate=False)
 
 
 def _components(chart: Chart) -> tuple[Chain, Chain, Chain]:
-    """Both components of f(u - v), and the ratio of the two."""
+    """Both components of f(u - v), and their ratio."""
     value = chart.pull_back(MARGIN_LOSS.expr)
     factors = _FACTORS[chart.name]
     sides = [slope(value.args[0]) * factor for factor in factors]
@@ -150,7 +150,7 @@ def _chart_principle() -> Derivation:
     ratio = d_phi_v / d_phi_u
 
     def ratio_for(chart: sp.Expr) -> sp.Expr:
-        """phi'(v)/phi'(u) for a phi given as a function of s."""
+        """phi'(v)/phi'(u) for phi, an expression in s."""
         at_v, at_u = (sp.Subs(sp.Derivative(chart, s), s, z) for z in (v, u))
         return sp.Mul(at_v, sp.Pow(at_u, -1), evaluate=False)
 

@@ -1,8 +1,8 @@
-"""The law of motion: what one parameter step does to both log-probabilities of a pair.
+"""The law of motion: how one parameter step changes both log-probabilities of a pair.
 
-`g^a` is the gradient of `log pi_a` by n parameters and `K_ab` the inner product of two of them.
-Sums over parameters are kept symbolic in n; where a batch, a vocabulary or a past needs members,
-the proof writes out the smallest number that shows the pattern.
+`g^a` is the gradient of `log pi_a` with respect to n parameters; `K_ab` is the inner product of
+`g^a` and `g^b`. Sums over parameters are symbolic in n. For sums over a batch, a vocabulary or past
+steps, the proof writes out the smallest number of terms that shows the pattern.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dpofield.formulas.theorems.one_softmax import RATE_L, RATE_O, RATE_W
 W = sp.Symbol("W", positive=True)
 """Weight of a margin loss, W = -dL/du = dL/dv; beta sigma(-beta m) for DPO (1/nat)."""
 eta = sp.Symbol("eta", positive=True)
-"""Size of the step."""
+"""Step size."""
 K_ww, K_wl, K_ll = sp.symbols("K_ww K_wl K_ll", real=True)
 
-# The law as the theorems state it, typed once.
+# The law as the theorems state it.
 STEP_W, STEP_L = eta * W * (K_ww - K_wl), eta * W * (K_wl - K_ll)
 LENGTH2 = K_ww - 2 * K_wl + K_ll  # |g^w - g^l|^2
 
@@ -318,7 +318,7 @@ def _softmax() -> Derivation:
     weights = [sp.exp(x) for x in z]
     probability = [x / sp.Add(*weights) for x in weights]
     rest, rest2, pi_o = sp.symbols("s q pi_o", positive=True)
-    # Entries of e_a - pi at w, at l, at a third response o, and the squares of all others, q.
+    # Entries of e_a - pi at w, at l and at a third response o; q: the sum of squares of all others.
     k_ww = (1 - pi_w) ** 2 + pi_l**2 + rest2
     k_wl = -(1 - pi_w) * pi_w - pi_l * (1 - pi_l) + rest2
     k_ll = pi_w**2 + (1 - pi_l) ** 2 + rest2

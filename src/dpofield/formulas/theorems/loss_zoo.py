@@ -1,4 +1,4 @@
-"""What the losses of the zoo do to the two log-ratios: thresholds, reversals, tilted fields."""
+"""How the losses of the zoo push the two log-ratios: thresholds, reversals, tilted fields."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One softmax, one pair: the rates, the exact path, where the mass goes, and shared features.
 
-Every statement is about a policy `pi = softmax(z)` over n responses and one pair (w, l). Since a
-common constant in all logits changes nothing, log-probabilities serve as logits of the start.
+Every statement is about a policy `pi = softmax(z)` over n responses and one pair (w, l). The
+softmax ignores a constant added to all logits, so log-probabilities serve as initial logits.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from dpofield.formulas.theorems._common import OWN
 W = sp.Symbol("W", positive=True)
 """The weight of the pair, `-df/dh`: how fast the loss falls with the margin (DPO: always > 0)."""
 s = sp.Symbol("s", real=True)
-"""How far the two logits have moved, one up and one down (nats); the margin has grown by 2 s."""
+"""The distance that each of the two logits has moved (nats); the margin has grown by 2 s."""
 h, t = sp.Symbol("h", positive=True), sp.Symbol("t", positive=True)
-"""Margin gained since the reference (nats), and time (learning rate times number of steps)."""
+"""Margin since the reference (nats), and time (learning rate times number of steps)."""
 pi_o = sp.Symbol("pi_o", positive=True)
-"""Probability of all other responses together, or of the single other one."""
+"""Probability of all other responses together, or of the only other response."""
 
-# The closed forms that the theorems state, typed once. `N` is what the start's mass has become
-# after the move, before it is normalised again.
+# The closed forms of the theorems. `N` is the total mass after the move, before it is normalised.
 N = 1 + pi_w * (sp.exp(s) - 1) + pi_l * (sp.exp(-s) - 1)
 MOVED_W, MOVED_L, MOVED_O = pi_w * sp.exp(s) / N, pi_l * sp.exp(-s) / N, 1 / N
 RATE_W, RATE_L, RATE_O = 1 - pi_w + pi_l, -(1 + pi_w - pi_l), pi_l - pi_w
@@ -39,7 +38,7 @@ ONLY_PAIR = {pi_w: 1 - pi_l - pi_o}, {pi_l: 1 - pi_w - pi_o}
 
 
 def _now(expr: sp.Expr) -> sp.Expr:
-    """The derivative by s at s = 0, unevaluated: any moment may be taken as the start."""
+    """The derivative with respect to s at s = 0, unevaluated: any moment may be the start."""
     return sp.Subs(sp.Derivative(expr, s), s, 0)
 
 

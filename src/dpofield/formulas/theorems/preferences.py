@@ -1,4 +1,4 @@
-"""What a preference measures: the Bradley-Terry model sees differences of rewards only."""
+"""Preferences: the Bradley-Terry model depends on differences of rewards only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the field in the ratios looks like: rays, circles, saddles, limits, extinction."""
+"""Properties of the field in the ratios: rays, circles, saddles, limits, extinction."""
 
 from __future__ import annotations
 
