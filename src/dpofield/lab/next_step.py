@@ -51,7 +51,7 @@ def next_step(optimizer: torch.optim.Optimizer, gradients: Sequence[Tensor]) -> 
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     if len(parameters) != len(gradients):
         raise ValueError(
-            f"the optimizer holds {len(parameters)} parameters, but {len(gradients)} gradients were given"
+            f"the optimizer holds {len(parameters)} parameters, not {len(gradients)} gradients"
         )
     states: list[dict[str, Any]] = [optimizer.state.get(p, {}) for p in parameters]
     lr = float(settings["lr"])

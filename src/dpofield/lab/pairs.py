@@ -81,7 +81,7 @@ def _parse(line: str) -> Pair:
             f"with the fields {_wanted()}"
         ) from error
     if not isinstance(row, dict):
-        raise ValueError(f"not a JSON object; write one object per line with the fields {_wanted()}")
+        raise ValueError(f"not a JSON object; write one per line with the fields {_wanted()}")
     for name in _FIELDS.values():
         if name not in row:
             raise ValueError(f'field "{name}" is missing; every line needs {_wanted()}')

@@ -88,7 +88,9 @@ class Run:
             with Path(path).open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
         except (BadZipFile, EOFError, ValueError) as error:
-            raise ValueError(f"{path} is not a recorded run, or is damaged ({error}); record it again") from error
+            raise ValueError(
+                f"{path} is not a recorded run, or is damaged ({error}); record it again"
+            ) from error
         missing = [f.name for f in fields(cls) if f.name not in arrays]
         if missing:
             raise ValueError(f"{path} lacks {', '.join(missing)}; record the run again")
