@@ -1,7 +1,7 @@
 # `make book` builds the book, `make test` proves it; neither needs anything set up before.
-# Variables: PYTHON (interpreter, 3.11 or newer), TORCH (words for pip that name torch;
-#            on Linux its CPU build unless given),
-#            JOBS (chapters, or experiments, at once), PORT (of `make serve`).
+# Variables: PYTHON (interpreter, 3.11 or newer), TORCH (pip arguments for torch; on Linux its CPU
+#            build by default), JOBS (chapters, or experiments, at the same time),
+#            PORT (of `make serve`).
 .DEFAULT_GOAL := help
 .PHONY: help book test lint audit response stills bench experiments assignments serve clean distclean constraints setup-book setup-test
 
@@ -11,10 +11,10 @@ JOBS ?=
 PORT ?= 8000
 
 RUN := .venv/bin/python
-# A reader's own settings must not change what a chapter shows.
+# Fixed, so that the reader's environment does not change a chapter's outputs.
 export PYTHONHASHSEED := 0
 
-# PYTHON if it is given; else the first that is new enough; else python3, to be told what is wrong.
+# PYTHON if given, else the first candidate that is new enough, else python3 for its error message.
 BOOTSTRAP = @python="$(PYTHON)"; \
   for candidate in python3 python3.13 python3.12 python3.11 python3.14; do \
     [ -n "$$python" ] && break; \
@@ -40,11 +40,11 @@ book: setup-book  ## execute every chapter and write the site to _build/html
 
 test: setup-test  ## everything: linters, types, import layers, the book, all tests
 	@$(RUN) tools/chromium.py
-	@$(RUN) tools/node.py --dev >/dev/null  # now: both of the next two need packages of it
+	@$(RUN) tools/node.py --dev >/dev/null  # first, since both targets below need its packages
 	@$(MAKE) --no-print-directory -j2 check site
 	@$(RUN) -m pytest -n auto --dist worksteal
 
-# Side by side in `make test`: each leaves a core idle for a part of its time.
+# `make test` runs these two in parallel, since each leaves cores idle for part of its time.
 .PHONY: check site
 site:
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
@@ -62,7 +62,7 @@ audit: setup-test  ## Lighthouse on every page; table and results/audit.json
 	@$(RUN) tools/build.py $(if $(JOBS),--jobs $(JOBS))
 	@$(RUN) tools/audit.py
 
-response: setup-test  ## how fast moved figures are drawn again; table and results/response.json
+response: setup-test  ## time to redraw a figure during a drag; table and results/response.json
 	@$(RUN) tools/chromium.py
 	@$(RUN) tools/response.py
 
@@ -76,13 +76,13 @@ stills: setup-test  ## committed pictures: the cover, and moving figures without
 bench: setup-test  ## speed, against TRL and the plain forms; table and results/bench.json
 	@PYTHONPATH=tools $(RUN) -m bench
 
-experiments: setup-test  ## remake results/experiments; killed and started again, it goes on
+experiments: setup-test  ## remake results/experiments; an interrupted run continues
 	@$(RUN) -m dpofield.experiments run all $(if $(JOBS),--workers $(JOBS))
 
 assignments: setup-test  ## student notebooks of book/assignments from their masters
 	@$(RUN) -m coursework build
 
-serve:  ## open the built book on 127.0.0.1 (PORT=8000)
+serve:  ## serve the built book on 127.0.0.1 (PORT=8000)
 	@[ -f _build/html/index.html ] || { echo "Nothing is built yet: run make book first." >&2; exit 1; }
 	@PYTHONPATH=tools $(RUN) -c "import fingerprint; print(fingerprint.why_not_current() or 'The book is current.')"
 	@$(RUN) -m http.server $(PORT) --bind 127.0.0.1 --directory _build/html || { \

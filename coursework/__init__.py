@@ -1,15 +1,22 @@
-"""Coursework: assignments from one master each, and a grader that trusts no name of the student.
+"""Coursework: assignments made from master files, and a grader for submissions.
 
-| module | one idea |
+The grader does not trust any name that a submission defines: student code runs in a process of its
+own, and hidden tests run in the grader's process.
+
+nbgrader makes the student notebooks, and does not grade: it would run hidden tests in the student's
+process. Otter-Grader is not used, since its `otter grade` needs Docker, students would have to
+install it, and it adds 266 MB to the environment, where nbgrader adds 52 MB.
+
+| module | content |
 |---|---|
 | `master` | a master file: tasks, parameters of a variant, hidden tests |
-| `handout` | the student notebook that nbgrader makes of it |
-| `sandbox/` | what runs on the student's side: the jail, the worker, the wire format |
-| `session` | the grader's end of the pipe to that process |
-| `formula` | symbolic answers, read safely and compared by meaning |
-| `judge` | words that hidden tests are written in |
-| `grade` | one submission, and a folder of them |
-| `report` | points as CSV, Canvas, Gradescope, feedback, answers to be read |
+| `handout` | the student notebook that nbgrader makes from a master |
+| `sandbox/` | the student's process: the jail, the worker, the wire format |
+| `session` | the grader's side of the pipe to this process |
+| `formula` | symbolic answers: parsed safely, compared by meaning |
+| `judge` | the functions that hidden tests are written with |
+| `grade` | grading of one submission, and of a folder |
+| `report` | points as CSV, Canvas, Gradescope, feedback, answers for a person to read |
 
 `python -m coursework --help` says how to use it; `book/coursework.md` is the instructor's guide.
 """

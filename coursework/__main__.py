@@ -37,7 +37,7 @@ def build(options: argparse.Namespace) -> None:
 def grade(options: argparse.Namespace) -> None:
     """Grade a folder of submissions, show progress and a table, write all reports."""
     if not options.folder.is_dir():
-        raise SystemExit(f"{options.folder} is no folder; give the one with the submissions.")
+        raise SystemExit(f"{options.folder} is no folder; give the folder of submissions.")
     assignment = master.load(options.name, options.variant)
     if not options.unprotected:
         require_isolation()
@@ -84,7 +84,7 @@ def show(_: argparse.Namespace) -> None:
 
 
 def bench(options: argparse.Namespace) -> None:
-    """Grade the reference many times over: the most work that a submission can be."""
+    """Grade many copies of the reference answers, for which no test is skipped; print the time."""
     assignment = master.load(options.name)
     text = handout.text_of(handout.with_grading_cells(assignment))
     with tempfile.TemporaryDirectory() as folder:
@@ -95,11 +95,11 @@ def bench(options: argparse.Namespace) -> None:
         seconds = time.perf_counter() - start
     full = sum(result.points == assignment.points for result in results)
     print(f"{options.name}: {full} of {len(results)} with full marks in {seconds:.1f} s,")
-    print(f"{options.jobs} at a time; {seconds / len(results):.2f} s a submission")
+    print(f"{options.jobs} at a time; {seconds / len(results):.2f} s per submission")
 
 
 def main() -> None:
-    """Read the command line; mistakes of the user and of a master end in one sentence."""
+    """Run one command. A mistake of the user or in a master ends with a one-sentence message."""
     parser = argparse.ArgumentParser(prog="python -m coursework", description=__doc__)
     commands = parser.add_subparsers(required=True)
 
@@ -114,9 +114,9 @@ def main() -> None:
     graded.add_argument("folder", type=Path, help="STUDENT.ipynb, or STUDENT/.../*.ipynb")
     graded.add_argument("--to", type=Path, default=Path("grades"), help="where reports go")
     graded.add_argument("--jobs", type=int, default=processors(), help="submissions at a time")
-    graded.add_argument("--seed", default="", help="a word of your own: other hidden numbers")
+    graded.add_argument("--seed", default="", help="a word that changes the hidden numbers")
     graded.add_argument(
-        "--unprotected", action="store_true", help="grade even where student code is not shut in"
+        "--unprotected", action="store_true", help="grade even if student code is not isolated"
     )
     graded.set_defaults(run=grade)
     for command in (made, graded):

@@ -1,10 +1,9 @@
-"""Symbolic answers by meaning: read from text without evaluating it, compared at random points.
+"""Symbolic answers: parsed without executing them, and compared at random points.
 
-A student's expression arrives as the text of ``srepr``. It is read into a tree by a parser that
-knows a few function names and nothing else, so no code of the student runs here. Two expressions
-mean the same if they agree at random points of the stated domain, computed with 50 digits: for
-analytic expressions agreement on an interval is agreement everywhere, and random points miss a
-difference with probability 0 (a polynomial of degree d in n points: at most d points).
+A student's expression arrives as the text of ``srepr``. The parser accepts only a few function
+names, so no student code runs here. Two expressions count as equal if they agree at random points
+of the stated domain, computed with 50 digits. Different analytic expressions agree only on a set of
+measure 0, so random points show a difference with probability 1.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ DIGITS = 50
 POINTS = 24
 LONGEST = 20_000  # characters of srepr; the longest sensible answer here has some hundreds
 DEEPEST = 60
-STEEPEST = 1e5  # an exponent beyond this is no answer, and could take for ever
+STEEPEST = 1e5  # no answer needs a larger exponent, which could take for ever
 # A float such as 0.1 in an answer is right to 1e-16; a wrong term differs by far more than 1e-12.
 RTOL = 1e-12
 
@@ -31,7 +30,7 @@ Interval = tuple[float, float]
 
 
 class UnreadableError(Exception):
-    """An answer that is no formula of the allowed kind; the text says what is wrong with it."""
+    """The answer is not a formula of the allowed kind; the message says why."""
 
 
 def _power(base: Any, exponent: Any) -> Any:
@@ -65,7 +64,7 @@ CONSTANTS = {"E": mpmath.e, "pi": mpmath.pi}
 
 
 def parse(formula: FormulaText | float) -> ast.expr:
-    """The syntax tree of an answer. Raises UnreadableError, with words for the instructor.
+    """The syntax tree of an answer. Raises UnreadableError with a message for the instructor.
 
     >>> ast.dump(parse(FormulaText("Symbol('x')")), annotate_fields=False)[:29]
     "Call(Name('Symbol', Load()), "
@@ -80,7 +79,7 @@ def parse(formula: FormulaText | float) -> ast.expr:
 
 
 def evaluate(node: ast.expr, at: Mapping[str, Any], depth: int = 0) -> Any:
-    """The value of a tree where the symbols have the values `at`.
+    """The value of a tree for the values `at` of its symbols.
 
     >>> tree = parse(FormulaText("Mul(Integer(2), Symbol('x', positive=True))"))
     >>> int(evaluate(tree, {"x": mpmath.mpf(3)}))
@@ -118,7 +117,7 @@ def agree(
     domain: Mapping[str, Interval],
     rng: np.random.Generator,
 ) -> bool:
-    """Whether an answer means `truth` on a domain (symbol name -> interval).
+    """Whether an answer equals `truth` on a domain (symbol name -> interval).
 
     Raises UnreadableError if the answer cannot be read.
 
@@ -150,10 +149,11 @@ def is_conserved(
     domain: Mapping[str, Interval],
     rng: np.random.Generator,
 ) -> bool:
-    """Whether an answer stays the same along a flow, and is no constant.
+    """Whether an answer stays the same along a flow and is not a constant.
 
     `velocity` gives the rate of change of every symbol of `domain`. The derivatives of the answer
-    are central differences at 50 digits with a step of 1e-17: off by 1e-34, from a smooth answer.
+    are central differences at 50 digits with a step of 1e-17; for a smooth answer their truncation
+    error is about 1e-34.
 
     >>> x, y = sp.symbols("x y")
     >>> circle = FormulaText(sp.srepr(sp.log(x**2 + y**2)))

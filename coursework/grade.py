@@ -1,7 +1,7 @@
-"""Grading: hidden tests put to one submission, and submissions of a folder side by side.
+"""Grading of one submission by its hidden tests, and of a folder in parallel.
 
-A grade depends on the submission, the master, the variant and the course's seed, and on nothing
-else: no time, no order, no random state. It can be computed again and comes out the same.
+A grade depends only on the submission, the master, the variant and the course's seed, so grading
+again gives the same result.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from coursework.submission import (
     understand,
 )
 
-MOST_DEATHS = 6  # of one submission's process; after that nothing more of it is tried
+MOST_DEATHS = 6  # per submission; after these its other tasks are NOT GRADED
 GRADED, NOT_GRADED, TO_BE_READ = "graded", "NOT GRADED", "to be read"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One hidden test: whether it was passed, what the student may know, what only the grader."""
+    """The result of one hidden test. `told` is for the student, `private` for the instructor."""
 
     test: str
     kind: str
@@ -58,7 +58,7 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Result:
-    """A graded submission; `readings` are the answers that wait for a person."""
+    """A graded submission; `readings` are the answers that a person has to read."""
 
     student: str
     assignment: str
@@ -76,7 +76,7 @@ class Result:
 
 
 def put(test: HiddenTest, student: Student, seed: str) -> Outcome:
-    """Ask one hidden test. Raises DiedError if the student's process does not survive it."""
+    """Run one hidden test. Raises DiedError if the student's process ends during it."""
     told = private = ""
     try:
         with warnings.catch_warnings():
@@ -97,9 +97,9 @@ def put(test: HiddenTest, student: Student, seed: str) -> Outcome:
 
 
 def grade_task(task: Task, student: Student, seed: str, *, every: bool = False) -> TaskResult:
-    """Put a task's tests. If the first fails nothing counts, and the rest is not asked.
+    """Run a task's tests. If the first one fails, the task gets no points and the rest is skipped.
 
-    With `every` the rest is asked all the same: the tests of the graders want to know.
+    With `every` no test is skipped; the project's own tests use it.
     """
     outcomes: list[Outcome] = []
     reason = ""
@@ -137,7 +137,7 @@ def grade(
     limits: Limits | None = None,
     every: bool = False,
 ) -> Result:
-    """Grade one submission: each task by itself, whatever the others do."""
+    """Grade one submission. A failure in one task does not affect the other tasks."""
     tasks = []
     with Student(submission.cells, limits or assignment.limits) as student:
         for task in assignment.tasks:
@@ -165,7 +165,7 @@ def grade(
 
 
 def grade_found(found: Found, assignment: Assignment, seed: str = "") -> Result:
-    """Grade what was found of a student. Raises nothing: what cannot be graded is a result too."""
+    """Grade a student's notebook. Raises nothing: a failure to grade is a result too."""
     try:
         if found.path is None:
             raise NotGradedError(found.reason)
@@ -195,11 +195,11 @@ def grade_folder(
     jobs: int = 2,
     progress: Callable[[int, int, Result], None] = lambda done, of, result: None,
 ) -> list[Result]:
-    """Grade every submission of a folder, `jobs` at a time; results in the order of the names."""
+    """Grade every submission of a folder, `jobs` at a time; results are sorted by student."""
     assignment = master.load(name, variant)
     found = find(folder, assignment)
     results: dict[str, Result] = {}
-    # Processes of their own, started afresh: a test in one cannot leave a trace in another.
+    # Spawned processes share no state, so a test in one cannot affect another.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
         waiting: dict[Future[Result], Found] = {
@@ -223,7 +223,7 @@ def _result(future: Future[Result], found: Found, assignment: Assignment) -> Res
 
 
 def table(results: Sequence[Result], assignment: Assignment) -> str:
-    """Points per student and task, and what was not graded and why, as text."""
+    """A text table of points per student and task, with a reason for all that was not graded."""
     width = max([len("student"), *(len(r.student) for r in results)])
     head = [f"{'student':<{width}}", *(f"{t.name:>9}" for t in assignment.tasks), "    total"]
     rows = ["".join(head)]

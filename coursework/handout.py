@@ -1,4 +1,4 @@
-"""The student notebook: what nbgrader leaves of a master, the same bytes every time."""
+"""The student notebook, made from a master by nbgrader: the same bytes every time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import nbformat
 from coursework.master import HIDDEN, ROOT, Assignment, MasterError, Reading, Task
 
 HANDOUTS = ROOT / "book" / "assignments"
-OVERVIEW = HANDOUTS / "overview.md"  # included in the guide, and no page of its own
+OVERVIEW = HANDOUTS / "overview.md"  # included in the guide; not a page itself
 KERNEL = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -25,7 +25,7 @@ MARKERS = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN TESTS|MARK SCHEME)|\{\{")
 
 
 def with_grading_cells(assignment: Assignment) -> nbformat.NotebookNode:
-    """The master as a notebook for nbgrader: its metadata in full, since a short set is refused."""
+    """The master as an nbgrader notebook. All metadata keys are set, since nbgrader needs them."""
     notebook = copy.deepcopy(assignment.notebook)
     points = {f"checks-{task.name}": task.points for task in assignment.tasks}
     points |= {reading.name: reading.points for reading in assignment.readings}
@@ -56,8 +56,8 @@ def with_grading_cells(assignment: Assignment) -> nbformat.NotebookNode:
 def make(assignment: Assignment) -> nbformat.NotebookNode:
     """The student's version. Raises MasterError if a marker is left in it.
 
-    nbgrader takes away solutions (with the mark schemes in them) and hidden tests, locks the cells
-    that are not to be edited, and writes the checksums by which an nbgrader course knows them.
+    nbgrader removes hidden tests and solutions, including mark schemes, locks the cells that
+    students must not edit, and writes the checksums by which it recognises these cells later.
     """
     notebook = with_grading_cells(assignment)
     resources: dict[str, Any] = {}
@@ -65,24 +65,24 @@ def make(assignment: Assignment) -> nbformat.NotebookNode:
         preprocessor.log.setLevel(logging.ERROR)
         try:
             notebook, resources = preprocessor.preprocess(notebook, resources)
-        except RuntimeError as error:  # a marker whose other half is missing
+        except RuntimeError as error:  # a marker without its partner
             raise MasterError(
-                f"{assignment.name}: a marker is left in a cell, its other half missing ({error}); "
-                "markers come in pairs within a cell"
+                f"{assignment.name}: a marker is left in a cell without its partner ({error}); "
+                "write both markers into the same cell"
             ) from error
     for cell in notebook.cells:
         found = MARKERS.search(cell.source)
         if found:
             raise MasterError(
                 f"{assignment.name}: '{found[0]}' is left in cell {cell['id']} of the student's "
-                "version; markers stand on lines of their own: '### BEGIN SOLUTION'"
+                "version; write each marker on its own line: '### BEGIN SOLUTION'"
             )
     return notebook
 
 
 def _preprocessors() -> list[Any]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # nbgrader's own, about packages it depends on
+        warnings.simplefilter("ignore")  # nbgrader's import warns about its dependencies
         from nbgrader import preprocessors as p
     names = (p.ClearSolutions, p.LockCells, p.ClearOutput, p.ClearHiddenTests, p.ComputeChecksums)
     return [one() for one in (*names, p.CheckCellMetadata)]
@@ -101,7 +101,7 @@ def write(assignment: Assignment, folder: Path = HANDOUTS) -> tuple[Path, bool]:
 
 
 def write_if_new(path: Path, text: str) -> bool:
-    """Write a file unless it says so already; return whether it was written."""
+    """Write a file unless it has this content already; return whether it was written."""
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def write_course(assignment: Assignment, course: Path) -> list[Path]:
     """Write ``source/`` and ``release/`` of an nbgrader course; return their paths.
 
     The source keeps the solutions, for nbgrader's formgrader. It has no hidden tests: nbgrader
-    would run them in the student's own process, where their verdict means little.
+    would run them in the student's own process, where a submission can change their results.
     """
     source = with_grading_cells(assignment)
     for cell in source.cells:

@@ -1,14 +1,15 @@
-"""The words that hidden tests are written in.
+"""The functions that hidden tests are written with.
 
-A hidden test stands in a master, between the markers of nbgrader, and runs in the grader's own
-process. It asks `student` and judges the answer with one of these words::
+A hidden test is a function in a master, between nbgrader's markers. It runs in the grader's
+process, calls `student`, and judges the answer with one of these functions::
 
     @hidden(2, "values")
     def agrees_with_mpmath(student, rng):
         x = rng.normal(size=50)
         close(student.call("loss", x), expected(x), rtol=1e-9)
 
-Each holds one judgement, so that a missing one is noticed (`tests/coursework` sees to that).
+Each test makes one judgement, so that the removal of a judgement is noticed; `tests/coursework`
+checks both.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from coursework.session import Student, StudentError
 
 
 class WrongError(Exception):
-    """A judgement that the answer did not pass; the text is for the instructor alone."""
+    """The answer did not pass a judgement; the message is for the instructor alone."""
 
 
 Test = Callable[[Student, np.random.Generator], None]
@@ -37,7 +38,7 @@ Test = Callable[[Student, np.random.Generator], None]
 
 @dataclass(frozen=True)
 class HiddenTest:
-    """One hidden test: its points, the kind that students are told, and the function."""
+    """One hidden test: its points, the kind that students see, and the function."""
 
     name: str
     points: int
@@ -45,13 +46,13 @@ class HiddenTest:
     function: Test
 
     def rng(self, seed: str) -> np.random.Generator:
-        """Random numbers that belong to this test, one variant and one course."""
+        """A random generator for this test; `seed` names the course and the variant."""
         digest = hashlib.sha256(f"{seed}/{self.name}".encode()).digest()
         return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
 class Collector:
-    """`@hidden(points, kind)`: enters the function below it into the list of hidden tests."""
+    """`@hidden(points, kind)`: adds the function below it to the list of hidden tests."""
 
     def __init__(self) -> None:
         self.tests: list[HiddenTest] = []
@@ -65,7 +66,7 @@ class Collector:
 
 
 def numbers(value: Any) -> np.ndarray[Any, Any]:
-    """An answer as float64 numbers; raises WrongError if it is none."""
+    """An answer as a float64 array. Raises WrongError if it is not numeric."""
     if type(value).__module__ == "torch":
         value = value.detach().double().numpy()
     if isinstance(value, (bool, str)) or value is None:
@@ -76,11 +77,11 @@ def numbers(value: Any) -> np.ndarray[Any, Any]:
             raise TypeError(array.dtype)
         return array.astype(np.float64)
     except (TypeError, ValueError) as error:
-        raise WrongError(f"{type(value).__name__} is not numbers") from error
+        raise WrongError(f"{type(value).__name__} is not numeric") from error
 
 
 def close(got: Any, want: Any, *, rtol: float, atol: float = 0.0) -> None:
-    """The same shape, and every number within ``atol + rtol * |want|``; infinities must agree."""
+    """Require equal shapes and errors within ``atol + rtol * |want|``; infinities must agree."""
     left, right = numbers(got), numbers(want)
     if left.shape != right.shape:
         raise WrongError(f"shape {left.shape} instead of {right.shape}")
@@ -89,7 +90,7 @@ def close(got: Any, want: Any, *, rtol: float, atol: float = 0.0) -> None:
 
 
 def equal(got: Any, want: Any) -> None:
-    """The same plain value: a shape, a type, a word."""
+    """Require the same type and plain value, such as a shape or a word."""
     if type(got) is not type(want) or got != want:
         raise WrongError(f"{str(got)[:60]} instead of {str(want)[:60]}")
 
@@ -97,14 +98,14 @@ def equal(got: Any, want: Any) -> None:
 def means(
     got: Any, want: sp.Expr, domain: Mapping[str, tuple[float, float]], rng: np.random.Generator
 ) -> None:
-    """Any expression that is equal to `want` on the domain (symbol name -> interval)."""
+    """Require an expression that equals `want` on the domain (symbol name -> interval)."""
     _is_formula(got)
     try:
         same = formula.agree(got, want, domain, rng)
     except formula.UnreadableError as error:
         raise WrongError(str(error)) from error
     if not same:
-        raise WrongError("another formula")
+        raise WrongError("a different formula")
 
 
 def conserved(
@@ -113,7 +114,7 @@ def conserved(
     domain: Mapping[str, tuple[float, float]],
     rng: np.random.Generator,
 ) -> None:
-    """Any expression that stays the same along a flow, and is no constant."""
+    """Require an expression that stays the same along a flow and is not a constant."""
     _is_formula(got)
     try:
         kept = formula.is_conserved(got, velocity, domain, rng)
@@ -131,7 +132,7 @@ def _is_formula(got: Any) -> None:
 
 
 def refuses(ask: Callable[[], Any], kind: str = "ValueError") -> None:
-    """Asking must raise this one of Python's exceptions."""
+    """Require that `ask` raises the built-in exception of this name."""
     try:
         answer = ask()
     except StudentError as error:
@@ -142,7 +143,7 @@ def refuses(ask: Callable[[], Any], kind: str = "ValueError") -> None:
 
 
 def vocabulary(hidden: Collector) -> dict[str, Any]:
-    """Names that a hidden test finds: these words, NumPy, SymPy, mpmath, and what it imports."""
+    """The global names of hidden tests: these functions, `math`, NumPy, SymPy and mpmath."""
     words = (close, conserved, equal, means, refuses, numbers)
     return {
         "hidden": hidden,

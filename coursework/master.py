@@ -1,8 +1,9 @@
 """A master: one MyST Markdown file from which everything about an assignment is made.
 
-Its cells have one tag each that says what they are (`ROLES`); its top matter has a block
-``coursework`` with the tasks and the parameters of the variants. ``{{name}}`` and ``{{name.key}}``
-in the text stand for parameters, ``{{about.TASK}}`` for a line on points, time and difficulty.
+A cell has at most one tag, which begins with its role (`ROLES`). The top matter has a block
+``coursework`` with the tasks and the parameters of the variants. In the text, ``{{name}}`` and
+``{{name.key}}`` are replaced by parameters, and ``{{about.TASK}}`` by a line on points, time and
+difficulty.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ ROLES = ("setup", "answer", "checks", "words", "open")
 
 
 class MasterError(Exception):
-    """A mistake in a master; the text names the place and the remedy."""
+    """A mistake in a master; the message names the place and the remedy."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task that is graded by hidden tests. Its points are those of its tests."""
+    """A task that is graded by hidden tests."""
 
     name: str
     title: str
@@ -77,14 +78,14 @@ class Assignment:
         return sum(task.points for task in self.tasks)
 
     def cell(self, role: str, name: str = "") -> nbformat.NotebookNode:
-        """The one cell of a role, of a task where the role has many."""
+        """The cell of a role; `name` is the task if the role has several cells."""
         wanted = f"{role}-{name}" if name else role
         (found,) = [c for c in self.notebook.cells if wanted in c.metadata.get("tags", [])]
         return found
 
 
 def masters(root: Path = MASTERS) -> dict[str, Path]:
-    """Every master by its assignment's name, which is the name of its folder and file."""
+    """The path of every master by assignment name, which its folder and file share."""
     return {path.stem: path for path in sorted(root.glob("*/*.md"))}
 
 
@@ -103,14 +104,14 @@ def load(name: str, variant: int = 0, root: Path = MASTERS) -> Assignment:
 
 
 def parse(text: str, name: str, variant: int) -> Assignment:
-    """The assignment that a master's text makes in one variant."""
+    """The assignment that a master's text defines, in one variant."""
     try:
         _, top, body = text.split("---\n", 2)
         settings = yaml.safe_load(top)["coursework"]
     except (ValueError, KeyError, yaml.YAMLError) as error:
         raise MasterError(f"{name}: the top matter needs a block 'coursework'") from error
     parameters = choose(settings.get("parameters", {}), variant)
-    # Twice, since the value of a parameter may name another one.
+    # Twice, since the value of a parameter may contain another parameter.
     draft = _cells(fill(fill(body, parameters, name), parameters, name), name)
     tasks = tuple(_task(draft, key, entry, name) for key, entry in settings["tasks"].items())
     readings = tuple(
@@ -131,9 +132,9 @@ def parse(text: str, name: str, variant: int) -> Assignment:
 
 
 def choose(parameters: dict[str, list[Any]], variant: int) -> dict[str, Any]:
-    """The values of a variant: the N-th of every list, round and round.
+    """The parameter values of a variant: the N-th of each list, counted cyclically.
 
-    Lists whose lengths have no common factor give as many variants as the product of the lengths.
+    Lists of coprime lengths give as many variants as the product of their lengths.
 
     >>> choose({"beta": [0.1, 0.5], "loss": ["logistic", "probit", "square"]}, 4)
     {'beta': 0.1, 'loss': 'probit'}
@@ -142,7 +143,7 @@ def choose(parameters: dict[str, list[Any]], variant: int) -> dict[str, Any]:
 
 
 def fill(text: str, values: dict[str, Any], name: str, *, last: bool = False) -> str:
-    """``{{key}}`` and ``{{key.inner}}`` replaced; unknown ones stay, or are an error at `last`.
+    """Replace ``{{key}}`` and ``{{key.inner}}``; unknown keys stay, or are an error if `last`.
 
     >>> fill("beta is {{beta}}", {"beta": 0.1}, "demo")
     'beta is 0.1'

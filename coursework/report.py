@@ -1,13 +1,13 @@
-"""Reports: what the instructor keeps, what a gradebook takes, and what the student may see.
+"""Reports for the instructor, for gradebooks, and for students.
 
 | file | for whom | holds |
 |---|---|---|
-| `results.json` | instructor | every test of every submission, with what is not for students |
-| `points.csv` | instructor | points per task; `reading.csv` is added where it is filled in |
-| `reading.csv`, `to_read.md` | instructor | what a person reads: a column to fill in, the answers |
+| `results.json` | instructor | every test of every submission, with private messages |
+| `points.csv` | instructor | points per task, and those entered in `reading.csv` |
+| `reading.csv`, `to_read.md` | instructor | answers for a person to read, and a column for points |
 | `canvas.csv` | Canvas | the total, in the form of its gradebook import |
-| `gradescope/STUDENT/results.json` | Gradescope | the same in its autograder's form |
-| `feedback/STUDENT.md` | student | points and kinds of tests, none of the tests themselves |
+| `gradescope/STUDENT/results.json` | Gradescope | all points in the form of its autograder |
+| `feedback/STUDENT.md` | student | points and kinds of tests, but no test |
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Read = dict[tuple[str, str], float]  # points that a person gave, by student and
 
 
 def save(results: Sequence[Result], seed: str, folder: Path) -> None:
-    """Write results.json: enough to make every report again."""
+    """Write results.json, from which every report can be made again."""
     folder.mkdir(parents=True, exist_ok=True)
     content = {"seed": seed, "results": [dataclasses.asdict(result) for result in results]}
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
@@ -51,7 +51,7 @@ def _result(plain: dict[str, Any]) -> Result:
 def read_points(folder: Path, assignment: Assignment) -> Read:
     """Points that a person has entered into reading.csv; none if there is no such file.
 
-    Raises ValueError, with the line, for points that the question does not have.
+    Raises ValueError, with the line, for points outside the question's range.
     """
     path = folder / "reading.csv"
     most = {reading.name: reading.points for reading in assignment.readings}
@@ -84,7 +84,7 @@ def _table(rows: Sequence[Sequence[Any]]) -> str:
 
 
 def _harmless(cell: Any) -> Any:
-    """A cell that a spreadsheet will not take for a formula: students choose their file names."""
+    """A cell that no spreadsheet reads as a formula, since students choose their file names."""
     return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
 
 
@@ -103,7 +103,7 @@ def total(result: Result, read: Read) -> float:
 
 
 def points_table(results: Sequence[Result], assignment: Assignment, read: Read) -> str:
-    """Points per task, one row a student; an answer that waits for a reader is empty."""
+    """Points per task, one row per student; the cell of an answer not yet read is empty."""
     tasks = [task.name for task in assignment.tasks]
     questions = [reading.name for reading in assignment.readings]
     rows: list[list[Any]] = [["student", *tasks, *questions, "total", "status", "reason"]]
@@ -126,9 +126,9 @@ def points_table(results: Sequence[Result], assignment: Assignment, read: Read) 
 
 
 def canvas_table(results: Sequence[Result], assignment: Assignment, read: Read) -> str:
-    """The total as Canvas imports it: students are known by their login, its name for the folder.
+    """The total in the form of Canvas's import; a student's name is used as the login.
 
-    Who is NOT GRADED has an empty cell, which Canvas leaves as it is.
+    A student who is NOT GRADED has an empty cell, which leaves the grade in Canvas unchanged.
     """
     most = assignment.points + sum(reading.points for reading in assignment.readings)
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", assignment.title]
@@ -175,7 +175,7 @@ def gradescope(result: Result, assignment: Assignment, read: Read) -> dict[str, 
 
 
 def told(task: TaskResult) -> list[str]:
-    """What a student may know of a task: the kinds of tests, whether passed, what their code did.
+    """Lines on a task for the student: kinds of tests, results, errors of the student's code.
 
     >>> outcome = Outcome("name_of_a_test", "limits", 1, False, "", "0.1 instead of 0.2")
     >>> for line in told(TaskResult("win", "A judge", 0, 1, "graded", "", (outcome,))):

@@ -1,7 +1,7 @@
-"""The grader's end of the pipe: one student process, asked one question at a time.
+"""The grader's side of the pipe to a student process, which answers one question at a time.
 
-A question goes out with a token that cannot be guessed, and the answer must bring it back. A
-process that takes too long, ends itself, or sends junk is killed with everything it started.
+Each question has a random token, and the answer must have the same token. A process that takes too
+long, ends, or sends malformed data is killed, together with all processes that it started.
 """
 
 from __future__ import annotations
@@ -27,20 +27,21 @@ from coursework.sandbox import wire
 SANDBOX = Path(__file__).resolve().parent / "sandbox"
 UNSHARE = ["--user", "--map-root-user", "--net", "--pid", "--mount", "--ipc", "--uts", "--fork"]
 SYSTEM = ["/usr", "/bin", "/lib", "/lib64", "/etc/ld.so.cache"]
-START_SECONDS = 60.0  # to load the modules, on a machine that has much else to do
+START_SECONDS = 60.0  # to import the modules on a busy machine
 
 
 class DiedError(Exception):
-    """The student's process is gone; the text says why, in words for the student."""
+    """The student's process has ended; the message says why and is shown to the student."""
 
 
 @dataclass(frozen=True)
 class Limits:
     """What one student process may use.
 
-    `seconds`: processor time of a cell and of a question, so that a busy machine changes no grade;
-    `patience` times that on the clock, for code that only waits. `memory_mb`: address space.
-    `modules` are loaded before the student's code; `folders` can be read besides Python itself.
+    `seconds` limits the processor time per cell and per question, so that a busy machine changes no
+    grade. Code that only waits is stopped after `patience` times as long in real time. `memory_mb`
+    limits the address space. `modules` are imported before the student's code. `folders` can be
+    read in the jail, besides Python itself.
     """
 
     seconds: float = 20.0
@@ -50,7 +51,7 @@ class Limits:
     folders: tuple[Path, ...] = ()
 
     def resource_limits(self) -> dict[str, int]:
-        """Names of `resource` and values: memory, processor, files. No core is ever written."""
+        """Limits by their names in `resource`, without the prefix ``RLIMIT_``."""
         return {
             "AS": self.memory_mb << 20,
             "CPU": 600,
@@ -62,10 +63,10 @@ class Limits:
 
 
 def visible_folders(limits: Limits) -> list[str]:
-    """Everything that can be read within the jail: Python, its packages, the worker."""
+    """All that can be read in the jail: Python, its packages, the worker, `limits.folders`."""
     python = [sys.base_prefix, sys.prefix, os.path.dirname(os.path.realpath(sys.executable))]
     own = [str(SANDBOX), *(str(folder) for folder in limits.folders)]
-    # A folder after the folder that contains it would be bound twice.
+    # A folder inside another one of the list would be mounted twice.
     found: list[str] = []
     for path in sorted({*SYSTEM, *python, *own}):
         if not any(path.startswith(f"{other}/") for other in found if not os.path.islink(other)):
@@ -74,7 +75,7 @@ def visible_folders(limits: Limits) -> list[str]:
 
 
 def environment() -> dict[str, str]:
-    """Variables of the student's process: nothing of the grader's own."""
+    """Environment variables of the student's process; none comes from the grader's."""
     return {
         "PATH": "/usr/bin:/bin",
         "HOME": "/tmp",
@@ -91,7 +92,7 @@ def environment() -> dict[str, str]:
 
 @cache
 def has_namespaces() -> bool:
-    """Whether this platform lets the grader shut a process in; tried once."""
+    """Whether student code can be isolated on this platform; tried once, and cached."""
     if sys.platform != "linux" or shutil.which("unshare") is None:
         return False
     try:
@@ -102,29 +103,29 @@ def has_namespaces() -> bool:
 
 
 def isolation() -> str:
-    """What holds a student's process here, in one sentence for the grading table."""
+    """How a student's process is isolated here, in one sentence for the grading table."""
     if has_namespaces():
         return (
-            "Isolation: own file system (Python read-only, nothing of the grader's), no network, "
+            "Isolation: own file system (Python read-only, no file of the grader's), no network, "
             "own processes, limits on time and memory."
         )
     return (
-        "WARNING: nothing holds student code here but limits on time and memory: it can read and "
-        "write your files and use the network."
+        "WARNING: only time and memory of student code are limited here: it can read and write "
+        "your files and use the network."
     )
 
 
 class UnprotectedError(Exception):
-    """Student code would run with the rights of whoever grades."""
+    """Student code would run without isolation, with the grader's rights."""
 
 
 def require_isolation() -> None:
-    """Raise `UnprotectedError` with the remedy where a process cannot be shut in."""
+    """Raise `UnprotectedError`, with a remedy, where student code cannot be isolated."""
     if not has_namespaces():
         raise UnprotectedError(
-            "Student code cannot be shut in here (no user namespaces), and could read and write "
-            "your files. Grade on a Linux that has them, or, in a machine or container that holds "
-            "nothing else, add --unprotected."
+            "Student code cannot be isolated here (no user namespaces), and could read and write "
+            "your files. Grade on a Linux system that has them, or, on a machine or in a container "
+            "that holds nothing else, add --unprotected."
         )
 
 
@@ -181,10 +182,10 @@ class Session:
         self.close()
 
     def processor_seconds(self) -> float | None:
-        """Processor time that the student's process has used; None where that is not known."""
+        """Processor time that the student's process has used; None if it is unknown."""
         pid = self.process.pid
         try:
-            if self.namespaces:  # what was started is `unshare`, and the process is its child
+            if self.namespaces:  # `self.process` is unshare; its child is the student's process
                 children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
                 pid = int(children.split()[0])
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2]
@@ -193,7 +194,7 @@ class Session:
         return sum(map(int, fields.split()[11:15])) / os.sysconf("SC_CLK_TCK")
 
     def _patience(self, seconds: float) -> Callable[[], bool]:
-        """A function that says whether the time for an answer is over."""
+        """A function that returns whether the time for an answer is over."""
         start, used = time.monotonic(), self.processor_seconds()
 
         def expired() -> bool:
@@ -207,7 +208,7 @@ class Session:
         return expired
 
     def ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        """Send a question, return the answer. Raises DiedError, and then the process is dead."""
+        """Send a question, return the answer. Kills the process before it raises DiedError."""
         token = secrets.token_hex(8)
         try:
             wire.send(self.outlet, {**question, "token": token})
@@ -231,7 +232,7 @@ class Session:
         except TimeoutError:
             raise DiedError(f"it took longer than {seconds:g} s") from None
         except wire.WireError as error:
-            raise DiedError(f"its answer was no data ({error})") from None
+            raise DiedError(f"its answer was not data ({error})") from None
 
     def close(self) -> None:
         """Kill the process and all that it started, and remove its folder."""
@@ -250,7 +251,7 @@ class Session:
 
 @dataclass(frozen=True)
 class Cell:
-    """A code cell of a submission: where it stands, what it says, which task it answers."""
+    """A code cell of a submission; `task` is the task that it answers, if any."""
 
     name: str
     source: str
@@ -258,32 +259,37 @@ class Cell:
 
 
 class StudentError(Exception):
-    """The student's code raised; `kind` is the exception's name if it is one of Python's own."""
+    """The student's code raised; `kind` is the exception's name if it is a built-in one."""
 
     def __init__(self, kind: str, message: str = "", line: int | None = None) -> None:
         super().__init__(kind)
         self.kind, self.message, self.line = kind, message, line
 
     def told(self) -> str:
-        """The error in one line, with its words: only before a question has been asked."""
+        """The error and its message in one line.
+
+        Students may see it for an error in a cell. In a hidden test, their code could put hidden
+        input into the message.
+        """
         place = f" in line {self.line}" if self.line else ""
         return f"{self.kind}{place}" + (f": {self.message}" if self.message else "")
 
 
 class Student:
-    """What hidden tests ask: the functions and values of one submission, wherever they live.
+    """The functions and values of one submission, for hidden tests.
 
-    The process starts with the first question: it runs `cells` in order, and an error in one does
-    not keep the next from running. A cell that kills the process is left out when it starts again.
+    The process starts with the first question and runs `cells` in order. After an error in one
+    cell, the next cell runs all the same. A cell that ended the process is left out when the
+    process starts again.
     """
 
     def __init__(self, cells: Sequence[Cell], limits: Limits) -> None:
         self.cells = list(cells)
         self.limits = limits
         self.session: Session | None = None
-        self.fatal: dict[str, str] = {}  # cells that killed the process, by name, and how
-        self.errors: dict[str, StudentError] = {}  # cells that raised, by name
-        self.deaths: list[str] = []  # why the process ended, each time it did
+        self.fatal: dict[str, str] = {}  # cell that ended the process -> how it did
+        self.errors: dict[str, StudentError] = {}  # cell that raised -> its error
+        self.deaths: list[str] = []  # one reason per process that ended
 
     def __enter__(self) -> Student:
         return self
@@ -298,7 +304,7 @@ class Student:
         self.session = None
 
     def ready(self) -> Session:
-        """The process, with all cells run."""
+        """The process after all cells have run in it."""
         while self.session is None:
             session = Session(self.limits)
             try:
@@ -340,16 +346,16 @@ class Student:
         return self._ask({"do": "value", "name": name})["value"]
 
     def call(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """What a function returns."""
+        """The result of a function."""
         return self._ask(_question("call", name, arguments, options))["value"]
 
     def call_and_look(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, list[Any]]:
-        """What a function returns, and what its arguments are afterwards."""
+        """The result of a function, and its arguments after the call."""
         reply = self._ask(_question("call", name, arguments, options))
         return reply["value"], reply["after"]
 
     def grad(self, name: str, *arguments: Any, **options: Any) -> tuple[Any, list[Any]]:
-        """What a function of tensors returns; derivatives of its sum by each floating argument."""
+        """The result of a function of tensors; derivatives of its sum by each floating argument."""
         reply = self._ask(_question("grad", name, arguments, options))
         return reply["value"], reply["grads"]
 
@@ -362,7 +368,7 @@ def _question(
 
 
 def student_error(reply: dict[str, Any]) -> StudentError:
-    """The error that a reply reports, whatever shape the student's process gave it."""
+    """The error in a reply, which may have any shape: the student's process made it."""
     report = reply["error"] if isinstance(reply["error"], dict) else {}
     line = report.get("line")
     return StudentError(

@@ -1,4 +1,4 @@
-"""A submission: the notebook that a student handed in, read without trusting it."""
+"""A submission: the notebook that a student handed in, read without trust in its content."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ LARGEST = 20 * 2**20  # bytes of a notebook; outputs with figures stay far below
 
 
 class NotGradedError(Exception):
-    """This submission, or this task, cannot be graded; the text says why and what to do."""
+    """This submission, or this task, cannot be graded; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What is graded of a notebook.
+    """The parts of a notebook that are graded.
 
     `cells` run in this order. `answers` are the texts that a person reads, by question. `problems`
-    say of a task why its answer cannot be graded. `notes` are for the instructor.
+    has the reason, by task, if an answer cannot be graded. `notes` are for the instructor.
     """
 
     cells: list[Cell]
@@ -42,7 +42,7 @@ class Found:
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
-    """A notebook as plain data. Raises NotGradedError for whatever is none."""
+    """A notebook as plain data. Raises NotGradedError for any other file."""
     if path.is_symlink() or not path.is_file():
         raise NotGradedError(f"{path.name} is not a regular file; hand in the notebook itself")
     if path.stat().st_size > LARGEST:
@@ -69,11 +69,11 @@ def _metadata(holder: dict[str, Any], key: str) -> dict[str, Any]:
 
 
 def understand(notebook: dict[str, Any], assignment: Assignment) -> Submission:
-    """Sort the cells of a notebook into what runs, what is read, and what is missing.
+    """Sort the cells of a notebook: those to run, those for a person to read, those missing.
 
-    A cell is known by the id that nbgrader put into its metadata, never by its place. The setup is
-    the master's own; the checks of the handout are not run, edited or not; every other code cell
-    runs where it stands. Raises NotGradedError if no cell of the assignment is there at all.
+    A cell is identified by the id that nbgrader wrote into its metadata, never by its position. The
+    setup cell comes from the master, and the handout's checks are never run. All other code cells
+    run in their order. Raises NotGradedError if no cell of the assignment is in the notebook.
     """
     answers = {f"answer-{task.name}": task.name for task in assignment.tasks}
     questions = {reading.name for reading in assignment.readings}
@@ -117,10 +117,10 @@ def _problem(mark: str, count: int) -> str:
 
 
 def find(folder: Path, assignment: Assignment) -> list[Found]:
-    """One entry a student: ``STUDENT.ipynb``, or a folder STUDENT with the notebook anywhere in it.
+    """One entry per student: ``STUDENT.ipynb``, or a folder STUDENT that has the notebook in it.
 
     The second form is that of nbgrader (``submitted/STUDENT/ASSIGNMENT/NAME.ipynb``). The name of
-    the file does not matter, since the notebook says which assignment it is.
+    the file does not matter, since a notebook's metadata name its assignment.
     """
     found: dict[str, Found] = {}
     for entry in sorted(folder.iterdir()):
@@ -145,7 +145,7 @@ def _within(folder: Path, assignment: Assignment) -> Found:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         notebooks += [Path(place, name) for name in sorted(files) if name.endswith(".ipynb")]
     mine = [path for path in notebooks if _says(path) == assignment.name]
-    # A notebook that lost its metadata is taken if nothing else can be meant.
+    # A notebook without metadata is taken if there is no other candidate.
     candidates = mine or [path for path in notebooks if _says(path) is None]
     if len(candidates) == 1:
         return Found(folder.name, candidates[0])

@@ -1,10 +1,10 @@
-"""Shuts the process in and becomes the worker: namespaces where Linux has them, limits everywhere.
+"""Isolate this process, then execute the worker: namespaces on Linux, limits everywhere.
 
-Started by `coursework.session` as ``unshare ... python -I jail.py SPEC``, that is as the first
-process of new user, mount, process and network namespaces. It builds a file system of its own in
-which only Python and this folder can be read and only /tmp can be written, gives up every
-privilege, sets limits, and executes worker.py. Without namespaces (``"namespaces": false``) only
-the limits are set.
+`coursework.session` starts it as ``unshare ... python -I jail.py SPEC``, so it is the first process
+of new user, mount, process and network namespaces. It builds a file system in which only Python,
+system libraries, this folder and the assignment's folders can be read and only /tmp can be written.
+Then it gives up every privilege, sets limits, and executes worker.py. Without namespaces
+(``"namespaces": false``) it only sets the limits.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import sys
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
 PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 24, 38
-# Flags that a mount keeps in a new user namespace, as statvfs gives them and as mount takes them:
-# nosuid 2, nodev 4, noexec 8, noatime 1024, nodiratime 2048 are alike; relatime is not.
+# Flags that a remount in a user namespace must keep. statvfs and mount have the same numbers for
+# nosuid 2, nodev 4, noexec 8, noatime 1024 and nodiratime 2048, and different ones for relatime.
 KEPT, ST_RELATIME, MS_RELATIME = 2 | 4 | 8 | 1024 | 2048, 4096, 1 << 21
 
 
 class Libc:
-    """The few calls that Python has no name for; each raises OSError."""
+    """System calls that Python does not offer; a failing one raises OSError."""
 
     def __init__(self) -> None:
         self.libc = ctypes.CDLL(None, use_errno=True)
@@ -41,7 +41,7 @@ class Libc:
         self("mount", source, target, kind, ctypes.c_ulong(flags), None)
 
     def bind(self, source: str, target: str, *, read_only: bool) -> None:
-        """Show a file or folder under another name."""
+        """Mount a file or folder at a second path."""
         if os.path.isdir(source):
             os.makedirs(target, exist_ok=True)
         else:
@@ -55,10 +55,10 @@ class Libc:
 
 
 def enter_new_root(libc: Libc, root: str, visible: list[str]) -> None:
-    """Make a file system of a few read-only folders, an empty /tmp, and nothing else.
+    """Enter a file system of the `visible` paths, read-only, with an empty /tmp, /proc and devices.
 
-    It is built over `root`, a folder of the grader's that nothing visible lies in: what it covers
-    could not be shown any more. Python may lie in /tmp.
+    It is mounted on `root`, an empty folder of the grader's. It could not be mounted on /tmp, which
+    may contain Python: a mount hides everything below it.
     """
     libc.mount(None, "/", None, MS_REC | MS_PRIVATE)
     libc("mount", "tmpfs", root, "tmpfs", ctypes.c_ulong(2 | 4), "size=256m,mode=755")
@@ -72,11 +72,11 @@ def enter_new_root(libc: Libc, root: str, visible: list[str]) -> None:
         libc.bind(f"/dev/{device}", f"{root}/dev/{device}", read_only=False)
     for folder in ("old", "tmp/work", "dev/shm", "proc"):
         os.makedirs(f"{root}/{folder}")
-    with contextlib.suppress(OSError):  # some containers forbid it, and little needs it
+    with contextlib.suppress(OSError):  # some containers forbid this, and few programs need it
         libc.mount("proc", f"{root}/proc", "proc", 2 | 4 | 8)
         for name, most in (("user/max_user_namespaces", 0), ("kernel/pid_max", 400)):
             with contextlib.suppress(OSError), open(f"{root}/proc/sys/{name}", "w") as setting:
-                setting.write(str(most))  # no namespaces within, and no flood of processes
+                setting.write(str(most))  # no further namespaces, at most 400 processes
     os.chdir(root)
     libc("pivot_root", ".", "old")
     os.chdir("/tmp/work")
@@ -85,24 +85,24 @@ def enter_new_root(libc: Libc, root: str, visible: list[str]) -> None:
 
 
 def drop_privileges(libc: Libc) -> None:
-    """Give up all capabilities for good, here and in whatever is executed."""
+    """Give up all capabilities, also for the programs that this process executes."""
     libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     for capability in range(64):
-        with contextlib.suppress(OSError):  # the kernel has fewer
+        with contextlib.suppress(OSError):  # the kernel has fewer capabilities
             libc("prctl", PR_CAPBSET_DROP, capability, 0, 0, 0)
     header = (ctypes.c_uint32 * 2)(0x20080522, 0)
     libc("capset", header, (ctypes.c_uint32 * 6)())
 
 
 def set_limits(limits: dict[str, int]) -> None:
-    """Hard limits by their name in `resource`; one that the platform lacks is left out."""
+    """Set hard limits by their names in `resource`; skip those that the platform lacks."""
     for name, value in limits.items():
         with contextlib.suppress(ValueError, OSError, AttributeError):
             resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
 def main() -> None:
-    """Shut in, then become the worker."""
+    """Isolate this process, then become the worker."""
     spec = json.loads(sys.argv[1])
     if spec["namespaces"]:
         libc = Libc()

@@ -1,7 +1,7 @@
 """Values as JSON, between the grader and the student's process. Data only: nothing is unpickled.
 
-Runs on both sides, so it imports the standard library alone until a value needs more. Both sides
-have their own copy: whatever the student does to theirs, the grader reads with its own.
+Both processes import this module, so it imports NumPy and torch only when a value needs them.
+Student code can change only its own copy; the grader reads with another one.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 LARGEST = 32 * 2**20  # bytes of one message
-DEEPEST = 20  # lists in lists
-LOOK = 0.1  # seconds between two looks at the clock
+DEEPEST = 20  # nested lists
+LOOK = 0.1  # seconds between two checks of the time limit
 NUMERIC = "biufc"  # NumPy kinds that are plain numbers
 TENSOR_TYPES = {
     "bool": 1,
@@ -33,7 +33,7 @@ TENSOR_TYPES = {
 
 
 class WireError(Exception):
-    """The other side sent something that is not a message; the text says what."""
+    """Malformed data from the other process; the message says what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +45,13 @@ class FormulaText:
 
 @dataclass(frozen=True)
 class Other:
-    """A value that is not data (a function, an object), by the name of its type."""
+    """A value that is not data, such as a function; only the name of its type is sent."""
 
     type: str
 
 
 def encode(value: Any, depth: int = 0) -> Any:
-    """A value as plain JSON; what is no data becomes `Other`.
+    """A value as plain JSON; a value that is not data becomes `Other`.
 
     >>> encode((1, 2.5))
     {'tuple': [1, 2.5]}
@@ -136,7 +136,7 @@ def decode(plain: Any, depth: int = 0) -> Any:
             return Other(str(body)[:80])
     except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise WireError(f"a broken {head}") from error
-    raise WireError("of no known type")
+    raise WireError("of an unknown type")
 
 
 def _read_array(plain: dict[str, Any]) -> Any:
@@ -182,16 +182,16 @@ def send(pipe: int, message: dict[str, Any]) -> None:
 
 
 def receive(pipe: int, expired: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Read one message; EOFError at the end, WireError for junk, TimeoutError once `expired`."""
+    """Read one message; EOFError at the end, WireError if malformed, TimeoutError if `expired`."""
     (size,) = struct.unpack(">Q", _read(pipe, 8, expired))
     if size > LARGEST:
         raise WireError(f"larger than {LARGEST >> 20} MiB")
     try:
         message = json.loads(_read(pipe, size, expired))
     except (ValueError, RecursionError) as error:
-        raise WireError("no JSON") from error
+        raise WireError("not JSON") from error
     if not isinstance(message, dict):
-        raise WireError("no message")
+        raise WireError("not a message")
     return message
 
 

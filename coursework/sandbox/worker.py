@@ -1,8 +1,8 @@
 """The student's process: runs the cells of one notebook and answers the grader's questions.
 
-Everything here is in the student's reach, and nothing here is trusted: an answer is data, and the
-grader judges it elsewhere. What a student gains by rebinding names of this module is a wrong
-answer.
+Student code can change everything in this process, so the grader trusts nothing here: an answer is
+data, and the grader judges it in another process. Rebinding names of this module can only change
+the student's own answers.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coursework.sandbox import wire
-else:  # started as a script, in a place where there is no package around it
+else:  # run as a script in the jail, where the package cannot be imported
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     import wire
 
 
 class Shell:
-    """Stands in for IPython, so that a line such as ``%matplotlib inline`` does no harm."""
+    """Replaces IPython's shell, so that ``get_ipython().run_line_magic(...)`` does nothing."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *arguments, **options: None
@@ -41,7 +41,7 @@ def without_magics(source: str) -> str:
 
 
 def describe(error: BaseException, name: str) -> dict[str, Any]:
-    """An error as data: its type if it is one of Python's own, its words, its line in the cell."""
+    """An error as data: its type if it is built in, its message, its line in the cell."""
     known = getattr(builtins, type(error).__name__, None) is type(error)
     lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == name]
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
@@ -53,18 +53,18 @@ def describe(error: BaseException, name: str) -> dict[str, Any]:
 
 
 def run_cell(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
-    """Execute one cell; its names stay for the next."""
+    """Execute one cell; later cells can use its names."""
     exec(compile(without_magics(question["source"]), question["name"], "exec"), names)
     return {}
 
 
 def value(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
-    """A name of the student's, as data."""
+    """The value of a name that student code defined, as data."""
     return {"value": wire.encode(names[question["name"]])}
 
 
 def call(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
-    """Call a function of the student's; also what is left of its arguments afterwards."""
+    """The result of a student's function, and its arguments after the call."""
     arguments = wire.decode(question["arguments"])
     options = wire.decode(question["options"])
     answer = names[question["name"]](*arguments, **options)
@@ -72,7 +72,7 @@ def call(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
 
 
 def floating(value: Any, kind: type) -> Iterator[Any]:
-    """Every tensor of floating numbers in a value, in order, out of lists too."""
+    """Every floating-point tensor in a value, in order, also those in lists."""
     if isinstance(value, (list, tuple)):
         for item in value:
             yield from floating(item, kind)
@@ -81,7 +81,7 @@ def floating(value: Any, kind: type) -> Iterator[Any]:
 
 
 def grad(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
-    """Call a function of tensors; also the derivative of the sum of its output by each argument."""
+    """The result of a function of tensors, and the derivatives of its sum by each argument."""
     torch = importlib.import_module("torch")
     arguments = wire.decode(question["arguments"])
     leaves = list(floating(arguments, torch.Tensor))
@@ -99,7 +99,8 @@ def main() -> None:
     silence = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(silence, stream)
-    for module in spec["modules"]:  # before the first question: loading is nobody's time
+    # Before the first question, so that imports do not count as the student's time.
+    for module in spec["modules"]:
         importlib.import_module(module)
     if "torch" in spec["modules"]:
         sys.modules["torch"].set_num_threads(1)
@@ -117,7 +118,7 @@ def main() -> None:
             os._exit(0)
         try:
             reply = actions[question["do"]](names, question)
-        except BaseException as error:  # the student's code may raise anything, SystemExit too
+        except BaseException as error:  # student code may raise anything, also SystemExit
             reply = {"error": describe(error, str(question.get("name")))}
         reply["token"] = question["token"]
         try:

@@ -1,7 +1,8 @@
 """The library behind the executable book *The DPO Gradient Field*.
 
-Rooms, and who may import whom: `formulas` -> `field` -> `widgets`; `formulas` -> `lab` ->
-`experiments`; `workbench` uses them all, and `ledger` cites them.
+Its rooms import each other in one direction: `formulas` -> `field` -> `figures`, `widgets`;
+`formulas` -> `lab` -> `experiments`. `workbench` and `ledger` may import all of these. `palette`,
+`words` and `sources` import no room.
 """
 
 __version__ = "0.1.0"

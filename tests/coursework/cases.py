@@ -1,4 +1,4 @@
-"""Submissions for the tests: the reference, wrong answers, and what breakers hand in."""
+"""Submissions for the tests: the reference, and notebooks with other answers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Wrong:
         if self.code:
             return self.code
         for old, new in self.edit.items():
-            assert reference.count(old) == 1, f"{self.name}: {old!r} is not in the reference once"
+            assert reference.count(old) == 1, f"{self.name}: {old!r} must be in the reference once"
             reference = reference.replace(old, new)
         return reference
 
@@ -42,7 +42,7 @@ class Wrong:
 def wrong_answers(name: str) -> list[Wrong]:
     """Wrong answers of an assignment, as coursework/wrong/NAME.yml lists them."""
     text = (WRONG / f"{name}.yml").read_text(encoding="utf-8")
-    # code and names, all of it text: a key `off` is no truth value
+    # BaseLoader reads every value as text, where YAML would turn a key `off` into False.
     return [Wrong(**entry) for entry in yaml.load(text, Loader=yaml.BaseLoader)]
 
 
@@ -71,7 +71,7 @@ def with_code(about: Assignment, task: str, code: str) -> nbformat.NotebookNode:
 
 
 def with_answers(about: Assignment, wrong: list[Wrong]) -> Submission:
-    """The reference with a wrong answer to each of some tasks, ready to be graded."""
+    """The reference with these wrong answers in their tasks, ready to be graded."""
     notebook = copy.deepcopy(reference(about))
     for one in wrong:
         right = about.cell("answer", one.task).source

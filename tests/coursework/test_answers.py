@@ -1,4 +1,4 @@
-"""The hidden tests are fair and sharp: right answers pass, each wrong one fails where it should.
+"""Hidden tests pass right answers, and each wrong answer fails in its own task only.
 
 Every assignment that has a master is tested here, by its wrong answers in `coursework/wrong`.
 """
@@ -26,14 +26,14 @@ TASKS = [(name, task.name) for name in cases.NAMES for task in cases.assignment(
 
 
 def graded(notebook: NotebookNode, about: Assignment) -> Result:
-    """All hidden tests put to a notebook, those after a failed first one too."""
+    """The result of all hidden tests, including those after a failed first test."""
     return grade(understand(notebook, about), about, every=True)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_reference_gets_full_marks(name: str, variant: int) -> None:
-    """Protects: the hidden tests ask nothing that a right answer does not give."""
+    """Protects: the reference answers pass all hidden tests."""
     about = cases.assignment(name, variant)
     result = graded(cases.reference(about), about)
     assert {t.task: t.points for t in result.tasks} == {t.name: t.points for t in about.tasks}
@@ -42,7 +42,7 @@ def test_reference_gets_full_marks(name: str, variant: int) -> None:
 
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_unsolved_gets_nothing(name: str) -> None:
-    """Protects: no point is given for the notebook as it was handed out."""
+    """Protects: the notebook as it was handed out gets no points."""
     about = cases.assignment(name)
     assert graded(handout.make(about), about).points == 0
 
@@ -50,7 +50,7 @@ def test_unsolved_gets_nothing(name: str) -> None:
 @pytest.mark.parametrize(("old", "new"), [(0, 1), (1, 2), (2, 0)])
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_last_years_answers_do_not_score(name: str, old: int, new: int) -> None:
-    """Protects: answers to one variant get nothing in any task of another."""
+    """Protects: answers to one variant get no points in any task of another."""
     about = cases.assignment(name, new)
     result = graded(cases.reference(cases.assignment(name, old)), about)
     assert {t.task: t.points for t in result.tasks} == dict.fromkeys(
@@ -59,7 +59,7 @@ def test_last_years_answers_do_not_score(name: str, old: int, new: int) -> None:
 
 
 def rounds(name: str) -> list[list[cases.Wrong]]:
-    """Every wrong answer of an assignment once; in each round one task, by turns, is left right."""
+    """Groups that hold each wrong answer once; in each group, one task in turn stays right."""
     tasks = [task.name for task in cases.assignment(name).tasks]
     left = {task: [w for w in cases.wrong_answers(name) if w.task == task] for task in tasks}
     found = []
@@ -74,14 +74,14 @@ ROUNDS = [(name, wrong) for name in cases.NAMES for wrong in rounds(name)]
 
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_every_wrong_answer_is_in_a_round(name: str) -> None:
-    """Protects: no wrong answer is left out of the test below, and each is there once."""
+    """Protects: the test below grades every wrong answer exactly once."""
     listed = [wrong.name for of, wrongs in ROUNDS if of == name for wrong in wrongs]
     assert sorted(listed) == sorted(wrong.name for wrong in cases.wrong_answers(name))
 
 
 @pytest.mark.parametrize(("name", "wrong"), ROUNDS, ids=[f"{name[:2]}" for name, _ in ROUNDS])
 def test_wrong_answer_loses_in_its_task_only(name: str, wrong: list[cases.Wrong]) -> None:
-    """Protects: exactly the hidden tests that should notice do, and other tasks keep all points.
+    """Protects: a wrong answer fails exactly the listed tests, and other tasks keep all points.
 
     Wrong answers to different tasks are handed in together, since grading a notebook is slow.
     """
@@ -96,17 +96,17 @@ def test_wrong_answer_loses_in_its_task_only(name: str, wrong: list[cases.Wrong]
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
 def test_task_has_enough_wrong_answers(name: str, task: str) -> None:
-    """Protects: four plausible wrong answers or more stand against every task."""
+    """Protects: every task has at least four plausible wrong answers."""
     names = [wrong.name for wrong in cases.wrong_answers(name) if wrong.task == task]
     assert len(set(names)) == len(names) >= 4
 
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
 def test_no_hidden_test_can_be_removed(name: str, task: str) -> None:
-    """Protects: for each hidden test there is a wrong answer that it alone notices.
+    """Protects: for each hidden test there is a wrong answer that fails in this test only.
 
-    Take the test away, or make it pass whatever it is told, and that answer gets full marks, so
-    `test_wrong_answer_loses_in_its_task_only` fails.
+    If the test were removed, or passed every answer, this answer would get full marks, and
+    `test_wrong_answer_loses_in_its_task_only` would fail.
     """
     (found,) = [t for t in cases.assignment(name).tasks if t.name == task]
     wrong = [w for w in cases.wrong_answers(name) if w.task == task]
@@ -116,7 +116,7 @@ def test_no_hidden_test_can_be_removed(name: str, task: str) -> None:
 
 
 def judgements(about: Assignment, task: str) -> dict[str, list[str]]:
-    """The words of `judge` that each hidden test of a task uses."""
+    """The functions of `judge` that each hidden test of a task calls."""
     (code,) = HIDDEN.findall(about.cell("checks", task).source)
     found = {}
     for function in ast.parse(code).body:
@@ -129,7 +129,7 @@ def judgements(about: Assignment, task: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(("name", "task"), TASKS)
 def test_hidden_test_judges_once(name: str, task: str) -> None:
-    """Protects: no judgement hides behind another, where its loss would not be noticed."""
+    """Protects: a hidden test makes one judgement; the loss of a second one would go unnoticed."""
     about = cases.assignment(name)
     (found,) = [t for t in about.tasks if t.name == task]
     words = judgements(about, task)
@@ -138,7 +138,7 @@ def test_hidden_test_judges_once(name: str, task: str) -> None:
 
 
 class Shaken(Student):
-    """A student whose numbers are right but for a little noise."""
+    """A student who gives right answers with a small relative error."""
 
     shaken = False
 
@@ -150,7 +150,7 @@ class Shaken(Student):
         return {key: self.shake(value) for key, value in super()._ask(question).items()}
 
     def shake(self, value: Any) -> Any:
-        """The same kind of value, each number off by some 1e-5 of it; more in low precision."""
+        """The same kind of value with relative errors of about 1e-5; more in low precision."""
         if isinstance(value, (list, tuple)):
             return type(value)(self.shake(item) for item in value)
         if isinstance(value, dict):
@@ -177,7 +177,7 @@ class Shaken(Student):
 
 
 def notices(test: HiddenTest, student: Student) -> bool:
-    """Whether a hidden test is not passed."""
+    """Whether the student fails a hidden test."""
     from coursework.grade import put
 
     return not put(test, student, "").passed
@@ -185,7 +185,7 @@ def notices(test: HiddenTest, student: Student) -> bool:
 
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_no_tolerance_can_be_widened(name: str) -> None:
-    """Protects: a hidden test that compares numbers notices an error of 1e-5 (float64)."""
+    """Protects: a hidden test that compares numbers fails for an error of 1e-5 (float64)."""
     about = cases.assignment(name)
     cells = understand(cases.reference(about), about).cells
     with Shaken(cells, about.limits) as student:
@@ -195,4 +195,4 @@ def test_no_tolerance_can_be_widened(name: str) -> None:
                 student.shaken = False
                 noticed = notices(test, student)
                 if student.shaken and words[test.name][0] in ("close", "means"):
-                    assert noticed, f"{test.name} does not notice an error of 1e-5"
+                    assert noticed, f"{test.name} passes an error of 1e-5"

@@ -1,4 +1,4 @@
-"""Whoever cheats gains nothing, and whoever breaks something breaks their own task at most."""
+"""A cheat gains no points, and code that breaks its process costs points in its own task only."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ ENTRIES = yaml.safe_load((cases.WRONG / "cheats.yml").read_text(encoding="utf-8"
 CHEATS = {entry["name"]: entry["code"] for entry in ENTRIES["cheats"]}
 BREAKERS = {entry["name"]: (entry["code"], entry["status"]) for entry in ENTRIES["breakers"]}
 READER = "reads the answers in the grader's files"
-# What would do harm to the machine of whoever runs these tests, where nothing shuts it in.
+# These would harm the machine that runs the tests if it has no jail.
 NEED_JAIL = {READER, "forges the report", "uses the network", "kills every process that it sees"}
 needs_jail = "this platform cannot shut a process in; the grader says so"
-MARK = Path("/tmp/coursework-cheat")  # what two of the cheats would touch
+MARK = Path("/tmp/coursework-cheat")  # two of the cheats try to create this file
 
 WRONG = {
     "win": "win_probability = lambda first, second: np.zeros(40)",
@@ -43,7 +43,7 @@ def code_cell(code: str) -> dict[str, Any]:
 
 
 def put(notebook: Any, patience: float = 60.0) -> Result:
-    """Grade a notebook under short limits; patiently, since tests may run beside much else."""
+    """Grade with a short time limit, but with patience, since the machine may be busy."""
     about = cases.assignment(NAME)
     limits = dataclasses.replace(about.limits, seconds=1.0, patience=patience, memory_mb=1024)
     return grade(understand(notebook, about), about, "student", limits=limits)
@@ -60,20 +60,20 @@ def with_cheat(code: str) -> nbformat.NotebookNode:
 
 @pytest.mark.parametrize("name", CHEATS, ids=lambda name: name.replace(" ", "_"))
 def test_cheat_gains_nothing(name: str) -> None:
-    """Protects: no name that a student can rebind has a say in a grade, and no text they print."""
+    """Protects: no name that student code rebinds and no text that it prints changes a grade."""
     if name in NEED_JAIL and not has_namespaces():
         pytest.skip(needs_jail)
     MARK.unlink(missing_ok=True)
     result = put(with_cheat(CHEATS[name]))
     assert [task.points for task in result.tasks] == [0, 0, 0, 0]
     assert not MARK.exists()
-    # What the student is told holds nothing that their code chose to say about a hidden input.
+    # Feedback has no message of student code, which could contain hidden input.
     about = cases.assignment(NAME)
     assert "Seen" not in report.feedback(result, about, {})
 
 
 def test_only_the_jail_keeps_the_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects: the cheat that reads the masters is a real one; the jail is what stops it."""
+    """Protects: the cheat that reads the masters works without the jail, which stops it."""
     monkeypatch.setattr(session, "has_namespaces", lambda: False)
     code = CHEATS[READER].replace('"/"', repr(str(master.ROOT / "coursework")))
     win, *others = put(with_cheat(code)).tasks
@@ -83,7 +83,7 @@ def test_only_the_jail_keeps_the_answers(monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.parametrize("name", BREAKERS, ids=lambda name: name.replace(" ", "_"))
 def test_breaker_loses_its_own_task_only(name: str) -> None:
-    """Protects: what one task does to its process costs no other task a point."""
+    """Protects: code that breaks the process in one task costs no points in the others."""
     code, status = BREAKERS[name]
     if name in NEED_JAIL and not has_namespaces():
         pytest.skip(needs_jail)
@@ -97,7 +97,7 @@ def test_breaker_loses_its_own_task_only(name: str) -> None:
 
 
 def test_extra_cell_that_hangs_costs_nothing() -> None:
-    """Protects: a student's own experiment is left out, and its neighbours still run."""
+    """Protects: an extra cell that hangs is left out, and the other cells still run."""
     notebook = copy.deepcopy(cases.reference(cases.assignment(NAME)))
     notebook["cells"].insert(1, code_cell("while True: pass"))
     notebook["cells"].insert(1, code_cell("%matplotlib inline\n!ls\nprint(undefined)"))
@@ -107,7 +107,7 @@ def test_extra_cell_that_hangs_costs_nothing() -> None:
 
 
 def test_deadly_answers_in_every_task_come_to_an_end() -> None:
-    """Protects: a submission that kills its process each time is given up in the end."""
+    """Protects: grading ends for a submission that ends its process again and again."""
     notebook = copy.deepcopy(cases.reference(cases.assignment(NAME)))
     for task, name in (("win", "win_probability"), ("gap", "most_likely_gap")):
         code = f"import os\ndef {name}(*a): os._exit(1)"
@@ -147,7 +147,7 @@ def test_missing_or_doubled_cell(change: Callable[[Any], None], reason: str) -> 
 
 
 def test_edited_checks_and_setup_do_not_matter() -> None:
-    """Protects: the setup is the master's own, and our checks are not run, edited or not."""
+    """Protects: the setup comes from the master, and the handout's checks are not run."""
     about = cases.assignment(NAME)
     notebook = copy.deepcopy(cases.reference(about))
     cases.cell(notebook, "setup")["source"] = "import os; os._exit(0)"
@@ -172,7 +172,7 @@ HARMLESS_JUNK = {
 
 @pytest.mark.parametrize("kind", HARMLESS_JUNK)
 def test_junk_is_not_graded_with_a_reason(kind: str, tmp_path: Path) -> None:
-    """Protects: whatever is handed in is a result, never a traceback."""
+    """Protects: every file that is handed in has a result, never a traceback."""
     path = tmp_path / "student.ipynb"
     path.write_bytes(HARMLESS_JUNK[kind])
     result = grade_found(Found("student", path), cases.assignment(NAME))
@@ -181,7 +181,7 @@ def test_junk_is_not_graded_with_a_reason(kind: str, tmp_path: Path) -> None:
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
-    """Protects: nobody hands in a file of the grader's."""
+    """Protects: a submission cannot be a link to a file of the grader."""
     about = cases.assignment(NAME)
     real = tmp_path / "real"
     real.write_text(handout.text_of(cases.reference(about)), encoding="utf-8")
@@ -192,7 +192,7 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_names_of_files_do_not_matter(tmp_path: Path) -> None:
-    """Protects: a renamed notebook is found, wherever it lies; of two none is chosen."""
+    """Protects: a renamed notebook is found in any subfolder; of two, none is chosen."""
     about = cases.assignment(NAME)
     text = handout.text_of(handout.make(about))
     for path in ("anna/homework (1).ipynb", "ben/a/b/c.ipynb", "cleo/x.ipynb", "cleo/y.ipynb"):
@@ -214,7 +214,7 @@ def test_names_of_files_do_not_matter(tmp_path: Path) -> None:
 
 
 def test_reference_passes_under_the_short_limits_too() -> None:
-    """Protects: the tests above judge what they mean to, not a limit that is too tight."""
+    """Protects: answers fail in the tests above for being wrong, not because of a short limit."""
     about = cases.assignment(NAME)
     result = put(cases.reference(about))
     assert (result.points, result.status) == (about.points, GRADED)

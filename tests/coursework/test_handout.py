@@ -1,4 +1,4 @@
-"""What students get: nothing that they should not have, and the same bytes every time."""
+"""Student notebooks have no secrets in them, and are the same bytes every time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from coursework.master import HIDDEN, ROOT, MasterError
 from tests.coursework import cases
 
 MARKER = re.compile(r"(BEGIN|END) (SOLUTION|HIDDEN|MARK)|MARK SCHEME|@hidden\(")
-LONG = 32  # characters; shorter lines may well be in a chapter by chance
+LONG = 32  # characters; shorter lines may be in a chapter by chance
 SOLUTION = re.compile(r"### BEGIN SOLUTION\n(.*?)### END SOLUTION", re.S)
 
 
@@ -55,7 +55,7 @@ def test_there_is_something_to_keep_secret(name: str) -> None:
 
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_handout_is_made_anew_byte_for_byte(name: str) -> None:
-    """Protects: the notebook in the book is what the master gives, here and on every machine."""
+    """Protects: the committed notebook is the one that the master gives on every machine."""
     text = handout.text_of(handout.make(master.load(name)))
     assert text == handout.text_of(handout.make(master.load(name)))
     committed = handout.HANDOUTS / f"{name}.ipynb"
@@ -63,7 +63,7 @@ def test_handout_is_made_anew_byte_for_byte(name: str) -> None:
 
 
 def test_guide_lists_what_there_is() -> None:
-    """Protects: the table of the instructor's guide is up to date, and nothing else is there."""
+    """Protects: the table of the instructor's guide is up to date, and no other file is there."""
     everything = [cases.assignment(name) for name in cases.NAMES]
     assert handout.OVERVIEW.read_text(encoding="utf-8") == handout.overview(everything)
     expected = {f"{name}.ipynb" for name in cases.NAMES} | {handout.OVERVIEW.name}
@@ -91,7 +91,7 @@ def test_handout_holds_no_secret(name: str, variant: int) -> None:
 
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_handout_says_what_a_student_needs(name: str) -> None:
-    """Protects: goals, chapters, points, time, difficulty, tolerance, a question, an open task."""
+    """Protects: a handout has goals, chapters, points, time, tolerance, question, open task."""
     about = cases.assignment(name)
     text = "\n".join(cell.source for cell in handout.make(about).cells)
     for words in ("**You will be able to**", "**Read first:**", "**How it is graded.**"):
@@ -108,7 +108,7 @@ def test_handout_says_what_a_student_needs(name: str) -> None:
 
 @pytest.mark.parametrize("name", cases.NAMES)
 def test_public_checks_pass_with_the_reference_and_not_without(name: str) -> None:
-    """Protects: a student with right answers sees no check fail; without answers one does."""
+    """Protects: public checks pass with right answers, and fail without answers."""
     about = cases.assignment(name)
     solved = [c.source for c in handout.make(about).cells]
     for place, cell in enumerate(cases.reference(about).cells):
@@ -121,13 +121,13 @@ def test_public_checks_pass_with_the_reference_and_not_without(name: str) -> Non
 
 
 def run(code: str) -> str:
-    """Run a program as a student would; return what it complains about."""
+    """Run a program as a student would; return its error output."""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     return done.stderr
 
 
 def test_variants_differ_in_every_task() -> None:
-    """Protects: a variant is another assignment and not another order of the same one."""
+    """Protects: the answers to every task differ between variants."""
     for name in cases.NAMES:
         for variant in range(3):
             one, other = cases.assignment(name, variant), cases.assignment(name, variant + 1)
@@ -156,7 +156,7 @@ def test_nbgrader_takes_the_notebooks(tmp_path: Path) -> None:
 
 
 def test_source_package_has_no_coursework(tmp_path: Path) -> None:
-    """Protects: what is published to a package index has neither masters nor the grader."""
+    """Protects: the source package contains neither masters nor the grader."""
     tree = tmp_path / "tree"
     for name in ("src", "coursework", "tests"):
         junk = shutil.ignore_patterns("__pycache__", "*.egg-info")
@@ -204,7 +204,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("kind", BROKEN)
 def test_mistakes_in_a_master_name_place_and_remedy(kind: str) -> None:
-    """Protects: whoever adds an assignment is told what is wrong with it."""
+    """Protects: an error in a master names the master and the mistake."""
     text, words = BROKEN[kind]
     with pytest.raises(MasterError, match=re.escape(words)) as caught:
         master.parse(text, "09-demo", 0)
@@ -212,7 +212,7 @@ def test_mistakes_in_a_master_name_place_and_remedy(kind: str) -> None:
 
 
 def test_unknown_names_and_variants() -> None:
-    """Protects: a mistyped command ends in a sentence."""
+    """Protects: a mistyped name or variant gives a one-sentence error."""
     with pytest.raises(MasterError, match="there are 01-"):
         master.load("nothing")
     with pytest.raises(MasterError, match="numbered from 0"):
@@ -224,7 +224,7 @@ def test_unknown_names_and_variants() -> None:
     [("### END MARK SCHEME", "is left in cell"), ("### BEGIN HIDDEN TESTS", "is left in a cell")],
 )
 def test_a_marker_that_is_left_over_is_noticed(marker: str, words: str) -> None:
-    """Protects: half a pair of markers, which nbgrader does not strip, never reaches a student."""
+    """Protects: a marker without its partner, which nbgrader leaves in, never reaches a student."""
     about = cases.assignment(cases.NAMES[0])
     text = master.masters()[about.name].read_text(encoding="utf-8")
     text = text.replace("## Task 1.", f"{marker}\n\n## Task 1.", 1)

@@ -1,4 +1,4 @@
-"""The parts that trust rests on: the jail, the wire, the reader of formulas."""
+"""The parts that isolate student code: the jail, the wire format, the formula parser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def environment(): return sorted(os.environ)
 
 @pytest.fixture(scope="module")
 def probe() -> Any:
-    """A process that answers questions about where it is."""
+    """A student process with functions that examine the jail."""
     with Student([Cell("probe", PROBE)], Limits(modules=("numpy",))) as student:
         yield student
 
@@ -66,7 +66,7 @@ def test_jail_shows_python_and_nothing_of_the_grader(probe: Student) -> None:
 
 @needs_jail
 def test_jail_can_be_written_in_tmp_only(probe: Student) -> None:
-    """Protects: no student changes the packages that the grader runs on."""
+    """Protects: student code cannot change the packages that the grader uses."""
     for path in (np.__file__, "/usr/bin/x", wire.__file__):
         with pytest.raises(StudentError, match="OSError"):
             probe.call("write", path)
@@ -85,14 +85,14 @@ def test_jail_has_no_network_no_neighbours_no_privileges(probe: Student) -> None
 
 
 def test_environment_is_bare(probe: Student) -> None:
-    """Protects: no variable of the grader's, a token say, is passed on."""
+    """Protects: no environment variable of the grader, such as a token, is passed on."""
     assert "USER" not in probe.call("environment")
     assert "PYTHONPATH" not in probe.call("environment")
 
 
 @needs_jail
 def test_jail_holds_wherever_the_checkout_lies(tmp_path: Path) -> None:
-    """Protects: what may be read can lie in /tmp, or anywhere; nothing falls back to no jail."""
+    """Protects: the jail works if readable folders are in /tmp, or anywhere else."""
     question = {"do": "call", "name": "read", "arguments": {"list": []}, "options": {"dict": {}}}
     with tempfile.TemporaryDirectory(dir="/tmp") as folder:
         for place in (tmp_path, Path(folder)):
@@ -106,7 +106,7 @@ def test_jail_holds_wherever_the_checkout_lies(tmp_path: Path) -> None:
 def test_nothing_is_graded_unprotected_unasked(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Protects: the files of whoever grades, where a process cannot be shut in."""
+    """Protects: the grader's files, where student code cannot be isolated."""
     monkeypatch.setattr("coursework.session.has_namespaces", lambda: False)
     command = ["coursework", "grade", "01-bradley-terry-to-dpo", str(tmp_path)]
     monkeypatch.setattr("sys.argv", [*command, "--to", str(tmp_path / "grades")])
@@ -114,11 +114,11 @@ def test_nothing_is_graded_unprotected_unasked(
         main()
     monkeypatch.setattr("sys.argv", [*sys.argv, "--unprotected"])
     main()
-    assert "WARNING: nothing holds student code" in capsys.readouterr().out
+    assert "WARNING: only time and memory of student code" in capsys.readouterr().out
 
 
 def test_limits_hold_without_a_jail() -> None:
-    """Protects: on a platform without namespaces time and memory are limited all the same."""
+    """Protects: time and memory are limited on a platform without namespaces too."""
     limits = Limits(seconds=1.0, memory_mb=512, modules=())
     code = "def eat(): return len(bytearray(10**9))\ndef loop():\n    while True: pass"
     with Session(limits, namespaces=False) as session:
@@ -186,7 +186,7 @@ def test_junk_on_the_wire_is_refused(plain: Any) -> None:
 
 
 def test_objects_do_not_travel() -> None:
-    """Protects: what is no data arrives as the name of its type."""
+    """Protects: a value that is not data arrives as the name of its type."""
     assert wire.decode(wire.encode([print, {1: 2}, np.array([print])])) == [
         wire.Other("builtin_function_or_method"),
         wire.Other("dict"),
@@ -236,13 +236,13 @@ UNREADABLE = [
 
 @pytest.mark.parametrize("text", UNREADABLE, ids=lambda text: text[:40])
 def test_what_is_no_formula_is_refused(text: str) -> None:
-    """Protects: a formula is read, never executed, and never takes long."""
+    """Protects: a formula is parsed, never executed, and never takes long."""
     with pytest.raises(formula.UnreadableError):
         formula.agree(FormulaText(text), x, {"x": (1.0, 2.0)}, np.random.default_rng(0))
 
 
 def test_formula_that_is_not_defined_is_wrong() -> None:
-    """Protects: nan and infinity agree with nothing."""
+    """Protects: an answer that is nan or infinite is wrong."""
     rng = np.random.default_rng(0)
     assert not formula.agree(FormulaText("log(Integer(0))"), x, {"x": (1.0, 2.0)}, rng)
     with pytest.raises(WrongError):
@@ -252,7 +252,7 @@ def test_formula_that_is_not_defined_is_wrong() -> None:
 
 
 def test_judgements() -> None:
-    """Protects: shapes, infinities and types count."""
+    """Protects: judgements compare shapes, infinities and types."""
     close([1.0, math.inf], [1.0, math.inf], rtol=1e-9)
     for got, want in (
         (math.nan, math.nan),

@@ -1,4 +1,4 @@
-"""Grading a folder, and what is written about it."""
+"""Grading of a folder, and its reports."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "01-bradley-terry-to-dpo"
 
 
 def hand_in(folder: Path) -> None:
-    """Four submissions: right, unsolved, half right with a formula for a name, and broken."""
+    """Four submissions: right, unsolved, half right with a formula as its name, and broken."""
     about = cases.assignment(NAME)
     half = copy.deepcopy(cases.reference(about))
     cases.cell(half, "answer-loss")["source"] = "L = 1"
@@ -51,7 +51,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """What `grade` says, and the folder that it fills."""
+    """The output of `grade`, and the folder that it fills."""
     folder = tmp_path_factory.mktemp("course")
     hand_in(folder / "in")
     done = command("grade", NAME, folder / "in", "--to", folder / "out", "--jobs", "2")
@@ -60,7 +60,7 @@ def graded(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
 
 
 def test_grading_shows_progress_and_a_table(graded: tuple[str, Path]) -> None:
-    """Protects: an instructor sees what is going on, and who needs a look, and why."""
+    """Protects: the output has progress, points, and reasons where nothing was graded."""
     said, _ = graded
     assert "[4/4]" in said
     assert "Isolation" in said or "WARNING" in said
@@ -79,13 +79,13 @@ def test_points_per_task(graded: tuple[str, Path]) -> None:
         "18",
     ]
     assert rows["ben"]["total"] == "0"
-    assert rows["'=half"]["total"] == "14"  # no spreadsheet takes it for a formula
+    assert rows["'=half"]["total"] == "14"  # escaped, so that no spreadsheet reads it as a formula
     assert (rows["zoe"]["status"], rows["zoe"]["total"]) == (NOT_GRADED, "0")
     assert rows["(most)"]["total"] == "25"
 
 
 def test_canvas_and_gradescope(graded: tuple[str, Path]) -> None:
-    """Protects: the forms that other systems take; nothing is overwritten for who is NOT GRADED."""
+    """Protects: both files have the required form; the cell of a NOT GRADED student is empty."""
     _, out = graded
     with (out / "canvas.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.reader(file))
@@ -104,7 +104,7 @@ def test_canvas_and_gradescope(graded: tuple[str, Path]) -> None:
 
 
 def test_students_are_not_shown_the_hidden_tests(graded: tuple[str, Path]) -> None:
-    """Protects: feedback and Gradescope name kinds of tests, and neither tests nor answers."""
+    """Protects: feedback and Gradescope name kinds of tests, but no test and no answer."""
     _, out = graded
     names = [test.name for task in cases.assignment(NAME).tasks for test in task.tests]
     for path in [*out.glob("feedback/*"), *out.glob("gradescope/*/*")]:
@@ -117,7 +117,7 @@ def test_students_are_not_shown_the_hidden_tests(graded: tuple[str, Path]) -> No
 
 
 def test_answers_to_be_read(graded: tuple[str, Path]) -> None:
-    """Protects: answers in words stand side by side with the rubric, and points can be entered."""
+    """Protects: answers in words are listed with the rubric, and points can be entered."""
     _, out = graded
     text = (out / "to_read.md").read_text(encoding="utf-8")
     assert "- 1 point: " in text
@@ -129,7 +129,7 @@ def test_answers_to_be_read(graded: tuple[str, Path]) -> None:
 
 
 def test_the_same_again(graded: tuple[str, Path], tmp_path: Path) -> None:
-    """Protects: a grade can be repeated, with another number of processes, and comes out alike."""
+    """Protects: grading again, with another number of processes, gives the same files."""
     _, out = graded
     done = command("grade", NAME, out.parent.parent / "in", "--to", tmp_path / "out", "--jobs", "1")
     assert done.returncode == 0, done.stderr
@@ -137,7 +137,7 @@ def test_the_same_again(graded: tuple[str, Path], tmp_path: Path) -> None:
 
 
 def test_points_of_the_reader(graded: tuple[str, Path], tmp_path: Path) -> None:
-    """Protects: points entered by a person count everywhere, and a wrong entry is named."""
+    """Protects: points entered by a person are in all reports, and a wrong entry is named."""
     _, out = graded
     results = report.load(out)
     about = cases.assignment(NAME)
@@ -165,7 +165,7 @@ def test_results_survive_a_file(graded: tuple[str, Path]) -> None:
 
 
 def test_another_seed_asks_other_questions() -> None:
-    """Protects: with a word of their own an instructor's hidden numbers are nobody else's."""
+    """Protects: another seed gives other hidden numbers."""
     about = cases.assignment(NAME)
     test = about.tasks[0].tests[0]
     draws = [test.rng(f"{seed}/{NAME}/0").normal() for seed in ("", "", "mine")]
@@ -175,12 +175,12 @@ def test_another_seed_asks_other_questions() -> None:
 
 
 def test_table_is_whole_without_submissions() -> None:
-    """Protects: an empty folder is no error."""
+    """Protects: an empty folder is not an error."""
     assert "student" in table([], cases.assignment(NAME))
 
 
 def test_mistakes_on_the_command_line(tmp_path: Path) -> None:
-    """Protects: a mistake ends in one sentence that helps."""
+    """Protects: a mistake ends with a one-sentence message that names it."""
     assert "there are 01-" in command("build", "nothing").stderr
     assert "is no folder" in command("grade", NAME, tmp_path / "none").stderr
     assert "results.json" in command("report", tmp_path).stderr

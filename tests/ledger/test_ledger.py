@@ -30,19 +30,19 @@ def blocks() -> dict[str, str]:
 
 @pytest.mark.parametrize("name", CLAIMS)
 def test_check_passes(name):
-    """The promise of the ledger: each claim's check ran just now and found its claim true."""
+    """Each claim's check runs and finds its claim true."""
     (entry,) = run([CLAIMS[name]])
     assert entry.evidence
 
 
 def test_every_theorem_block_is_a_claim_on_that_page():
-    """No theorem stands in the book without an entry, and no entry without its theorem."""
+    """Every theorem of the book has an entry, and every theorem entry is in the book."""
     theorems = {c.id: c.page for c in CLAIMS.values() if c.kind == "theorem"}
     assert blocks() == theorems
 
 
 def test_every_theorem_block_has_a_label():
-    """An unlabelled theorem could not be listed, and would slip through the test above."""
+    """The test above would miss a theorem without a label."""
     for page in BOOK.glob("*.md"):
         text = page.read_text(encoding="utf-8")
         opened = re.findall(r"^[`:]{3,}\{prf:(?:theorem|proposition|lemma|corollary)\}", text, re.M)
@@ -50,7 +50,7 @@ def test_every_theorem_block_has_a_label():
 
 
 def test_every_derivation_is_claimed_and_every_check_used():
-    """Nothing proved in the library is missing from the book, and no check lies idle."""
+    """Every derivation of the library is a claim, and every check is used."""
     used = {claim.check for claim in CLAIMS.values()} - {checks.DERIVATION}
     there = {
         f"{chapter}.{name}"
@@ -64,7 +64,7 @@ def test_every_derivation_is_claimed_and_every_check_used():
 
 
 def test_theorems_carry_the_source_of_their_derivation():
-    """Two places name a source; they must not drift apart."""
+    """A theorem and its claim name the same source."""
     for name, theorem in THEOREMS.items():
         number = re.search(r"(Theorem|Corollary) \d", theorem.source)
         if number:
@@ -78,14 +78,14 @@ def test_claims_come_in_reading_order():
 
 
 def test_a_page_outside_the_book_is_refused(tmp_path):
-    """A misspelt file name would otherwise lose its claims in silence."""
+    """Without this error, the claims in a misspelt file would be left out silently."""
     (tmp_path / "corolary-1.yml").write_text("[]")
     with pytest.raises(ValueError, match=r"no page of _toc.yml is called corolary-1"):
         load(tmp_path)
 
 
 def test_pages_exist():
-    """A claim's link must lead somewhere."""
+    """Each claim links to an existing page."""
     for claim in CLAIMS.values():
         assert (BOOK / f"{claim.page}.md").is_file(), claim.id
 
@@ -116,7 +116,7 @@ def test_a_false_claim_is_named(monkeypatch):
     ],
 )
 def test_bad_entries_are_refused_by_place(tmp_path, change, says):
-    """A typing slip in the list is answered with the file, the entry and the field."""
+    """The error for a wrong entry names the file, the entry and the field."""
     good = dataclasses.asdict(CLAIMS["circles"])
     page = good.pop("page")
     entry = good | change

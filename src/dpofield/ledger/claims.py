@@ -1,4 +1,4 @@
-"""Reading the claims, running the checks they name, and the table for the page.
+"""Read the claims, run their checks, and make the table for the page.
 
 `pages/SLUG.yml` lists the claims of one page of the book; the pages come in the order of the table
 of contents, `_toc.yml`. Each entry has an id, a kind, a status, a statement, its source, and the
@@ -38,14 +38,14 @@ class Claim:
 
 @dataclass(frozen=True)
 class Entry:
-    """A claim and what its check found just now."""
+    """A claim and the evidence of its check in this run."""
 
     claim: Claim
     evidence: str
 
 
 def load(folder: Path = PAGES) -> tuple[Claim, ...]:
-    """The claims in order; `ValueError` naming the file, the entry and the field that is wrong.
+    """The claims in reading order. Raises `ValueError` with the file, entry and field of an error.
 
     >>> load()[0].id
     'bradley-terry'
@@ -68,7 +68,7 @@ def load(folder: Path = PAGES) -> tuple[Claim, ...]:
 def reading_order(contents: Path = CONTENTS) -> list[str]:
     """The slugs of the book's pages in the order of its table of contents.
 
-    Empty where there is no table of contents: the package is installed outside of a checkout.
+    Empty if there is no table of contents: the package is installed outside a checkout.
 
     >>> reading_order()[:2]
     ['preferences', 'rlhf-to-dpo']
@@ -99,7 +99,7 @@ def _claim(where: str, page: str, entry: dict[str, Any]) -> Claim:
 
 
 def run(claims: Iterable[Claim] | None = None) -> Iterator[Entry]:
-    """Run each claim's check and yield what it found; `AssertionError` naming a claim that fails.
+    """Run each claim's check and yield its evidence; `AssertionError` names a claim that fails.
 
     >>> next(run()).evidence
     '... steps, residual 0; facts decided: 1'

@@ -1,9 +1,9 @@
-"""The checks that the claims name. Each recomputes its claim now and returns what it found.
+"""The checks that the claims name. Each recomputes its claim and returns evidence.
 
 A check is a public function without parameters, in the module of its chapter's slug: a claim names
 it as `sft_quality.pace`. It raises `AssertionError` when its claim does not hold; otherwise it
-returns one short sentence of evidence with the numbers of this run. A claim that is a derivation
-of `THEOREMS`, by the same id, names the check `derivation`.
+returns one short sentence of evidence with the numbers of this run. A claim that has the id of a
+derivation in `THEOREMS` names the check `derivation`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DERIVATION = "derivation"
 
 
 def derivation(name: str) -> str:
-    """Every link and every fact of a derivation, decided by SymPy."""
+    """Check every step and every fact of a derivation by SymPy."""
     theorem = THEOREMS[name]
     theorem.check()
     assert theorem.proved

@@ -8,7 +8,7 @@ from dpofield.field import flow, gradient
 
 
 def faster_rate_chart_by_chart() -> str:
-    """The abstract's sentence, read as components, in the ratios and in the log-ratios."""
+    """Compare the sizes of the two components, in the ratios and in the log-ratios."""
     line = flow("dpo", "ratio", beta=0.1)
     speed_1, speed_2 = (np.abs(g) for g in gradient("dpo", "ratio", line.a, line.b, beta=0.1))
     assert np.isclose(speed_1[0], speed_2[0])

@@ -1,4 +1,4 @@
-"""Checks of the chapter on divergences: typed margins, flows, clocks, a constrained optimum."""
+"""Checks of the chapter on divergences: ratios, flows, times to 0, a constrained optimum."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FIRST: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
     "alpha": lambda x: -2 / torch.sqrt(x),
     "chi2": lambda x: x,
 }
-"""f' of each divergence, up to a constant, typed by hand; alpha = 1/2."""
+"""f' of each divergence, up to a constant, typed here independently; alpha = 1/2."""
 RATIO: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "reverse_kl": lambda a, b: b / a,
     "forward_kl": lambda a, b: (b / a) ** 2,
@@ -56,7 +56,7 @@ def flows_of_five() -> str:
             line = flow(loss, "ratio", beta=beta, time=300.0)
             kept = conserved_by(name, line.a) + conserved_by(name, line.b)
             drift = max(drift, float(np.ptp(kept)))
-            assert line.a.max() < cap(name) * (1 + 1e-8), f"{name}: past the cap"
+            assert line.a.max() < cap(name) * (1 + 1e-8), f"{name}: above the cap"
             if line.stopped == "extinct":
                 gap = max(gap, abs(float(line.a[-1]) - cap(name)))
     assert drift < 1e-7, f"an invariant drifts by {drift:.0e}"
@@ -67,7 +67,7 @@ def flows_of_five() -> str:
 
 
 def clocks_of_five() -> str:
-    """Who reaches 0 in finite time, from the integrator's clock."""
+    """Which losses take x2 to 0 in finite time, and when, by the integrator."""
     for beta in (0.1, 1.0, 2.5):
         line = flow("chi2", "ratio", beta=beta)
         exact = 1 / beta + np.expm1(2 * beta) / (2 * beta**2)
@@ -87,7 +87,7 @@ def clocks_of_five() -> str:
 
 
 def closed_form_needs_a_slope() -> str:
-    """Penalised reward over three responses, solved by SLSQP: does f' give the reward back?"""
+    """Maximise a penalised reward by SLSQP; compare the reward with beta f' of the ratio."""
     reference, beta = np.array([0.5, 0.3, 0.2]), 1.0
     reward = np.array([2.0, 0.5, -3.0])
     penalties: dict[str, tuple[Callable[..., object], Callable[..., object]]] = {

@@ -1,4 +1,4 @@
-"""Checks of the recorded runs that differ in edit distance, likelihood and place of the edit."""
+"""Checks on recorded runs with different edit distances, likelihoods and edit positions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.experiments.tables import recorded
 
 @lru_cache(maxsize=1)
 def _tables() -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Runs and pairs whose position is left open."""
+    """Runs and pairs with an edit at any position."""
     runs = recorded("edit-distance")
     return edits.plain(edits.prepare(runs)), edits.plain(edits.pairs(runs))
 
@@ -24,14 +24,14 @@ def _kinds() -> dict[str, pd.DataFrame]:
 
 
 def higher_at_a_margin() -> str:
-    """Eight tokens against one, the preferred where the mean margin is 5 nats."""
+    """Compare u at a mean margin of 5 nats: 8 edited tokens against 1."""
     found = {kind: edits.gap(r, "asked", "8", "1", "u_at_margin_5") for kind, r in _kinds().items()}
     assert all(x.low > 0 for x in found.values()), f"at margin 5: {found}"
     return "u at margin 5, 8 tokens - 1 token: " + _list(found) + " nats (10 seeds)"
 
 
 def level_at_a_step() -> str:
-    """The same after 80 steps: no rise, while the dispreferred is lower."""
+    """Compare u and v after 80 steps: u is not higher for 8 tokens, and v is lower."""
     u, v = (
         {kind: edits.gap(r, "asked", "8", "1", column) for kind, r in _kinds().items()}
         for column in "uv"
@@ -52,7 +52,7 @@ def by_delay() -> str:
 
 
 def no_threshold() -> str:
-    """A jump fits a seed left out worse than a line in the logarithm of the distance."""
+    """A jump does not predict a held-out seed better than a line in the log of the distance."""
     found = {kind: edits.threshold(r) for kind, r in _kinds().items()}
     assert all(x.verdict is Jump.NONE for x in found.values()), str(found)
     gaps = _list({kind: x.gap for kind, x in found.items()})
@@ -73,7 +73,7 @@ def similarity_of_sets() -> str:
 
 
 def push_within_a_set() -> str:
-    """Within sets the batch push predicts the outcome, and cosine and CHES hardly do."""
+    """Within sets the batch push predicts the outcome; cosine and CHES hardly predict it."""
     runs, pairs = _tables()
     names = ("gradient_cosine", "ches", "push_w")
     rho = {x: edits.prediction(runs, pairs, Scope.PAIRS, x) for x in names}
@@ -83,7 +83,7 @@ def push_within_a_set() -> str:
 
 
 def neither_with_open_distance() -> str:
-    """Where both vary freely, edit distance and CHES predict single pairs equally badly."""
+    """If edit distance varies too, it and CHES predict single pairs equally badly."""
     runs, pairs = _tables()
     gap = edits.stronger(runs, pairs, Scope.OPEN_DISTANCE, "ches", "levenshtein")
     rho = {

@@ -1,4 +1,4 @@
-"""Checks of the chapter on charts: flows, clocks, and losses that share no formula of ours."""
+"""Checks of the chapter on charts: flows, times, and losses typed here independently."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _place(chart: str, u_: float, v_: float) -> tuple[float, float]:
 
 
 def four_flows() -> str:
-    """Invariants for four shapes of loss in four charts; the clocks of two of them."""
+    """Invariants of four losses in four charts, and the closed-form times of two flows."""
     drifts = [
         np.ptp(flow(shape, chart, _place(chart, *start), length=0.2).invariant)
         for shape in SHAPES
@@ -40,7 +40,7 @@ def four_flows() -> str:
     line = flow("dpo", "logit", _place("logit", 0.0, 0.0), beta=0.5, time=50.0, length=99.0)
     assert line.stopped == "time"
     gap = float(np.abs(line.a - line.b - margin_at(line.t, 0.5)).max())
-    assert gap < 1e-7, f"the margin in logits is off its clock by {gap:.0e}"
+    assert gap < 1e-7, f"the margin in logits differs from its closed form by {gap:.0e}"
     quarter = flow("dpo", "probability", (0.25, 0.25), beta=0.5)
     assert quarter.stopped == "extinct"
     assert np.isclose(quarter.t[-1], extinction_time(0.5) / 16, rtol=1e-5)
@@ -48,7 +48,7 @@ def four_flows() -> str:
 
 
 def log_ratio_clock() -> str:
-    """The closed form against the integrator, and against a root that mpmath finds."""
+    """Compare the closed form with the integrator, and with a root computed by mpmath."""
     gaps = []
     for beta in (0.1, 0.5, 1.0):
         line = flow("dpo", "log-ratio", (0.0, 0.0), beta=beta, time=1000.0, length=99.0)
@@ -71,7 +71,7 @@ def log_ratio_clock() -> str:
 
 
 def any_loss_of_the_margin() -> str:
-    """Autograd through losses typed here: who is larger depends on the chart, not on the loss."""
+    """Autograd of losses typed here: the larger component depends on the chart only."""
     rng = np.random.default_rng(8)
     losses: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "logistic": lambda m: torch.nn.functional.softplus(-0.1 * m),

@@ -25,7 +25,7 @@ STEPS = (1e-3, 1e-5)
 
 
 class Measured(NamedTuple):
-    """Eight pairs, the first four one word apart; changes (2, 2, 8): step size, response, pair."""
+    """Eight pairs, four of them one word apart; changes (2, 2, 8): step size, response, pair."""
 
     kernel: Gram
     predicted: np.ndarray
@@ -42,7 +42,7 @@ def _start(level: Any) -> tuple[Any, Batch]:
 
 @lru_cache
 def measured(level: str) -> Measured:
-    """The same pairs at either SFT level, each pair stepping alone from the start; cached."""
+    """The same pairs at one SFT level, with one step per pair, each from the start; cached."""
     model, pairs = _start(level)
     kernel = gram(model, pairs, progress=False)
     zero = np.zeros(2 * HALF)
@@ -56,13 +56,13 @@ def _both() -> tuple[Measured, Measured]:
 
 
 def law_of_many_pairs() -> str:
-    """Predicted and observed changes of single pairs; a hundredth of the step and of the miss."""
+    """Compare predicted and observed changes of single pairs; the error scales with the step."""
     large, small = (
         float(np.median([np.abs(m.observed[s] / m.predicted[s] - 1) for m in _both()]))
         for s in (0, 1)
     )
-    assert small < 1e-3, f"the law misses by {small:.1%} at a step of {STEPS[1]:g}"
-    assert abs(large / small - 100) < 5, f"the miss does not fall like the step: {large}, {small}"
+    assert small < 1e-3, f"the law is off by {small:.1%} at a step of {STEPS[1]:g}"
+    assert abs(large / small - 100) < 5, f"error not proportional to the step: {large}, {small}"
     return (
         f"{4 * HALF} pairs, two models: median miss {large:.1e} of the change at a step of "
         f"{STEPS[0]:g}, {small:.1e} at {STEPS[1]:g}"
@@ -70,7 +70,7 @@ def law_of_many_pairs() -> str:
 
 
 def regions_in_a_model() -> str:
-    """Each verdict read off the kernel against what the step did."""
+    """Compare each verdict from the kernel with the observed change."""
     longer = falls = 0
     for m in _both():
         (d_w, d_l), K = m.observed[1], m.kernel
@@ -111,13 +111,13 @@ def cross_terms() -> str:
         float(np.median(np.abs(observed / np.concatenate(predicted_change(K, du, dv, 1e-5)) - 1)))
         for K in (whole * np.tile(np.eye(n), (2, 2)), whole)
     )
-    assert every < 1e-3, f"with cross terms the law misses by {every:.1%}"
-    assert own > 0.1, f"without cross terms the law misses by {own:.1%} only"
+    assert every < 1e-3, f"with cross terms the law is off by {every:.1%}"
+    assert own > 0.1, f"without cross terms the law is off by {own:.1%} only"
     return f"{n} pairs: median miss {every:.1e} with cross terms, {own:.0%} without"
 
 
 def adamw_as_a_metric() -> str:
-    """The third AdamW step, a small one, from metric and memory; and from either alone."""
+    """Predict a small third AdamW step from metric and memory, and from the metric alone."""
     model, pairs = _start("weak")
     pairs = pairs.pairs(torch.arange(0, 2 * HALF, 2))
     reference = reference_logprobs(model, pairs)
@@ -138,13 +138,13 @@ def adamw_as_a_metric() -> str:
     _take(after, its_optimizer, pairs, reference)
     observed = change(policy, after, pairs).total
     miss, without = (float(np.median(np.abs(p / observed - 1))) for p in (now + memory, now))
-    assert miss < 1e-3, f"metric and memory miss by {miss:.1%}"
+    assert miss < 1e-3, f"with metric and memory the law is off by {miss:.1%}"
     assert without > 0.1
     return f"median miss {miss:.1e} of the change; {without:.0%} without the memory"
 
 
 def momentum_as_a_memory() -> str:
-    """The third step of SGD with momentum, from the plain kernel and the past gradients."""
+    """Predict the third step of SGD with momentum from the kernel and the past gradients."""
     model, pairs = _start("weak")
     pairs = pairs.pairs(torch.arange(0, 2 * HALF, 2))
     reference = reference_logprobs(model, pairs)
@@ -165,13 +165,13 @@ def momentum_as_a_memory() -> str:
     _take(policy, optimizer, pairs, reference)
     observed = change(before, policy, pairs).total
     miss, without = (float(np.median(np.abs(p / observed - 1))) for p in (now + carried, now))
-    assert miss < 1e-3, f"the past gradients and the kernel miss by {miss:.1%}"
+    assert miss < 1e-3, f"with the past gradients the law is off by {miss:.1%}"
     assert without > 0.1
     return f"median miss {miss:.1e} of the change; {without:.0%} without the past gradients"
 
 
 def concavity_of_softmax() -> str:
-    """The first AdamW step at 1e-3: what first order leaves, and the softmax's share of it."""
+    """The first AdamW step at 1e-3: the first-order error, and the softmax's share of it."""
     model, pairs = _start("weak")
     gradients = _gradients(model, pairs, reference_logprobs(model, pairs))
     fresh = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.0)
@@ -194,7 +194,7 @@ def concavity_of_softmax() -> str:
 
 
 def faster_is_a_longer_gradient() -> str:
-    """Pairs in which the dispreferred moves more, by the step and by K_ll > K_ww."""
+    """The dispreferred moves more in exactly the pairs with K_ll > K_ww."""
     changes = np.concatenate([m.observed[1] for m in _both()], axis=1)
     longer = np.concatenate([m.kernel.ll > m.kernel.ww for m in _both()])
     assert ((np.abs(changes[1]) > np.abs(changes[0])) == longer).all()
@@ -203,7 +203,7 @@ def faster_is_a_longer_gradient() -> str:
 
 
 def sft_changes_the_kernel() -> str:
-    """The same pairs under both levels: one start in the ratios, two kernels."""
+    """Compare the kernels of the same pairs at both SFT levels."""
     weak, strong = (m.kernel for m in _both())
     shorter = strong.ww < weak.ww
     assert shorter.mean() > 0.5
@@ -224,7 +224,7 @@ _KINDS = (slice(0, HALF), slice(HALF, 2 * HALF))
 
 
 def one_small_step() -> str:
-    """Predicted and observed change of both log-probabilities; the miss shrinks with the step."""
+    """Compare predicted and observed changes of one pair; the error shrinks with the step."""
     model, tokenizer = sft_checkpoint("weak", progress=False)
     model = copy.deepcopy(model).double()
     pair = encode(tokenizer, World().pairs(1, seed=1, edit_distance=1))
@@ -236,6 +236,6 @@ def one_small_step() -> str:
         step = dpo(copy.deepcopy(model), start, pair, how, progress=False)
         observed = np.array([step.u[1, 0], step.v[1, 0]])
         misses.append(float(np.abs(observed - predicted).max() / np.abs(predicted).max()))
-    assert misses[1] < 0.02, f"the prediction misses by {misses[1]:.1%} at a step of 1e-5"
-    assert misses[1] < misses[0] / 5, f"the miss does not shrink with the step: {misses}"
+    assert misses[1] < 0.02, f"the prediction is off by {misses[1]:.1%} at a step of 1e-5"
+    assert misses[1] < misses[0] / 5, f"the error does not shrink with the step: {misses}"
     return f"misses by {misses[0]:.0e} of the change at a step of 1e-4, by {misses[1]:.0e} at 1e-5"

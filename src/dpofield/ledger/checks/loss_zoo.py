@@ -1,4 +1,4 @@
-"""Checks of the loss zoo: what depends on the margin alone, what is pushed where, where it ends."""
+"""Checks of the loss zoo: losses of the margin alone, signs of pushes, points of rest."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ BETA, EPSILON = 0.1, 0.1
 
 
 def margin_only() -> str:
-    """SymPy's answer for every loss against the directions of its printed gradient."""
+    """Compare SymPy's answer for every loss with the directions of its printed gradient."""
     u, v = np.random.default_rng(4).uniform(-12, 12, size=(2, 500))
     found: dict[str, list[str]] = {name: [] for name in GROUPS}
     for name, loss in LOSSES.items():
         right, up = push(loss, u, v, **settings(loss))
         size = np.hypot(right, up)
         clear = size > 1e-9 * size.max()
-        # The same for a direction and its opposite; -1/2 along u + v = constant.
+        # Equal for opposite directions; -1/2 along u + v = constant.
         lean = (right * up)[clear] / size[clear] ** 2
         straight = np.ptp(lean) < 1e-6
         seen = "turning" if not straight else "margin" if abs(lean[0] + 0.5) < 1e-6 else "tilted"
-        assert seen == group(loss), f"{name}: SymPy says {group(loss)}, the numbers {seen}"
+        assert seen == group(loss), f"{name}: {group(loss)} by SymPy, {seen} by numbers"
         found[seen].append(loss.title)
     return (
         f"{', '.join(found['margin'])} depend on the margin alone; {', '.join(found['tilted'])} "
@@ -39,7 +39,7 @@ def margin_only() -> str:
 
 
 def directions() -> str:
-    """Every verdict against the sign of the printed gradient at random points, all losses."""
+    """Compare every verdict with the sign of the printed gradient at random points."""
     rng = np.random.default_rng(10)
     u, v = rng.uniform(-25, 25, size=(2, 2000))
     compared, turning = 0, set()
@@ -57,12 +57,12 @@ def directions() -> str:
 
 
 def discopop_wrong_way() -> str:
-    """The interval of wrong pushes at the defaults, its edges on the loss, and where flow rests."""
+    """The loss rises throughout the interval of wrong pushes; the flow rests at its lower end."""
     loss = LOSSES["discopop"]
     low, high = pushes(loss)[0].wrong or (0.0, 0.0)
     assert low < 0 < high
     values = loss.numpy(np.linspace(low, high, 101), 0.0)
-    assert (np.diff(values) > 0).all(), "the loss does not rise with the margin all the way"
+    assert (np.diff(values) > 0).all(), "the loss does not rise throughout the interval"
     line = flow("discopop", "log-ratio", (0.0, 0.0), beta=0.1, length=20.0)
     assert line.stopped == "rest"
     assert abs(line.a[-1] - line.b[-1] - low) < 1e-6
@@ -71,7 +71,7 @@ def discopop_wrong_way() -> str:
 
 
 def where_flow_rests() -> str:
-    """An integrator that knows no threshold stops at each of them, from the start."""
+    """From the start, the integrated flow stops at the threshold of each loss."""
     deserved = math.log((1 - EPSILON) / EPSILON) / BETA
     ends = {"ipo": 1 / (2 * BETA), "hinge": 1 / BETA, "cdpo": deserved, "exo": deserved,
             "sppo": 1 / BETA}  # fmt: skip
@@ -87,7 +87,7 @@ def where_flow_rests() -> str:
 
 
 def pushes_at_the_start() -> str:
-    """Which losses do not push both responses as intended where training starts."""
+    """The losses that do not push both responses as intended at the start of training."""
     wrong = {name for name in LOSSES if not _as_intended(name)}
     assert wrong == {"discopop", "apo_down", "sft", "slic"}, sorted(wrong)
     up, down = at_start(LOSSES["discopop"], **settings("discopop"))
@@ -100,7 +100,7 @@ def _as_intended(name: str) -> bool:
 
 
 def two_names() -> str:
-    """Losses of two names that become one, by SymPy."""
+    """Losses of different names that are equal for some parameters, by SymPy."""
     short = {
         "KTO at its reference point 0 is APO-zero": (
             "kto",

@@ -9,7 +9,7 @@ from dpofield.field import gradient
 
 
 def gradient_against_50_digits() -> str:
-    """`field.gradient` in log-ratios against mpmath at random points of the whole domain."""
+    """Compare `field.gradient` in log-ratios with mpmath at random points of the domain."""
     rng = np.random.default_rng(2)
     u, v = rng.uniform(-700, 700, size=(2, 500))
     beta = np.exp(rng.uniform(np.log(1e-3), np.log(10), size=500))

@@ -20,14 +20,14 @@ def _policies(count: int, n: int = 6) -> np.ndarray:
 
 
 def three_rates_against_autograd() -> str:
-    """Torch's gradient of the DPO loss in the logits, pushed through its log-softmax."""
+    """Compare the three rates with autograd: a step in the logits, through the log-softmax."""
     worst = 0.0
     for logp in _policies(200):
         z = torch.tensor(logp, requires_grad=True)
         gain = torch.log_softmax(z, 0) - torch.tensor(logp)
         (slope,) = torch.autograd.grad(LOSSES["dpo"].torch(gain[0], gain[1], beta=0.1), z)
         assert bool((slope[2:].abs() < 1e-17).all()), "a logit outside the pair moves"
-        # Backward twice is forward once: the second derives the first by what was pulled back.
+        # Two backward passes make a forward derivative: `back` is linear in `pulled`.
         pulled = torch.zeros_like(z, requires_grad=True)
         (back,) = torch.autograd.grad(torch.log_softmax(z, 0), z, pulled, create_graph=True)
         found = torch.autograd.grad(back, pulled, -slope)[0].numpy()
@@ -39,7 +39,7 @@ def three_rates_against_autograd() -> str:
 
 
 def path_against_an_integrator() -> str:
-    """SciPy follows torch's own gradient from random references; the closed path lies on it."""
+    """Compare the closed path with torch's gradient integrated by SciPy, for random references."""
     worst, times = 0.0, np.geomspace(0.1, 1e4, 12)
     for reference in _policies(8):
         base = torch.tensor(reference)
@@ -61,7 +61,7 @@ def path_against_an_integrator() -> str:
 
 
 def faster_rate_in_one_softmax() -> str:
-    """Which of the two moves faster, in log-probability and in probability, at random policies."""
+    """Which response moves faster, in log-probability and in probability, at random policies."""
     logp = _policies(20_000)
     rate = rates(logp, 0, 1, beta=0.1)
     ahead = logp[:, 0] > logp[:, 1]

@@ -1,4 +1,4 @@
-"""Checks of where training starts."""
+"""A check of the point at which training starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.lab.world import World
 
 
 def start_at_one() -> str:
-    """u = v = 0 for every pair, exactly, for models that differ as much as models can."""
+    """u = v = 0 exactly for every pair, for two models with different random weights."""
     world = World()
     for seed in (0, 1):
         model = small_gpt2(seed)

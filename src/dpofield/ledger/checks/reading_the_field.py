@@ -1,4 +1,4 @@
-"""Checks of when the dispreferred ratio reaches 0."""
+"""A check of the time at which the dispreferred ratio reaches 0."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dpofield.field import extinction_time, flow
 
 
 def clock_of_extinction() -> str:
-    """SciPy's integrator, which knows no closed form, against the integral."""
+    """Compare the arrival of the integrated flow with the integral."""
     gaps = []
     for beta in (0.1, 0.5, 1.0):
         line = flow("dpo", "ratio", beta=beta)

@@ -1,4 +1,4 @@
-"""Checks of the recorded runs of thirteen losses: what each buys, and whether the order lasts."""
+"""Checks on recorded runs of thirteen losses: the objective, and the preferred responses."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def _runs() -> pd.DataFrame:
 
 @lru_cache
 def _chosen(off_reward: float | None = None) -> pd.DataFrame:
-    """One row a loss and seed, at the rate that is best on the other seeds."""
+    """One row per loss and seed, at the learning rate that is best on the other seeds."""
     return remedies.crossfit(remedies.outcomes(_runs(), off_reward))
 
 
 def ahead() -> str:
-    """Objective above DPO's, both at cross-fitted rates: chi-squared and RPO."""
+    """Chi-squared and RPO have a higher objective than DPO, all at cross-fitted rates."""
     found = {x: remedies.against(_chosen(), "objective", x) for x in ("chi2", "rpo")}
     assert found["chi2"].low > 0.2, f"{found['chi2']}"
     assert found["rpo"].low > 0, f"{found['rpo']}"
@@ -31,7 +31,7 @@ def ahead() -> str:
 
 
 def preferred() -> str:
-    """DPOP keeps the preferred and gains nothing; chi-squared gains and does not keep them."""
+    """DPOP: fewer preferred responses fall, and no gain; chi-squared: as many fall, and a gain."""
     fell, gain = (
         {x: remedies.against(_chosen(), column, x) for x in ("dpop", "chi2")}
         for column in ("fell", "objective")
@@ -47,7 +47,7 @@ def preferred() -> str:
 
 
 def price() -> str:
-    """With a text off the grammar worth 0, the mean reward, most of the gain is gone."""
+    """If texts off the grammar have reward 0, the mean, most of the gain disappears."""
     found = {x: remedies.against(_chosen(0.0), "objective", x) for x in ("chi2", "rpo", "orpo")}
     assert found["chi2"].value < 0.2, f"{found['chi2']}"
     assert 0 in found["rpo"], f"{found['rpo']}"
@@ -56,7 +56,7 @@ def price() -> str:
 
 
 def tilt() -> str:
-    """Rank correlation over losses of the tilt at the start and the share that fell."""
+    """Rank correlation over losses between the tilt at the start and the share that fell."""
     table = remedies.outcomes(_runs())
     one = table[table["lr"] == 1e-4]
     slope = remedies.tilt_at_start(_runs())

@@ -31,14 +31,14 @@ def _each(key: str) -> str:
 
 
 def field_elsewhere() -> str:
-    """Every verdict of the field in training, in both other shapes."""
+    """Every verdict of the field in training is the same in both other shapes."""
     found = _words(robustness.TRAINING)
     assert set(found["word"]) == {"same"}
     return f"{len(found)} of {len(found)} the same; " + _each("adamw_u_at_5")
 
 
 def sft_elsewhere() -> str:
-    """Llama as the main model; the small one differs in the path, on-policy."""
+    """Llama agrees with the main model; the small one differs in the path, on-policy."""
     found = _words(robustness.SFT).set_index(["shape", "key"])["word"]
     assert set(found["Llama"]) == {"same"}
     assert found["small", "on_policy_path"] == "not the same"

@@ -1,4 +1,4 @@
-"""Checks of the recorded runs over SFT levels: what SFT decides, and what predicts it."""
+"""Checks on recorded runs over SFT levels: effects of SFT, and predictors of the outcome."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _of(source: str) -> pd.DataFrame:
 
 
 def pace() -> str:
-    """Steps to a margin of 2 nats, the highest level over the lowest trained one."""
+    """Ratio of the steps to a margin of 2 nats: highest level over lowest trained level."""
     found = {
         name: sft.times(_runs(), "steps_to_margin_2", LOW, HIGH, s)
         for s, name in sft.SOURCES.items()
@@ -37,7 +37,7 @@ def pace() -> str:
 
 
 def path() -> str:
-    """The preferred after 80 steps and at 2 nats: variance between levels, with chance beside."""
+    """Share of variance in u between levels, after 80 steps and at 2 nats; and by chance."""
     said = []
     for source, name in sft.SOURCES.items():
         runs = _of(source)
@@ -52,7 +52,7 @@ def path() -> str:
 
 
 def fixed_steps() -> str:
-    """Sensitivity at equal steps, and one starting point in the ratios with one gradient."""
+    """u after equal steps depends on the level, though beta and the start (1, 1) do not."""
     both = {name: sft.moved(_runs(), "u", LOW, HIGH, s) for s, name in sft.SOURCES.items()}
     assert all(b.low > 3 for b in both.values()), f"{both}"
     assert set(_runs()["params"]) == {'{"beta": 0.1}'}
@@ -61,7 +61,7 @@ def fixed_steps() -> str:
 
 
 def start_in_probabilities() -> str:
-    """On-policy starts are equally likely at all levels, and the pace differs as off-policy."""
+    """On-policy responses are equally likely at all levels; their pace differs all the same."""
     likelier = sft.moved(_runs(), "ref_logp_w", LOW, HIGH, "model")
     slower = sft.times(_runs(), "steps_to_margin_2", LOW, HIGH, "model")
     assert abs(likelier.value) < 1, f"on-policy starts are {likelier} nats likelier"
@@ -75,7 +75,7 @@ def start_in_probabilities() -> str:
 
 
 def push() -> str:
-    """Rank correlation of a pair's first push with where it is at 2 nats, beside that of pi_w."""
+    """Rank correlations with u at 2 nats: of a pair's first push, and of log pi_w."""
     of_pairs = sft.pairs(_runs())
     last, y = Scope.PAIRS, sft.OUTCOME["path"]
     by_push, by_start = (
@@ -88,7 +88,7 @@ def push() -> str:
 
 
 def mass_off() -> str:
-    """Mass off the grammar after DPO: more in most settings, and the less the more SFT."""
+    """Mass off the grammar after DPO: it grows in most settings, and is less after more SFT."""
     groups = _runs().groupby(sft.SETTING)
     added = {k: stats.of_seeds(g["off_grammar_after"] - g["off_grammar_before"]) for k, g in groups}
     grown = sum(a.low > 0 for a in added.values())

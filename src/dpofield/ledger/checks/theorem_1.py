@@ -13,7 +13,7 @@ from dpofield.formulas.symbols import x2 as x2_symbol
 
 
 def theorem_1_against_autograd() -> str:
-    """Autograd through the printed torch loss against `field.gradient`, 1000 random points."""
+    """Compare autograd of the printed torch loss with Theorem 1 at 1000 random points."""
     rng = np.random.default_rng(0)
     x = np.exp(rng.uniform(-4, 4, size=(2, 1000)))
     leaves = [torch.tensor(row, requires_grad=True) for row in x]
@@ -26,7 +26,7 @@ def theorem_1_against_autograd() -> str:
 
 
 def closed_form(x1: np.ndarray, x2: np.ndarray, beta: float) -> tuple[np.ndarray, np.ndarray]:
-    """Theorem 1 as its statement prints it, so that a wrong statement cannot pass here."""
+    """The gradient as the statement of Theorem 1 prints it, so that a wrong statement fails."""
     symbols = (x1_symbol, x2_symbol, beta_symbol)
     first, second = (chain.equation.rhs for chain in THEOREMS["theorem-1"].chains)
     along_1, along_2 = numpy_function(symbols, (first, second))(x1, x2, beta)

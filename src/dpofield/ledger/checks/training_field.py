@@ -1,4 +1,4 @@
-"""Checks of the recorded runs that kept their paths: the field in training, with intervals."""
+"""Checks on recorded runs with their paths: the field in training, with intervals."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def _listed(found: Mapping[Setting, Interval] | Mapping[str, Interval]) -> str:
 
 
 def theorem_1() -> str:
-    """Every recorded derivative of all runs against the closed form, within float32."""
+    """Every recorded derivative equals the closed form, within float32 rounding."""
     found = [paths.theorem_1(r) for r in _settings().values()]
     rounding, largest = max(f.rounding for f in found), max(f.largest for f in found)
     assert rounding < 1, f"a derivative is off by {rounding:.2g} times what float32 allows"
@@ -56,7 +56,7 @@ def theorem_1() -> str:
 
 
 def magnitudes() -> str:
-    """Length of the ratio gradient against how far pairs move in either chart."""
+    """Rank correlation of the ratio gradient's length with the pairs' speed, in two charts."""
     moved = {name: paths.speeds(r) for name, r in _settings().items()}
     found = {
         name: paths.rank_correlation(m, "magnitude", "speed_ratios") for name, m in moved.items()
@@ -68,7 +68,7 @@ def magnitudes() -> str:
 
 
 def corollary_1() -> str:
-    """Measured ratios of rates that are within a factor of 2 of Corollary 1; and of the sign."""
+    """Shares of rate ratios within a factor of 2 of Corollary 1, and with the wrong sign."""
     judged = {name: paths.verdicts(q)["ratios"] for name, q in _rates().items()}
     near = {name: j.near for name, j in judged.items()}
     assert all(n.high < 0.1 for n in near.values()), _listed(near)
@@ -79,7 +79,7 @@ def corollary_1() -> str:
 
 
 def law() -> str:
-    """The law's ratios of rates, by the same measure, and its share of the squared changes."""
+    """The same share for the law of motion, and the squared changes that it explains."""
     near = {name: paths.verdicts(q)["law"].near for name, q in _rates().items()}
     assert all(n.low > 0.85 for n in near.values()), _listed(near)
     share = {name: paths.explained(q, BETA)["law"] for name, q in _rates().items()}
@@ -90,7 +90,7 @@ def law() -> str:
 
 
 def faster() -> str:
-    """Whether the dispreferred moves more in the mean of each run, at margins 1, 2 and 5."""
+    """The dispreferred moves more in the mean of each run, at margins 1, 2 and 5."""
     for margin in (1.0, 2.0, 5.0):
         for name, p in _parts(margin).items():
             ahead = int((p["v"] < -p["u"].abs()).sum())
@@ -100,7 +100,7 @@ def faster() -> str:
 
 
 def circle() -> str:
-    """Mean u where flow in the ratios has it, log(2/(1 + exp(-2m)))/2: at margins 1 and 5."""
+    """Compare mean u at margins 1 and 5 with flow in the ratios: log(2/(1 + exp(-2m)))/2."""
     off = {
         m: {
             name: of_seeds(p["u"] - math.log(2 / (1 + math.exp(-2 * m))) / 2)
@@ -115,7 +115,7 @@ def circle() -> str:
 
 
 def falls() -> str:
-    """The preferred's mean change at margin 5, and that it rose at margin 1."""
+    """The mean change of the preferred is positive at margin 1 and negative at margin 5."""
     early = {name: of_seeds(p["u"]) for name, p in _parts(1.0).items()}
     late = {name: of_seeds(p["u"]) for name, p in _parts(5.0).items()}
     assert all(f.low > 0 for f in early.values()), _listed(early)
@@ -124,7 +124,7 @@ def falls() -> str:
 
 
 def sources() -> str:
-    """The parts of that change: the change of the kernel lowers it, the others are small."""
+    """Parts of the change at margin 5: the kernel's change lowers u, three parts are small."""
     found = {}
     for name, p in _parts(5.0).items():
         part = {k: of_seeds(p[f"{k}_u"]) for k in paths.PARTS}
@@ -141,7 +141,7 @@ def sources() -> str:
 
 
 def matched() -> str:
-    """Four couples of settings: preferred at step 80 and at margin 5, one minus the other."""
+    """Differences in u between settings, four times, at step 80 and at margin 5."""
     steps = {name: paths.at_step(r, 80) for name, r in _settings().items()}
     said, reversed_ = [], 0
     for one, other in (
@@ -191,7 +191,7 @@ def short_run() -> Run:
 
 
 def theorem_1_in_a_run() -> str:
-    """Autograd at every recorded step of a short GPT-2 run against Theorem 1's statement."""
+    """Compare autograd at every step of a short GPT-2 run with the statement of Theorem 1."""
     run = short_run()
     closed = closed_form(run.x1, run.x2, 0.1)
     gap = max(

@@ -1,4 +1,4 @@
-"""Checks of the recorded runs whose whole response set was scored: where the probability went."""
+"""Checks on recorded runs in which all responses were scored: where the mass goes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _prompts() -> pd.DataFrame:
 
 
 def _span(found: pd.Series) -> str:
-    """The means of the settings, least and greatest."""
+    """The least and the greatest of the settings' means."""
     values = [i.value for i in found]
     return f"{min(values):.2f} to {max(values):.2f} in the mean of a setting"
 
@@ -73,7 +73,7 @@ def definitions() -> str:
 
 
 def one_word_pairs() -> str:
-    """The effect of edit distance on harmful falls, by the two definitions that see the leak."""
+    """The effect of edit distance on harmful falls, by the definitions `as_good` and `reward`."""
     found: dict[str, Interval] = {
         gain: mass.effect_of(_pairs(), f"harmful_{gain}", "edit_distance")
         for gain in ("as_good", "reward")
@@ -86,7 +86,7 @@ def one_word_pairs() -> str:
 
 
 def squeeze() -> str:
-    """How often the most likely response of before leads with more mass; who leads otherwise."""
+    """How often the most likely response stays so and gains mass; which one leads otherwise."""
     prompts = _prompts()
     more = prompts["top_mass_after"] > prompts["top_mass_before"]
     kept = (prompts["leader"] == "same") & more
