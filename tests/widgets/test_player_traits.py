@@ -17,12 +17,12 @@ TEXTS = [("soup :", "good", "bad"), ("pie :", "warm", "cold")]
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"step": [0, 4]}, "belongs to"),
+        ({"step": [0, 4]}, "step and texts need"),
         ({"step": [0, 4, 4]}, "order of time"),
         ({"step": [0], "u": U[:1], "v": V[:1]}, "two records"),
-        ({"u": U[:, :1]}, "belongs to"),
+        ({"u": U[:, :1]}, "step and texts need"),
         ({"v": np.full((3, 2), np.nan)}, "finite"),
-        ({"texts": TEXTS[:1]}, "belongs to"),
+        ({"texts": TEXTS[:1]}, "step and texts need"),
         ({"texts": [("a", "b"), ("c", "d")]}, "a text is"),
         ({"texts": None}, "together"),
     ],
@@ -45,7 +45,7 @@ def test_keeps_what_is_drawn():
     ("record", "says"),
     [
         ((9, [0, 0], [0, 0]), "order of time"),
-        ((10, [0], [0, 0]), "belongs to|inhomogeneous"),
+        ((10, [0], [0, 0]), "step and texts need|inhomogeneous"),
         ((10, [0, np.inf], [0, 0]), "finite"),
     ],
 )
