@@ -1,4 +1,4 @@
-"""A Chromium with the network cut, and the figures' own pages in it."""
+"""Fixtures: a Chromium without network, and the figures' stand-alone pages in it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 from dpofield.field import extinction_time, gradient, invariant, potential
 from dpofield.widgets.demo import write_demos
 
-NAN = float("nan")  # one object, so that two readings of nothing are equal
+NAN = float("nan")  # one object, so that two NaN readouts are equal inside a list
 
 
 def number(text):
-    """What a readout says: a float if it can be one."""
+    """The value of a readout: a float if possible, else the text."""
     if text == "–":
         return NAN
     plain = {"never": "inf", "∞": "inf", "−∞": "-inf"}.get(text, text)
@@ -27,7 +27,7 @@ def number(text):
 
 
 class Shown:
-    """A figure as a reader meets it: by labels, roles and what is written."""
+    """A figure as a reader uses it, through labels, roles and visible text."""
 
     def __init__(self, page, within="body"):
         self.page = page
@@ -41,9 +41,9 @@ class Shown:
         return self.root.locator(f"[data-field={name}]")
 
     def type(self, name, text):
-        """Replace the text of a field and press Enter, once the last change is drawn; wait again.
+        """Replace the text of a field and press Enter; wait for the drawing before and after.
 
-        A redraw writes the fields, so between selecting the old text and typing it would mix both.
+        A redraw between selecting the old text and typing would mix both texts.
         """
         self.frame()
         self.field(name).fill(text)
@@ -51,12 +51,12 @@ class Shown:
         self.frame()
 
     def value_text(self, name):
-        """What a field shows."""
+        """The text of a field."""
         self.frame()
         return self.field(name).input_value()
 
     def value(self, name):
-        """A number as its field shows it (four digits)."""
+        """The number in a field (four digits)."""
         return float(self.value_text(name).replace("−", "-"))
 
     def radio(self, value):
@@ -64,11 +64,11 @@ class Shown:
         return self.root.locator(f"input[type=radio][value='{value}']")
 
     def frame(self):
-        """Wait until what was asked for is drawn."""
+        """Wait until the last change is drawn."""
         self.page.evaluate("() => new Promise((r) => requestAnimationFrame(() => setTimeout(r)))")
 
     def numbers(self):
-        """The readouts by name: floats, "never" infinite, other words as they are."""
+        """The readouts by name: floats, with infinity for "never"; other words as text."""
         self.frame()
         texts = self.root.locator("[data-value]").evaluate_all(
             "(cells) => cells.map((c) => [c.dataset.value, c.textContent])"
@@ -76,7 +76,7 @@ class Shown:
         return {key: number(text) for key, text in texts}
 
     def centre(self, locator):
-        """The middle of an element in CSS pixels of the window."""
+        """The centre of an element in CSS pixels of the window."""
         box = locator.bounding_box()
         return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
@@ -93,7 +93,7 @@ class Shown:
         return box[0] + fraction_x * box[2], box[1] + (1 - fraction_y) * box[3]
 
     def drag(self, handle, *places, plot=0):
-        """Take a handle with the mouse through places of the plot (fractions) and let go."""
+        """Drag a handle with the mouse through places of the plot (fractions) and release it."""
         self.page.mouse.move(*self.centre(handle))
         self.page.mouse.down()
         for place in places:
@@ -102,8 +102,7 @@ class Shown:
         self.page.mouse.up()
 
     def swipe(self, handle, across, down, grip=0):
-        """Take a handle with a finger, `grip` px right of and above its middle, and move it in
-        five steps."""
+        """Touch a handle, `grip` px right of and above its centre, and move it in five steps."""
         handle.scroll_into_view_if_needed()
         x, y = self.centre(handle)
         with finger(self.page) as touch:
@@ -113,7 +112,7 @@ class Shown:
             touch("touchEnd")
 
     def refuses(self, name, text, why):
-        """Type what a field cannot take: it is said why, and the last good value is back."""
+        """Type an invalid text: the complaint has the reason, and the last good value is back."""
         kept = self.value_text(name)
         self.type(name, text)
         complaint = self.complaint.inner_text()
@@ -127,7 +126,7 @@ class Shown:
         return self.root.locator(".dpf-sentence").inner_text()
 
     def spoken(self, part):
-        """What the live region says once things are quiet and it holds `part`."""
+        """The text of the live region, as soon as it contains `part`."""
         self.page.wait_for_function(
             "(part) => document.querySelector('[aria-live=polite]').textContent.includes(part)",
             arg=part,
@@ -149,15 +148,15 @@ class Explorer(Shown):
         return self.root.locator(".dpf-charts input:checked").get_attribute("value")
 
     def start(self):
-        """The start as the fields show it."""
+        """The start in the fields."""
         return self.value("a"), self.value("b")
 
     def beta(self):
-        """Beta as its field shows it."""
+        """Beta in its field."""
         return self.value("beta")
 
     def agrees(self, chart, beta, a, b, loss="dpo"):
-        """Assert that every number shown is `dpofield.field`'s, to 1e-6."""
+        """Assert that every number shown equals the result of `dpofield.field`, to 1e-6."""
         along, across = (float(g) for g in gradient(loss, chart, a, b, beta=beta))
         found = self.numbers()
         expected = {
@@ -170,7 +169,7 @@ class Explorer(Shown):
         }
         if chart in ("log-ratio", "logit"):
             expected["extinction"] = float("inf")
-        elif a == b and loss == "dpo":  # the theorem's (1, 1), scaled: time goes with the square
+        elif a == b and loss == "dpo":  # the theorem's (1, 1), scaled: time grows as the square
             expected["extinction"] = a**2 * extinction_time(beta)
         for name, value in expected.items():
             assert found[name] == pytest.approx(value, rel=1e-6, abs=1e-12, nan_ok=True), name
@@ -178,8 +177,8 @@ class Explorer(Shown):
 
 @pytest.fixture(scope="module")
 def under_node(tmp_path_factory):
-    """Run a script beside a figure's module, which it imports as "./module.mjs"; its standard
-    input is the job, its standard output the answer, both JSON."""
+    """Run a script that imports a figure's module as "./module.mjs". It reads a job from standard
+    input and writes the answer to standard output, both as JSON."""
     folder = tmp_path_factory.mktemp("module")
 
     def call(figure, script, job):
@@ -208,7 +207,7 @@ def demos(tmp_path_factory):
 
 @pytest.fixture
 def opened(chrome, demos):
-    """Open a demo page in a fresh context with no network; fails on any console error."""
+    """Open a demo page in a new context without network; fail on any console error."""
     contexts, problems = [], []
 
     def visit(
@@ -234,7 +233,7 @@ def opened(chrome, demos):
 
 @pytest.fixture
 def explorer(opened):
-    """The field explorer at 1280 pixels."""
+    """The field explorer in a window 1280 px wide."""
     return opened()
 
 

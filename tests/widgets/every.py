@@ -1,4 +1,4 @@
-"""What every figure must be, measured in its page: as tall as its room, large enough, at rest."""
+"""Measurements that every figure must pass: it fills its height, has large targets, is at rest."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ ROOM = """() => {
 
 
 def room(shown, width):
-    """Assert that the figure fills the height its page kept and that nothing in it is cut or
-    scrolls sideways; return the unused pixels between it and the buttons below."""
+    """Assert that the figure fills its reserved height and that nothing in it is cut or scrolls
+    sideways; return the unused pixels between it and the buttons below."""
     shown.frame()
     found = shown.page.evaluate(ROOM)
     reserved = found["narrow"] if width < 600 else found["wide"]
@@ -45,7 +45,7 @@ def room(shown, width):
 
 
 def targets(shown):
-    """Assert that everything that can be touched has 44 px and more; return all of it."""
+    """Assert that all touch targets have at least 44 px; return them."""
     sizes = shown.root.locator("input, select, button, .dpf-target").evaluate_all(
         "(all) => all.map((e) => { const r = e.getBoundingClientRect();"
         " return [e.outerHTML, r.width, r.height]; }).filter(([, width]) => width > 0)"

@@ -1,4 +1,4 @@
-"""The cap explorer in Chromium: no kernel, no network, every control, the numbers of `field`."""
+"""The cap explorer in Chromium, without kernel or network: all controls, all numbers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Caps(Shown):
         return self.root.get_by_role("slider", name=name, exact=True)
 
     def agrees(self, name, a, b, *, beta=0.1, alpha=0.5):
-        """Assert that the numbers shown are `dpofield.field`'s, to 1e-6."""
+        """Assert that the numbers shown equal the results of `dpofield.field`, to 1e-6."""
         loss = LOSSES[DIVERGENCES[name].loss]
         given = {p.name: {"beta": beta, "alpha": alpha}[p.name] for p in loss.params}
         along, across = (float(g) for g in gradient(loss, "ratio", a, b, **given))
@@ -49,7 +49,7 @@ def caps(opened):
 
 
 def test_every_divergence_by_mouse_and_keys(caps):
-    """From the reference: field, cap and clock of each; the alpha of those that have one."""
+    """Field, cap and clock of each divergence from the reference, and its alpha if it has one."""
     caps_of = {"reverse_kl": 2**0.5, "forward_kl": 2 ** (1 / 3), "chi2": 2.0, "alpha": 2**0.4}
     alphas = {"reverse_kl": 1, "forward_kl": 0, "chi2": 2, "alpha": 0.5}
     for name in DIVERGENCES:
@@ -67,7 +67,7 @@ def test_every_divergence_by_mouse_and_keys(caps):
 
 
 def test_a_clock_of_a_thousand_million_is_readable(caps):
-    """Protects: marks of large numbers fit beside each other, on the plot and the slider."""
+    """Protects: tick labels of large numbers do not overlap, in the plot and on the slider."""
     caps.type("alpha", "3.2")
     marks = [t for t in caps.root.locator("svg text").all_text_contents() if "e" in t.lower()]
     late = [t for t in marks if t.replace("e", "").isdigit()]
@@ -77,7 +77,7 @@ def test_a_clock_of_a_thousand_million_is_readable(caps):
 
 
 def test_alpha_and_beta(caps):
-    """Typed and slid; alpha takes its own divergence; beta moves the clock and not the cap."""
+    """Typed and by slider; a new alpha selects its divergence; beta moves only the clock."""
     caps.type("alpha", "2,5")
     found = caps.agrees("alpha", 1.0, 1.0, alpha=2.5)
     assert caps.radio("alpha").is_checked()
@@ -102,7 +102,7 @@ def test_alpha_and_beta(caps):
 
 
 def test_time(caps):
-    """Typed and slid: where the flow is then, and that it waits at the cap after the end."""
+    """Typed and by slider: the point of the flow at a time; after the end it stays at the cap."""
     caps.type("time", "3")
     found = caps.agrees("reverse_kl", 1.0, 1.0)
     line = flow("dpo", "ratio", time=3.0, beta=0.1)
@@ -117,7 +117,7 @@ def test_time(caps):
 
 
 def test_start_by_mouse_keys_and_typing(caps):
-    """The dot drags, a place is pressed, keys step; a large start widens the window."""
+    """Drag the dot, press a place, step by keys; a large start widens the window."""
     caps.radio("js").click()
     caps.drag(caps.handle, (0.6, 0.9), (0.25, 0.75))
     a, b = caps.value("a"), caps.value("b")

@@ -36,7 +36,7 @@ CASES += [("alpha", a) for a in (-0.7, 0.0, 0.5, 1.0, 1.6, 2.0, 2.7, 3.0, 3.5)]
 
 @pytest.fixture(scope="module")
 def solve(under_node):
-    """Everything worked out from states of the figure, as floats."""
+    """All numbers of states of the figure, as floats."""
 
     def call(states):
         found = under_node(CapExplorer, SCRIPT, states)
@@ -80,14 +80,14 @@ def test_numbers_are_those_of_field(solve):
     ],
 )
 def test_caps_from_the_reference(solve, divergence, al, cap):
-    """I(x1) = 2 I(1) - I(0), solved by hand; no cap from alpha = 3 on."""
+    """I(x1) = 2 I(1) - I(0), solved on paper; no cap from alpha = 3 on."""
     [found] = solve([state(divergence, alpha=al)])
     assert found["cap"] == pytest.approx(cap, rel=1e-12)
 
 
 @pytest.mark.parametrize(("name", "al"), CASES)
 def test_moments_of_the_flow(solve, name, al):
-    """Where the flow is at a time, and what it conserves, against SciPy's integrator."""
+    """The point of the flow at a time, and the conserved quantity, against SciPy's integrator."""
     loss = LOSSES[DIVERGENCES[name].loss]
     jobs, lines = [], []
     for (a, b), beta, time in product(STARTS, (0.1, 1.3), (0.3, 2.0)):
@@ -113,14 +113,14 @@ def test_moments_of_the_flow(solve, name, al):
 
 @pytest.mark.parametrize("beta", [0.01, 0.1, 1.0, 1.9, 1.999, 2.0, 3.0])
 def test_clock_of_reverse_kl(solve, beta):
-    """The extinction theorem's integral, near beta = 2 too; and never from there on."""
+    """The extinction theorem's integral, also near beta = 2; from beta = 2 on, no extinction."""
     [found] = solve([state("reverse_kl", beta=beta)])
     assert found["end"] == pytest.approx(extinction_time(beta), rel=1e-7)
 
 
 def test_where_x2_reaches_zero(solve):
     """Never for forward KL and for alpha < 1 or >= 3; Jensen-Shannon like reverse KL; chi-squared
-    at any beta: as SymPy's condition says, and as the clock runs."""
+    at any beta. SymPy's condition and the clock must agree."""
     conditions = {name: reaches_zero(d) for name, d in DIVERGENCES.items()}
     states = [
         state(name, alpha=al, beta=beta) for (name, al), beta in product(CASES, (0.5, 1.9, 2.5))
@@ -153,7 +153,7 @@ def test_conserved_is_an_integral_of_one_over_f2(name):
 
 
 def test_late_times_of_an_endless_flow(solve):
-    """Forward KL at beta 0.1: x2 creeps for ever; the clock stays monotone and finite."""
+    """Forward KL at beta 0.1: x2 falls for ever; the clock stays monotone and finite."""
     times = [0.0, 1.0, 10.0, 1e3, 1e6, 1e9]
     found = [f["bThen"] for f in solve([state("forward_kl", time=t) for t in times])]
     assert (np.diff(found) < 0).all()
@@ -161,8 +161,8 @@ def test_late_times_of_an_endless_flow(solve):
 
 
 def test_extreme_starts_and_parameters(solve):
-    """Tiny ratios, alpha next to 1, a stiff beta: no number is NaN, and the figure stays quick
-    enough for the whole batch to end within the time a test has."""
+    """Tiny ratios, alpha next to 1, a stiff beta: no number is NaN, and the whole batch ends within
+    the time limit of a test."""
     states = [
         state(name, a, b, alpha=al, beta=beta, time=1.0)
         for (name, al), (a, b), beta in product(
@@ -172,7 +172,7 @@ def test_extreme_starts_and_parameters(solve):
         )
     ]
     for job, found in zip(states, solve(states), strict=True):
-        if found["across"] == 0:  # below the smallest number, and so is their ratio
+        if found["across"] == 0:  # it underflows, and so does the ratio
             del found["factor"]
         assert not any(math.isnan(value) for value in found.values()), job
         assert found["aThen"] >= (1 - 1e-12) * job["a"]

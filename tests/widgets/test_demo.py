@@ -1,4 +1,4 @@
-"""The stand-alone page: one file, nothing outside it, the same state and loader as the book."""
+"""The stand-alone page: one self-contained file, with the same state and loader as the book."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from dpofield.widgets.demo import DEMOS, LOADER, demo_page, write_demos
 
 @pytest.mark.parametrize("name", DEMOS)
 def test_one_file_with_everything_inside(name, tmp_path):
-    """No reference leaves the file; its loader is the book's; its state is whole."""
+    """The file refers to no other file; its loader is the book's; its state is complete."""
     (path,) = [p for p in write_demos(tmp_path / "new" / "demos") if p.stem == name]
     page = path.read_text(encoding="utf-8")
     assert LOADER.read_text(encoding="utf-8") in page
-    # the name of the SVG language is an address that nothing asks for
+    # the namespace of SVG is an address that is never loaded
     addresses = set(re.findall(r"https?://[^\s\"'<>\\]+", page)) - {"http://www.w3.org/2000/svg"}
     assert not addresses
     assert not re.search(r"(?:src|href)=\"(?!data:,)", page)
@@ -29,7 +29,7 @@ def test_one_file_with_everything_inside(name, tmp_path):
 
 
 def test_without_a_checkout_it_says_so(tmp_path):
-    """The error names the file and the way out, and nothing is written."""
+    """The error names the file and the remedy, and nothing is written."""
     out = tmp_path / "out"
     with pytest.raises(FileNotFoundError, match=r"loader\.js is not in .* name the file"):
         write_demos(out, loader=tmp_path / "loader.js")

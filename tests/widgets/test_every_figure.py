@@ -1,6 +1,6 @@
-"""What every figure of the book promises, each on its own page; a new demo is tested at once.
+"""Requirements for every figure of the book, each on its own page.
 
-A new figure needs rows in `FULLEST`, `REFUSED` and, if it is linked with a view, in `FOREIGN`.
+A new figure needs rows in `FULLEST` and `REFUSED`, and in `FOREIGN` if pages link to its views.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ ANY = 170
 
 
 class Look(NamedTuple):
-    """A state that is looked at: how many pixels may be unused, and whether axe looks too."""
+    """A state to check: how many pixels may be unused, and whether to run axe-core."""
 
     spare: int = ANY
     axe: bool = False
 
 
 def field_explorer(shown: Shown, width: int) -> Iterator[Look]:
-    """Every chart, each with a complaint; in no chart axe finds a thing."""
+    """Every chart, each with a complaint."""
     for chart in CHARTS:
         shown.radio(chart).check()
         yield Look(axe=True)
@@ -45,7 +45,7 @@ def loss_gallery(shown: Shown, width: int) -> Iterator[Look]:
     """Most parameters, longest titles, most inputs, then a complaint."""
     for losses in (("kto", "orpo"), ("sigmoid_norm", "js"), ("aot", "alphapo")):
         for which, name in zip("ab", losses, strict=True):
-            if shown.radio(which).is_visible():  # a tab, where the page is narrow
+            if shown.radio(which).is_visible():  # a tab, on a narrow page
                 shown.radio(which).check()
             shown.field(f"loss-{which}").select_option(name)
         shown.type("u", "1.234567")
@@ -55,7 +55,7 @@ def loss_gallery(shown: Shown, width: int) -> Iterator[Look]:
 
 
 def run_player(shown: Shown, width: int) -> Iterator[Look]:
-    """The pair with the longest texts, which are not cut, and a complaint."""
+    """The pair with the longest texts, and a complaint."""
     texts = RunPlayer().texts
     longest = max(range(len(texts)), key=lambda i: len("".join(texts[i])))
     shown.root.get_by_role("slider", name="step").press("End")
@@ -68,7 +68,7 @@ def run_player(shown: Shown, width: int) -> Iterator[Look]:
 
 
 def one_softmax(shown: Shown, width: int) -> Iterator[Look]:
-    """As it opens; eight responses with long numbers; a complaint."""
+    """The first state; eight responses with long numbers; a complaint."""
     yield Look(30 if width in (1280, 390) else 130)
     shown.radio("8").check()
     shown.type("start1", "0.0001")
@@ -79,7 +79,7 @@ def one_softmax(shown: Shown, width: int) -> Iterator[Look]:
 
 
 def bradley_terry(shown: Shown, width: int) -> Iterator[Look]:
-    """As it opens on a phone; long numbers; a complaint."""
+    """The first state on a phone; long numbers; a complaint."""
     yield Look(30 if width == 390 else ANY)
     for name, text in {"n": "10000", "wins": "9999", "r_l": "1234.5678", "beta": "0.0123"}.items():
         shown.type(name, text)
@@ -89,7 +89,7 @@ def bradley_terry(shown: Shown, width: int) -> Iterator[Look]:
 
 
 def law_of_motion(shown: Shown, width: int) -> Iterator[Look]:
-    """As it opens on a phone; a measured pair with large numbers; a complaint."""
+    """The first state on a phone; a measured pair with large numbers; a complaint."""
     yield Look(30 if width == 390 else ANY)
     shown.field("preset").select_option(label=PRESETS[0]["name"])
     yield Look(axe=True)
@@ -119,7 +119,7 @@ FULLEST = {
     "law-of-motion": law_of_motion,
     "cap-explorer": cap_explorer,
 }
-"""States in which a figure needs most room, by the name of its page."""
+"""States in which a figure needs the most room, by the name of its page."""
 
 REFUSED = {
     "field-explorer": [
@@ -171,7 +171,7 @@ REFUSED = {
         ("time", "-1", "from 0 to 1e9"),
     ],
 }
-"""What a field does not take: its name, the text, and a part of the complaint."""
+"""Invalid texts: the name of the field, the text, and a part of the complaint."""
 
 GOOD = {
     "field-explorer": ("a", "0.9"),
@@ -182,7 +182,7 @@ GOOD = {
     "law-of-motion": ("wx", "0.5"),
     "cap-explorer": ("a", "0.9"),
 }
-"""A number that a figure takes: a field and the text."""
+"""A valid number for each figure: the name of the field and the text."""
 
 FOREIGN = {
     "bradley-terry": [
@@ -198,25 +198,25 @@ FOREIGN = {
         ("u=[[1]]", "no “u”"),
     ],
 }
-"""Links with a view that no figure can show, and a part of the complaint."""
+"""Links with an invalid view, and a part of the complaint."""
 
 
 @pytest.fixture(scope="module")
 def pages(demos):
-    """The page on which each figure is fullest, by the name of its demo."""
+    """The page for the fullest states of each figure, by the name of its demo."""
     page = demo_page("law-of-motion", widget=LawOfMotion(presets=PRESETS))
     (demos / "law-fullest.html").write_text(page, encoding="utf-8")
     return {name: name for name in DEMOS} | {"law-of-motion": "law-fullest"}
 
 
 def test_every_figure_has_its_rows():
-    """Protects: a new figure is asked for its fullest states and for what it refuses."""
+    """Protects: a new figure must have its fullest states and its invalid texts in the tables."""
     assert set(FULLEST) == set(REFUSED) == set(GOOD) == set(DEMOS)
     assert set(FOREIGN) <= set(DEMOS)
 
 
 def findings(shown, subtests, where):
-    """What axe-core finds, in light and in dark."""
+    """The findings of axe-core, in light and in dark."""
     for scheme in ("light", "dark"):
         shown.page.emulate_media(color_scheme=scheme)
         shown.page.wait_for_function(
@@ -231,9 +231,9 @@ def findings(shown, subtests, where):
 @pytest.mark.parametrize("width", [1280, 620, 390, 320])
 @pytest.mark.parametrize("demo", DEMOS)
 def test_room_axe_and_rest(opened, pages, subtests, demo, width):
-    """As it opens and where it needs most room: as tall as the page reserved, nothing cut or wider
-    than the page, nothing that moves by itself. axe-core finds nothing, in light and dark. On a
-    phone whatever can be touched has 44 px and more."""
+    """In its first and in its fullest states, a figure has the reserved height, nothing is cut or
+    wider than the page, and nothing moves by itself. axe-core finds nothing, in light and dark. On
+    a phone all touch targets have at least 44 px."""
     window = PHONE if width == PHONE["width"] else {"width": width}
     shown = opened(demo=pages[demo], figure=Shown, reduced_motion="no-preference", **window)
     assert room(shown, width) < ANY
@@ -253,8 +253,8 @@ def test_room_axe_and_rest(opened, pages, subtests, demo, width):
 
 @pytest.mark.parametrize("demo", DEMOS)
 def test_bad_typing_is_refused(opened, subtests, demo):
-    """A message that says why, the last good value back in its field, the figure unmoved and the
-    text taken for no markup; the next good value takes the message away."""
+    """The complaint has the reason, the field its last good value, the figure does not change, and
+    the text is not read as markup. The next good value removes the complaint."""
     shown = opened(demo=demo, figure=Shown, height=1200)
     begin = shown.numbers()
     for field, text, why in REFUSED[demo]:
@@ -273,7 +273,7 @@ def test_bad_typing_is_refused(opened, subtests, demo):
 
 @pytest.mark.parametrize("demo", FOREIGN)
 def test_foreign_views_are_refused(opened, subtests, demo):
-    """What no data can be is refused when it comes by a link too, and the figure opens as ever."""
+    """Invalid data in a link are refused too, and the figure opens in its first state."""
     shown = opened(demo=demo, figure=Shown)
     begin, address = shown.numbers(), shown.page.url
     for view, why in FOREIGN[demo]:
@@ -286,7 +286,7 @@ def test_foreign_views_are_refused(opened, subtests, demo):
 
 @pytest.mark.parametrize("demo", DEMOS)
 def test_every_control_has_a_visible_focus(opened, demo):
-    """Tab reaches every control, and one can see where one is."""
+    """Tab reaches every control, and the focused control is visibly marked."""
     shown = opened(demo=demo, figure=Shown)
     stops = "input:not([type=radio]), select, button, fieldset, [tabindex='0']"
     count = shown.root.locator(stops).locator("visible=true").count()
@@ -306,7 +306,7 @@ def test_every_control_has_a_visible_focus(opened, demo):
 
 @pytest.mark.parametrize("demo", DEMOS)
 def test_reset(opened, demo):
-    """One button takes back everything that a hand has moved."""
+    """One button undoes all changes by the reader."""
     shown = opened(demo=demo, figure=Shown)
     begin = shown.numbers()
     fields = [f.input_value() for f in shown.root.locator("[data-field]:visible").all()]
@@ -324,8 +324,8 @@ def test_reset(opened, demo):
 
 @pytest.mark.parametrize("demo", DEMOS)
 def test_enter_takes_every_number(opened, demo):
-    """Two numbers typed into one field, each confirmed with Enter and without leaving the field,
-    both count, even where the browser fires no `change` on Enter (a notebook of JupyterLab)."""
+    """Two numbers, typed one after the other into a focused field with Enter, both count, even if
+    the browser fires no `change` on Enter (in a notebook of JupyterLab)."""
     shown = opened(demo=demo, figure=Shown)
     shown.page.evaluate("""() => document.addEventListener("change", (event) => {
       if (event.target.matches("[data-field]")) event.stopPropagation();
@@ -334,7 +334,7 @@ def test_enter_takes_every_number(opened, demo):
     name = field.get_attribute("data-field")
     first = shown.numbers()
     found = []
-    whole = {"step": ("4", "8"), "n": ("20", "30")}  # of these fields
+    whole = {"step": ("4", "8"), "n": ("20", "30")}  # for these fields
     for text in whole.get(name, ("0.4", "0.6")):
         shown.type(name, text)
         assert field.evaluate("(e) => e === document.activeElement")
@@ -366,8 +366,8 @@ STATE = """() => [
 @pytest.mark.parametrize("key", ["ArrowRight", "ArrowLeft"])
 @pytest.mark.parametrize("demo", DEMOS)
 def test_fast_keys_are_not_lost(opened, demo, key):
-    """Five presses before the figure is drawn again do what five presses with waits do, on every
-    slider and handle, and each control answers to the key."""
+    """Five presses without a redraw have the same effect as five presses with redraws, on every
+    slider and handle, and each control reacts to the key."""
     shown = opened(demo=demo, figure=Shown)
     shown.page.evaluate(HELD)
 
@@ -379,7 +379,7 @@ def test_fast_keys_are_not_lost(opened, demo, key):
         shown.reset.click()
         shown.frame()
         control.focus()
-        if key == "ArrowLeft":  # from the other end, which a handle has not
+        if key == "ArrowLeft":  # start at the other end; a handle has none
             shown.page.keyboard.press("End")
             shown.frame()
         at_first = key == "ArrowLeft" and "dpf-handle" in control.get_attribute("class")
@@ -399,8 +399,8 @@ def test_fast_keys_are_not_lost(opened, demo, key):
 
 
 def test_a_key_knows_the_last_change(opened):
-    """Other coordinates and at once a key on the start, before anything is drawn: the key moves in
-    the window of the coordinates that are chosen now."""
+    """A key pressed right after a change of coordinates, before the redraw, acts in the window of
+    the new coordinates."""
     shown = opened(demo="field-explorer")
     for chart, reference in (("log-ratio", 0.0), ("logit", -0.6931)):
         shown.reset.click()
@@ -418,8 +418,8 @@ def test_a_key_knows_the_last_change(opened):
 
 @pytest.mark.parametrize("demo", [name for name in DEMOS if name != "cap-explorer"])
 def test_redraw_makes_no_nodes(opened, demo):
-    """A drag and a typed number change attributes and texts of the nodes that are drawn:
-    none is added or removed. (The clock of the cap explorer has an axis with other marks.)"""
+    """A drag and a typed number only change attributes and texts of the drawn nodes: no node is
+    added or removed. (Except in the cap explorer, whose time axis gets other tick labels.)"""
     shown = opened(demo=demo, figure=Shown, height=1200)
     shown.page.evaluate("""() => {
       window.changed = [];

@@ -1,4 +1,4 @@
-"""The field explorer in Chromium: no kernel, no network, every control, the numbers of `field`."""
+"""The field explorer in Chromium, without kernel or network: all controls, all numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def rgb(colour):
 
 
 def test_opens_at_the_reference(explorer):
-    """What a first-time reader sees: ratios, beta 0.1, (1, 1), both rates equal."""
+    """The first state: ratios, beta 0.1, (1, 1), both rates equal."""
     assert (explorer.chart, explorer.start(), explorer.beta()) == ("ratio", (1.0, 1.0), 0.1)
     explorer.agrees("ratio", 0.1, 1.0, 1.0)
     assert explorer.numbers()["paper"] == 1
@@ -28,7 +28,7 @@ def test_opens_at_the_reference(explorer):
 
 
 def test_typed_values(explorer):
-    """Typed numbers count exactly, a comma and a typographic minus too."""
+    """Typed numbers are used exactly; a decimal comma and a typographic minus are allowed."""
     explorer.type("beta", "0.37")
     explorer.type("a", "1,25")
     explorer.type("b", "0.4")
@@ -42,14 +42,14 @@ def test_typed_values(explorer):
 
 
 def test_extinction_by_beta(explorer):
-    """The clock of the theorem from (1, 1), and "never" from beta = 2 on."""
+    """The theorem's extinction time from (1, 1), and "never" from beta = 2 on."""
     for beta in ("0.01", "0.1", "1", "1.9", "2", "3"):
         explorer.type("beta", beta)
         explorer.agrees("ratio", float(beta), 1.0, 1.0)
 
 
 def test_chart_by_mouse_keeps_the_pair(explorer):
-    """Every chart shows the same pair: its numbers are the field's at the mapped point."""
+    """Every chart shows the same pair: its numbers are those of the field at the mapped point."""
     explorer.type("a", "0.5")
     explorer.type("b", "1.2")
     for chart in ("log-ratio", "logit", "probability", "ratio"):
@@ -61,7 +61,7 @@ def test_chart_by_mouse_keeps_the_pair(explorer):
 
 
 def test_keyboard_alone(explorer):
-    """Tab reaches every control in a sensible order with a visible focus; keys do all."""
+    """Tab reaches every control in a sensible order with a visible focus; keys operate all."""
     page = explorer.page
     seen = []
     for _ in range(11):
@@ -118,7 +118,7 @@ def test_keyboard_alone(explorer):
 
 @pytest.mark.parametrize("loss", SHOWN)
 def test_losses(explorer, loss):
-    """Every loss of the margin, in every chart, on both sides of where its gradient may turn."""
+    """Every loss of the margin, in every chart, on both sides of a possible sign change."""
     explorer.field("loss").select_option(loss)
     for u, v in ((0.4, -0.3), (-0.5, 0.2)):
         for chart in CHARTS:
@@ -131,7 +131,7 @@ def test_losses(explorer, loss):
 
 
 def test_flow_that_comes_to_rest(explorer):
-    """IPO goes to a margin of 1 / (2 beta) and rests there, hinge where its gradient is 0."""
+    """IPO comes to rest at the margin 1 / (2 beta), hinge where its gradient becomes 0."""
     explorer.radio("log-ratio").check()
     explorer.type("beta", "0.5")
     explorer.field("loss").select_option("ipo")
@@ -149,7 +149,7 @@ def test_flow_that_comes_to_rest(explorer):
 
 
 def test_whose_words(explorer):
-    """What the paper says of a pair does not change with the chart; what the chart says does."""
+    """The paper's sentence about a pair is the same in all charts; the chart's sentence is not."""
     explorer.type("a", "1.5")
     explorer.type("b", "0.5")
     picture = explorer.root.locator(".dpf-plot").first
@@ -173,7 +173,7 @@ def test_whose_words(explorer):
 
 
 def test_mouse(explorer):
-    """The dot is dragged, a place in the plot is pressed, slider and reset are clicked."""
+    """Drag the dot, press a place in the plot, click the slider and Reset."""
     mouse = explorer.page.mouse
     mouse.move(*explorer.centre(explorer.handle))
     mouse.down()
@@ -200,7 +200,7 @@ def test_mouse(explorer):
 
 
 def test_drag_stays_in_the_domain(explorer):
-    """Beyond the axes the start waits at the edge; it never becomes 0, negative or impossible."""
+    """Beyond the axes the start stays at the edge; it never becomes 0, negative or impossible."""
     mouse = explorer.page.mouse
     for chart in CHARTS:
         explorer.radio(chart).click()
@@ -221,7 +221,7 @@ def test_touch(opened):
     """On a phone: drag the dot by its 44 px target, tap a place, tap a chart; elsewhere scroll."""
     explorer = opened(**PHONE)
     page = explorer.page
-    # 20 px off the dot is still the target, and the dot keeps that distance
+    # 20 px from the dot's centre is inside the target, and the dot keeps that distance
     explorer.swipe(explorer.handle, 40, 60, grip=14)
     a, b = explorer.start()
     unit = 2.2 / (explorer.place(1, 0)[0] - explorer.place(0, 0)[0])
@@ -245,7 +245,7 @@ def test_touch(opened):
 
 
 def test_impossible_pairs(explorer):
-    """More than all the mass is refused, and a pair that has no probabilities says so."""
+    """Probabilities above 1 in sum are refused, and a pair without probabilities gets a message."""
     explorer.radio("probability").check()
     explorer.type("a", "0.9")
     assert "exceed 1" in explorer.complaint.inner_text()
@@ -258,7 +258,7 @@ def test_impossible_pairs(explorer):
 
 
 def test_steps_below_the_smallest_number(explorer):
-    """Where both derivatives are 0 in float64 the figure says so and stays whole."""
+    """If both derivatives are 0 in float64, the sentence states it, and the figure stays intact."""
     explorer.radio("log-ratio").check()
     explorer.type("beta", "3")
     explorer.type("a", "900")
@@ -269,7 +269,7 @@ def test_steps_below_the_smallest_number(explorer):
 
 
 def test_large_start_widens_the_window(explorer):
-    """A typed start outside the picture is shown all the same."""
+    """A typed start outside the window is shown in a larger window."""
     explorer.type("a", "7")
     explorer.type("b", "3")
     explorer.agrees("ratio", 0.1, 7.0, 3.0)
@@ -281,7 +281,7 @@ def test_large_start_widens_the_window(explorer):
 
 
 def test_live_region_speaks_once_things_are_quiet(explorer):
-    """Not during the change; then the numbers in words."""
+    """Silent during the change; after a pause, the numbers in words."""
     live = explorer.root.locator("[aria-live=polite]")
     assert live.inner_text() == ""
     explorer.type("b", "0.5")
@@ -295,7 +295,7 @@ def test_live_region_speaks_once_things_are_quiet(explorer):
 
 
 def test_values_that_change_move_nothing(explorer):
-    """Numbers of other lengths leave every box where it was."""
+    """Numbers of other lengths move no element."""
     where = "(all) => all.map((e) => { const r = e.getBoundingClientRect(); return [r.x, r.y]; })"
     boxes = explorer.root.locator("dt, input, button, .dpf-plot, .dpf-sentence, .dpf-bar")
     before = boxes.evaluate_all(where)
@@ -316,7 +316,7 @@ def colours(explorer):
 
 
 def test_theme_recolours(explorer):
-    """The book's switch, JupyterLab's, and the system's, in that order of weight."""
+    """The themes of the book, of JupyterLab and of the system, in this order of precedence."""
     page = explorer.page
     light, dark = ({r: rgb(p[i]) for r, p in PALETTE.items()} for i in (0, 1))
 
@@ -342,8 +342,8 @@ def test_theme_recolours(explorer):
 
 
 def test_traits_are_the_truth(explorer):
-    """As in JupyterLab: two views of one model agree, a change from the kernel is drawn, half of
-    one is waited for, ours are saved once they are quiet, and a removed view listens no more."""
+    """As in JupyterLab: two views of one model agree. A change from the kernel is drawn when it is
+    complete. A change in a view is saved after a pause. A removed view stops listening."""
     page = explorer.page
     page.evaluate("""async () => {
       const script = [...document.scripts].find((s) => s.type.includes("widget-state"));

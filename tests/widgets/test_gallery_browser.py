@@ -1,4 +1,4 @@
-"""The loss gallery in Chromium: no kernel, no network, every control, the numbers of `field`."""
+"""The loss gallery in Chromium, without kernel or network: all controls, all numbers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Gallery(Shown):
         self.handles = self.root.get_by_role("slider", name="Pair in the field")
 
     def choose(self, which, name):
-        """Take a loss from the list, which a narrow page shows behind its tab."""
+        """Choose a loss from the list, which is behind a tab on a narrow page."""
         if self.radio(which).is_visible():
             self.radio(which).check()
         self.field(f"loss-{which}").select_option(name)
@@ -30,7 +30,7 @@ class Gallery(Shown):
         return self.root.locator(f".dpf-panel-{which} input[type=range]")
 
     def agrees(self, which, name, u, v, params=None, pair=EXAMPLE):
-        """Assert that the panel's numbers are `dpofield.field`'s, to 1e-6."""
+        """Assert that the panel's numbers equal the results of `dpofield.field`, to 1e-6."""
         loss = LOSSES[name]
         given = (params or {}) | {p.name: pair[p.name] for p in loss.inputs}
         along, across = (float(g) for g in gradient(name, "log-ratio", u, v, **given))
@@ -53,7 +53,7 @@ def gallery(opened):
 
 
 def test_every_loss_on_both_sides(gallery):
-    """Chosen from the list: its numbers at two pairs, and its title, parameters and source."""
+    """Every loss of the list: its numbers at two pairs, its title, parameters and source."""
     gallery.type("u", "1,5")
     gallery.type("v", "−2.25")
     for name, other in zip(LOSSES, reversed(LOSSES), strict=True):
@@ -69,7 +69,7 @@ def test_every_loss_on_both_sides(gallery):
 
 
 def test_words_are_computed(gallery):
-    """Directions here, how the steps compare, and the class of each loss."""
+    """The directions at the pair, the comparison of the steps, and the class of each loss."""
     gallery.choose("b", "robust")
     gallery.frame()
     assert "Same direction" in gallery.said()  # both of the margin only
@@ -90,7 +90,8 @@ def test_words_are_computed(gallery):
 
 
 def test_parameters(gallery):
-    """Typed, slid by mouse and by keys; one side does not move the other; a new loss forgets."""
+    """Typed, and by slider with mouse and keys; the two sides are independent; a new loss starts at
+    its defaults."""
     gallery.type("a-beta", "0.37")
     gallery.agrees("a", "dpo", 0, 0, {"beta": 0.37})
     gallery.agrees("b", "rpo", 0, 0)
@@ -115,13 +116,13 @@ def test_parameters(gallery):
 
 
 def test_pair_data_and_window(gallery):
-    """References and lengths reach the losses that read them; the window and what cannot be."""
+    """References and lengths reach the losses that use them; the window; invalid values."""
     gallery.choose("a", "orpo")
     pair = {"ref_w": -28.0, "ref_l": -20.0, "len_w": 15.0, "len_l": 9.0}
     for name, value in pair.items():
         gallery.type(name, f"{value:g}")
     gallery.agrees("a", "orpo", 0, 0, pair=pair)
-    gallery.type("u", "25")  # beyond the window, which widens
+    gallery.type("u", "25")  # widens the window
     gallery.agrees("a", "orpo", 25, 0, pair=pair)
     x, _ = gallery.centre(gallery.root.locator(".dpf-panel-a .dpf-dot"))
     assert gallery.place(0, 0)[0] < x < gallery.place(1, 0)[0]
@@ -139,7 +140,7 @@ def test_pair_data_and_window(gallery):
 
 
 def test_mouse_and_keys_in_both_planes(gallery):
-    """Either dot moves the pair; arrows, Shift and Home; the raster keeps numbers short."""
+    """Either dot moves the pair; arrows, Shift and Home; rounding keeps the numbers short."""
     for plot in (0, 1):
         gallery.drag(gallery.handles.nth(plot), (0.6, 0.8), (0.75, 0.3), plot=plot)
         u, v = gallery.value("u"), gallery.value("v")

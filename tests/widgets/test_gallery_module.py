@@ -30,7 +30,7 @@ POINTS = list(product((-30.0, -7.0, -0.3, 0.0, 0.4, 5.0), (-30.0, -2.0, 0.0, 0.1
 
 
 def changed(loss):
-    """Every parameter away from its default, and still in range."""
+    """Parameters in range that differ from their defaults."""
     for p in loss.params:
         high = float(p.interval.end) if p.interval.end.is_finite else math.inf
         yield p.name, 0.7 * p.default + (0.05 if p.default < 0.9 * high else 0.0)
@@ -38,7 +38,7 @@ def changed(loss):
 
 @pytest.mark.parametrize("which", ["defaults", "changed"])
 def test_numbers_are_those_of_field(under_node, which):
-    """Loss and both partial derivatives to 1e-9, for all losses, far from the start too."""
+    """Loss and both partial derivatives to 1e-9, for all losses, also far from the start."""
     params = {n: dict(changed(loss)) if which == "changed" else {} for n, loss in LOSSES.items()}
     jobs = [{"name": n, "params": params[n], "points": POINTS} for n in LOSSES]
     found = under_node(LossGallery, SCRIPT, {"jobs": jobs, "pair": EXAMPLE, "window": None})
@@ -54,7 +54,7 @@ def test_numbers_are_those_of_field(under_node, which):
 
 
 def test_every_loss_is_shown_in_one_group(under_node):
-    """A loss added to the book is in the gallery without a word typed here."""
+    """A loss added to the book appears in the gallery automatically."""
     script = """
     import { readFileSync } from "node:fs";
     import { BY_NAME } from "./module.mjs";

@@ -1,4 +1,4 @@
-"""The field explorer in JupyterLab with a live kernel: its traits follow both ways."""
+"""The field explorer in JupyterLab with a live kernel: traits are synchronized both ways."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ CELLS = (
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Address of a JupyterLab of our own with these cells in a notebook."""
+    """Address of a new JupyterLab with these cells in a notebook."""
     with jupyterlab(tmp_path_factory.mktemp("lab"), CELLS) as address:
         yield address
 
 
 def test_traits_follow_both_ways(chrome, lab):
-    """What a hand moves, the kernel has; what the kernel sets, the page shows. The address is
-    JupyterLab's, and no link is offered."""
+    """The kernel gets the reader's changes, and the page shows the kernel's. The address belongs to
+    JupyterLab, so there is no button for a link."""
     context = chrome.new_context(viewport={"width": 1280, "height": 1400})
     page = context.new_page()
     notebook = Notebook(page, lab)
@@ -36,7 +36,7 @@ def test_traits_follow_both_ways(chrome, lab):
     page.locator(".dpf").wait_for()
     explorer = Explorer(page, ".jp-OutputArea")
     explorer.agrees("ratio", 0.1, 1, 1)
-    # JupyterLab floats the parts of a list of terms
+    # JupyterLab's style sheet floats `dt` and `dd`
     term, value = explorer.root.locator("dt").nth(3), explorer.root.locator("dd").nth(3)
     left, right = term.bounding_box(), value.bounding_box()
     assert left["x"] + left["width"] <= right["x"]
@@ -44,7 +44,7 @@ def test_traits_follow_both_ways(chrome, lab):
     for beta in ("0.6", "0.5"):
         explorer.type("beta", beta)
         spoken(f"beta {beta}")
-    # keys belong to what is focused in the figure: no cell is chosen, none is added
+    # keys act on the focused control: JupyterLab selects no cell and adds none
     explorer.slider.press("ArrowUp")
     assert explorer.beta() > 0.5
     explorer.handle.press("b")

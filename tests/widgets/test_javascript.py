@@ -1,4 +1,4 @@
-"""Our JavaScript as text: modules that fit together, one bundle of them, no mathematics typed."""
+"""The JavaScript sources: modules that fit together, their bundle, no hand-written mathematics."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def files(folder, **texts):
 
 
 def test_a_bundle_has_each_module_once_and_in_order(tmp_path):
-    """A module comes before those that use it, however many do, and one that is made counts as a
-    file; a comment changes nothing."""
+    """A module comes once, before all modules that use it; a generated module counts as a file; a
+    comment line changes nothing."""
     b = 'import { c } from "./c.js";\nexport const b = 10 * c;\n'
     a = 'import { b } from "./b.js";\nimport {\n  c, d,\n} from "./c.js";\n'
     a += "export { whole };\nconst whole = [b, c, ...d];\nexport default whole;\n"
@@ -67,7 +67,7 @@ def test_a_bundle_has_each_module_once_and_in_order(tmp_path):
     ],
 )
 def test_modules_that_do_not_fit_are_refused_by_name(tmp_path, b, c, says):
-    """The message names the file and the name; none of it may wait until a reader's browser."""
+    """The message names the file and the name. No such error may first appear in a browser."""
     texts = {"a": A} | {name: text for name, text in (("b", b), ("c", c)) if text is not None}
     with pytest.raises(ModuleError, match=says):
         bundle(files(tmp_path, **texts), {})
@@ -75,7 +75,7 @@ def test_modules_that_do_not_fit_are_refused_by_name(tmp_path, b, c, says):
 
 @pytest.mark.parametrize("name", DEMOS)
 def test_a_bundle_is_what_node_makes_of_the_modules(name, tmp_path):
-    """Node's own loader finds every import of the files, and their exports are the bundle's."""
+    """Node's loader resolves every import, and its exports are those of the bundle."""
     figure = DEMOS[name]()
     for path in FOLDER.glob("*.js"):
         (tmp_path / path.name).write_text(path.read_text("utf8"), "utf8")
@@ -98,7 +98,7 @@ def test_a_bundle_is_what_node_makes_of_the_modules(name, tmp_path):
 
 
 def test_every_export_is_imported():
-    """What no other module needs is not exported, or is gone; tests may need it too."""
+    """Every export is used by another module or by a test."""
     texts = {path.name: path.read_text("utf8") for path in FOLDER.glob("*.js")}
     tests = "\n".join(p.read_text("utf8") for p in FOLDER.parents[3].glob("tests/widgets/*.py"))
     slider = FOLDER.parents[1].rglob("slider.js")
@@ -131,7 +131,7 @@ TYPED = {
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
-    """What ESLint says of the snippets, by name, all in one run."""
+    """The messages of ESLint about the snippets, by name, from one run."""
     folder = tmp_path_factory.mktemp("typed")
     good = "export const f = (x, y) => Math.hypot(Math.abs(x), Math.max(y, 0));"
     texts = {
@@ -150,19 +150,19 @@ def found(tmp_path_factory):
 
 @pytest.mark.parametrize("what", TYPED)
 def test_typed_mathematics_is_refused(found, what):
-    """No hand-written file may compute what belongs to SymPy, in whatever spelling."""
+    """No hand-written file may compute mathematics that SymPy should print, in any spelling."""
     assert "is mathematics" in found[what] or "'sigmoid' is not defined" in found[what]
 
 
 def test_the_linter_lets_geometry_be(found):
-    """And sees what is unused and what is no JavaScript."""
+    """Geometry is allowed; unused names and syntax errors are reported."""
     assert found["geometry"] == ""
     assert "never used" in found["unused"]
     assert "Parsing error" in found["syntax"]
 
 
 def test_our_javascript_is_clean():
-    """ESLint on all of it: syntax, undefined and unused names, and no mathematics; every leave to
-    compute is still needed."""
+    """ESLint on all files: syntax, undefined and unused names, no mathematics, and no permission to
+    compute that is not needed."""
     done = lint.eslint(*lint.OURS)
     assert done.returncode == 0, done.stdout + done.stderr

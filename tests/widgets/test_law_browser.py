@@ -1,4 +1,4 @@
-"""The law of motion in Chromium: no kernel, no network, every control."""
+"""The law of motion in Chromium, without kernel or network: all controls."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Law(Shown):
         self.pair = self.root.get_by_role("slider", name="The pair in")
 
     def vectors(self):
-        """Both gradients as the fields show them."""
+        """Both gradients in the fields."""
         return tuple(self.value(name) for name in ("wx", "wy", "lx", "ly"))
 
     def agrees(self, pace=0.1, rel=1e-6):
-        """Assert that the numbers are those of the vectors in the fields; return them."""
+        """Assert that the numbers belong to the vectors in the fields; return them."""
         wx, wy, lx, ly = self.vectors()
         ww, wl, ll = wx * wx + wy * wy, wx * lx + wy * ly, lx * lx + ly * ly
         found = self.numbers()
@@ -54,14 +54,14 @@ def law(opened):
 
 @pytest.fixture(scope="module")
 def presets(demos):
-    """A page with measured pairs, as a chapter makes it."""
+    """A page with measured pairs, as in a chapter."""
     page = demo_page("law-of-motion", widget=LawOfMotion(presets=PRESETS))
     (demos / "law-presets.html").write_text(page, encoding="utf-8")
     return "law-presets"
 
 
 def test_typed(law):
-    """Components and pace; who rises, falls, and moves more."""
+    """Components and pace; the words for rising, falling and moving more."""
     assert law.agrees()["dw"] > 0
     for name, text in {"wx": "1", "wy": "0", "lx": "1,4", "ly": "−0.8"}.items():
         law.type(name, text)
@@ -83,7 +83,8 @@ def test_typed(law):
 
 
 def test_mouse(law):
-    """Each gradient moves alone, a press beside them moves none; the pair in its own plane."""
+    """Each gradient moves alone, and a press beside the dots moves none; the pair moves in its
+    plane."""
     law.drag(law.l, (0.6, 0.9), (0.9, 0.4))
     wx, wy, lx, ly = law.vectors()
     assert (wx, wy) == (1, 0.3)
@@ -98,7 +99,7 @@ def test_mouse(law):
     found = law.agrees(rel=2e-3)  # the fields show four digits
     assert found["wl"] / found["ww"] == pytest.approx(1.2, abs=0.02)
     assert found["ll"] / found["ww"] == pytest.approx(2.72, abs=0.03)
-    law.page.mouse.click(*law.place(0.9, 0.1, plot=1))  # beyond Cauchy-Schwarz: at its edge
+    law.page.mouse.click(*law.place(0.9, 0.1, plot=1))  # beyond Cauchy-Schwarz: goes to the edge
     found = law.numbers()
     assert found["cosine"] == pytest.approx(1, abs=1e-4)
     law.reset.click()
@@ -129,7 +130,7 @@ def test_keys(law):
 
 
 def test_measured_pairs(opened, presets):
-    """The list sets the vectors, a hand takes them off it."""
+    """The list sets the vectors; moving a vector ends the choice."""
     law = opened(demo=presets, figure=Law)
     law.field("preset").select_option(label="one word apart, weak SFT")
     found = law.numbers()
@@ -145,7 +146,7 @@ def test_measured_pairs(opened, presets):
 
 
 def test_phone(opened, presets):
-    """Gradients dragged by touch, a place of the kernel's plane tapped."""
+    """Drag the gradients by touch, tap a place of the kernel's plane."""
     law = opened(demo=presets, figure=Law, **PHONE)
     law.swipe(law.l, -50, 30, grip=10)
     unit = 4 / (law.place(1, 0)[0] - law.place(0, 0)[0])

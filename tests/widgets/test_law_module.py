@@ -1,4 +1,4 @@
-"""The law of motion's module under Node: one step of a real optimiser, and its words."""
+"""The law of motion's module under Node: one step of a real optimiser, and the words for it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def random_states(count=60):
 
 
 def test_one_step_of_sgd(under_node):
-    """Log-probabilities linear in two parameters: the law is then exact, so torch's SGD on the DPO
-    loss has to make the very changes that the figure shows."""
+    """For log-probabilities linear in two parameters the law is exact, so torch's SGD on the DPO
+    loss must make the changes that the figure shows."""
     eta, beta = 0.05, 0.3
     jobs, seen = [], []
     for state in random_states():
@@ -54,7 +54,7 @@ def test_one_step_of_sgd(under_node):
 
 
 def test_words_and_kernel(under_node):
-    """Who rises, falls and moves more, from the changes themselves; the way back from a kernel."""
+    """The words follow from the changes; vectors computed from a kernel have that kernel."""
     jobs = [state | {"pace": 0.1} for state in random_states()]
     for found in under_node(LawOfMotion, SCRIPT, jobs):
         words, dw, dl = found["words"], found["dw"], found["dl"]

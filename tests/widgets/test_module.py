@@ -1,4 +1,4 @@
-"""The module the page runs, under Node: its numbers are those of `dpofield.field`."""
+"""The field explorer's module under Node: its numbers are those of `dpofield.field`."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def grid(chart):
 @pytest.mark.parametrize("chart", CHARTS)
 @pytest.mark.parametrize("loss", SHOWN)
 def test_numbers_are_those_of_field(run, chart, loss):
-    """Gradient, loss, conserved quantity and charts' maps to 1e-11, all from one printed module."""
+    """Gradient, loss, conserved quantity and the charts' maps, to 1e-11."""
     points = grid(chart)
     found = np.array(run(chart, points, loss=loss))
     a, b, beta = np.array(points).T
@@ -74,15 +74,15 @@ def test_numbers_are_those_of_field(run, chart, loss):
     np.testing.assert_allclose(found[:, :4].T, expected, rtol=1e-11, atol=1e-13)
     uv = np.array([logratios(chart, *p[:2]) for p in points])
     np.testing.assert_allclose(found[:, 4:6], uv, rtol=1e-11, atol=1e-13)
-    # the logit of a pair that holds nearly all the mass loses digits by its nature
+    # the logit of a pair with nearly all the mass is ill-conditioned
     np.testing.assert_allclose(found[:, 6:8], np.stack([a, b], 1), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(found[:, 8], np.exp(uv[:, 1] - uv[:, 0]), rtol=1e-11)
 
 
 @pytest.mark.parametrize("beta", [0.01, 0.1, 0.5, 1.0, 1.5, 1.9, 1.99])
 def test_extinction_time_from_the_reference(run, beta):
-    """The clock against the integral of the theorem: 1e-6, near beta = 2 too; in probabilities
-    with references of 1/4 the same picture is 16 times as fast."""
+    """The clock against the theorem's integral, to 1e-6, also near beta = 2. In probabilities with
+    references of 1/4 the flow is 16 times as fast."""
     [[stopped, time, a, _]] = run("ratio", [(1.0, 1.0, beta)], [0, 2.2])
     assert stopped == "extinct"
     assert time == pytest.approx(extinction_time(beta), rel=1e-6)
@@ -103,8 +103,8 @@ def test_flow_from_anywhere(run, start, beta):
 
 
 def test_no_extinction_where_there_is_none(run):
-    """From beta = 2 on the edge is never reached; log-ratios and logits have no edge; and in
-    probabilities a flow that would need more than all the mass stops."""
+    """From beta = 2 on the flow never reaches the edge; log-ratios and logits have no edge; in
+    probabilities the flow stops where the two probabilities would exceed 1 in sum."""
     for beta in (2.0, 2.5, 3.0):
         assert run("ratio", [(1.0, 1.0, beta)], [0, 2.2])[0][:2] == ["extinct", "Infinity"]
         assert extinction_time(beta) == math.inf
@@ -117,8 +117,8 @@ def test_no_extinction_where_there_is_none(run):
 
 @pytest.mark.parametrize("chart", ["ratio", "log-ratio"])
 def test_rest(run, chart):
-    """Flow comes to rest where a loss has its margin: IPO at 1 / (2 beta), cDPO where the smoothed
-    gradient turns; hinge at the margin 1 / beta, where its gradient ends."""
+    """The flow comes to rest at the target margin: IPO at 1 / (2 beta), cDPO where the smoothed
+    gradient changes sign, hinge at 1 / beta, where its gradient becomes 0."""
     start, window = ((1.0, 1.0), [0, 2.2]) if chart == "ratio" else ((0.0, 0.0), [-4, 4])
     step = 2 * (window[1] - window[0]) / 250
     for loss, margin in (("ipo", 0.5), ("hinge", 1.0), ("cdpo", math.log(4))):

@@ -1,4 +1,4 @@
-"""The run player in Chromium: no kernel, no network, every control."""
+"""The run player in Chromium, without kernel or network: all controls."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Player(Shown):
         self.root.get_by_role("button", name=name, exact=True).click()
 
     def at(self):
-        """Record and pair, as the fields say."""
+        """Record and pair in the fields."""
         record = STEP.tolist().index(self.value("step"))
         return record, int(self.field("pair").input_value())
 
     def agrees(self, record, pair):
-        """Assert that this is shown, and that every number is NumPy's to 1e-6."""
+        """Assert that these are shown, and that every number equals NumPy's result to 1e-6."""
         assert self.at() == (record, pair)
         u, v = U[record], V[record]
         expected = {
@@ -55,7 +55,7 @@ class Player(Shown):
         assert RUN.texts[pair][1] in self.root.locator(".dpf-texts").inner_text()
 
     def point(self, pair):
-        """Where a pair stands in the window, taken from the path of the cloud."""
+        """The place of a pair in the window, from the path of the cloud."""
         return self.root.locator(".dpf-cloud").evaluate(
             """(cloud, i) => {
               const [x, y] = cloud.getAttribute("d").split("M")[i + 1].split("a")[0].split(" ");
@@ -73,7 +73,7 @@ def player(opened):
 
 
 def test_typed_and_pressed(player):
-    """A recorded step, the buttons, the list of pairs; at the start nothing has moved."""
+    """A recorded step, the buttons, the list of pairs; at the first record nothing has moved."""
     player.agrees(0, 0)
     assert "nothing has moved" in player.root.inner_text()
     player.type("step", str(STEP[7]))
@@ -97,7 +97,7 @@ def test_typed_and_pressed(player):
 
 
 def test_mouse(player):
-    """Over a pair its text is shown, pressed it is kept; the slider; the other chart."""
+    """Hovering shows the text of a pair, a click selects it; the slider; the other chart."""
     player.type("step", str(STEP[10]))
     far = int(np.argmin(U[10]))
     player.page.mouse.move(*player.point(far))
@@ -119,7 +119,7 @@ def test_mouse(player):
 
 
 def test_keys(player):
-    """The arrows go from record to record, and from pair to pair."""
+    """The arrow keys move from record to record, and from pair to pair."""
     player.slider.focus()
     for key in ("ArrowRight", "ArrowUp", "ArrowLeft"):
         player.page.keyboard.press(key)
@@ -137,7 +137,7 @@ def test_keys(player):
 
 
 def test_play(player):
-    """It runs to the end by itself, and stops where it is told to."""
+    """Play runs to the end, and Pause stops it."""
     player.page.evaluate("""() => {
       let now = 0;
       window.requestAnimationFrame = (run) => setTimeout(() => run((now += 250)), 5);
@@ -146,20 +146,20 @@ def test_play(player):
     player.press("Play")
     player.root.get_by_role("button", name="Play", exact=True).wait_for()
     player.agrees(LAST, 0)
-    player.press("Play")  # anew from the start
+    player.press("Play")  # again from the start
     player.press("Pause")
     assert player.root.get_by_role("button", name="Play", exact=True).count() == 1
 
 
 def test_no_motion_for_who_wants_none(opened):
-    """Play goes to the end at once."""
+    """With reduced motion, Play jumps to the end."""
     player = opened(demo="run-player", figure=Player, reduced_motion="reduce")
     player.press("Play")
     player.agrees(LAST, 0)
 
 
 def test_phone(opened):
-    """A pair is taken by a tap near it."""
+    """A tap near a pair selects it."""
     player = opened(demo="run-player", figure=Player, **PHONE)
     player.type("step", str(STEP[10]))
     far = int(np.argmin(U[10]))
@@ -192,7 +192,7 @@ LIVE = """async () => {
   };
   document.querySelector("main").replaceChildren();
   figure.render({ model, el: document.querySelector("main") });
-  // as Python's `extend`; "late" is sent before it has heard of the hand
+  // as Python's `extend`; "late": sent before the kernel has received `follow`
   const arrives = (n, late) =>
     model.set({ ...first(n), ...(state.follow || late ? { record: n - 1 } : {}) });
   window.kernel = { model, arrives };
@@ -200,9 +200,9 @@ LIVE = """async () => {
 
 
 def test_records_arrive_while_it_is_shown(player):
-    """As from a training under way: on the newest record a view goes on with it, elsewhere it
-    stays, also while the kernel has not heard of it. The numbers, the slider's reach and the
-    picture are those of the run so far, and Reset does not take the new records away."""
+    """Records arrive as during a training. A view at the newest record follows. Any other view
+    stays, even before the kernel has received its change. Numbers, slider and picture are those of
+    the run so far, and Reset keeps the new records."""
     page = player.page
     arrives = "(n) => window.kernel.arrives(n)"
     page.evaluate(LIVE)
@@ -211,13 +211,13 @@ def test_records_arrive_while_it_is_shown(player):
         page.evaluate(arrives, count)
         player.agrees(count - 1, 0)
         assert float(player.slider.input_value()) == float(player.slider.get_attribute("max"))
-    assert np.abs(V[7]).max() > 2 * np.abs(V[1]).max()  # the first picture would not hold it
+    assert np.abs(V[7]).max() > 2 * np.abs(V[1]).max()  # beyond the first window
     frame = player.root.locator(".dpf-frame").first.bounding_box()
     for pair in range(len(RUN.texts)):
         x, y = player.point(pair)
         assert frame["x"] < x < frame["x"] + frame["width"]
         assert frame["y"] < y < frame["y"] + frame["height"]
-    assert page.evaluate("() => window.kernel.model.saved") == 0  # no hand, nothing to tell
+    assert page.evaluate("() => window.kernel.model.saved") == 0  # the reader changed nothing
     player.type("step", str(STEP[2]))
     assert page.evaluate("() => [kernel.model.saved, kernel.model.get('follow')]") == [1, False]
     page.evaluate("() => window.kernel.arrives(11, true)")
@@ -229,7 +229,7 @@ def test_records_arrive_while_it_is_shown(player):
     page.evaluate(arrives, 13)
     player.agrees(12, 0)
     page.wait_for_function("() => window.kernel.model.saved > 2")
-    page.evaluate("() => window.kernel.model.set({ record: 4 })")  # a kernel may go anywhere
+    page.evaluate("() => window.kernel.model.set({ record: 4 })")  # the kernel may set any record
     player.agrees(4, 0)
     page.evaluate(arrives, 14)
     player.agrees(13, 0)
@@ -242,7 +242,7 @@ def test_records_arrive_while_it_is_shown(player):
 
 
 def test_half_of_a_record(player):
-    """Between two messages of a kernel nothing is drawn, and nothing breaks."""
+    """A record of which only `step` has arrived is not drawn and raises no error."""
     player.page.evaluate(LIVE)
     player.page.evaluate("(step) => window.kernel.model.set({ step })", STEP[:5].tolist())
     player.frame()
@@ -253,8 +253,8 @@ def test_half_of_a_record(player):
 
 @pytest.mark.parametrize("loss", ["ipo", "hinge", "dpop", "sft", "simpo"])
 def test_another_loss(opened, demos, loss):
-    """Field and mean loss are those of the run's own loss; a loss that takes more of a pair than
-    its log-ratios has no field that all pairs share, so there are no arrows."""
+    """Field and mean loss are those of the run's loss. A loss that depends on more than the
+    log-ratios has no field common to all pairs, so no arrows are drawn."""
     figure = RunPlayer(STEP, U, V, RUN.texts, loss=loss, beta=0.3)
     page = demo_page("run-player", widget=figure)
     (demos / f"run-{loss}.html").write_text(page, encoding="utf-8")

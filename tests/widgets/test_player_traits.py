@@ -1,4 +1,4 @@
-"""The run player in Python: what it accepts, and the run that it shows by default."""
+"""The run player in Python: valid and invalid arguments, and the default run."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ TEXTS = [("soup :", "good", "bad"), ("pie :", "warm", "cold")]
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"step": [0, 4]}, "belongs to"),
+        ({"step": [0, 4]}, "step and texts need"),
         ({"step": [0, 4, 4]}, "order of time"),
         ({"step": [0], "u": U[:1], "v": V[:1]}, "two records"),
-        ({"u": U[:, :1]}, "belongs to"),
+        ({"u": U[:, :1]}, "step and texts need"),
         ({"v": np.full((3, 2), np.nan)}, "finite"),
-        ({"texts": TEXTS[:1]}, "belongs to"),
+        ({"texts": TEXTS[:1]}, "step and texts need"),
         ({"texts": [("a", "b"), ("c", "d")]}, "a text is"),
         ({"texts": None}, "together"),
     ],
 )
 def test_refuses_what_is_no_run(changed, says):
-    """A run whose parts do not belong together is refused with a reason."""
+    """A run with inconsistent parts is refused with a reason."""
     with pytest.raises(ValueError, match=says):
         RunPlayer(**({"step": STEP, "u": U, "v": V, "texts": TEXTS} | changed))
 
 
 def test_keeps_what_is_drawn():
-    """Log-ratios are rounded, so that a page stays small; an index counts the run's own records."""
+    """Log-ratios are rounded to keep pages small; an index must be one of the run's records."""
     player = RunPlayer(STEP, U + 1 / 3, V, TEXTS, record=2, pair=1)
     assert player.u[0] == [0.333, 0.333]
     with pytest.raises(TraitError, match="record = 3: there are 3"):
@@ -45,12 +45,12 @@ def test_keeps_what_is_drawn():
     ("record", "says"),
     [
         ((9, [0, 0], [0, 0]), "order of time"),
-        ((10, [0], [0, 0]), "belongs to|inhomogeneous"),
+        ((10, [0], [0, 0]), "step and texts need|inhomogeneous"),
         ((10, [0, np.inf], [0, 0]), "finite"),
     ],
 )
 def test_extend_refuses_what_does_not_belong(record, says):
-    """A run grows by whole records in order of time, or stays as it was."""
+    """Only complete, later records are added; otherwise the run does not change."""
     player = RunPlayer(STEP, U, V, TEXTS)
     with pytest.raises(ValueError, match=says):
         player.extend(*record)
@@ -59,7 +59,7 @@ def test_extend_refuses_what_does_not_belong(record, says):
 
 
 def test_extend_is_the_longer_run():
-    """Record by record, or all at once: the same traits; each record goes out as one message."""
+    """Adding records one by one gives the traits of the whole run; each record is one message."""
     rng = np.random.default_rng(0)
     u, v = rng.normal(size=(2, 3, 2))
     player, sent = RunPlayer(STEP[:2], u[:2], v[:2], TEXTS), []
@@ -76,7 +76,7 @@ def test_extend_is_the_longer_run():
 
 
 def test_a_loss_of_its_own():
-    """Formulas are printed for the loss that the run had, and an unknown one is refused."""
+    """Formulas are printed for the run's loss, and an unknown loss is refused."""
     assert RunPlayer(STEP, U, V, TEXTS)._esm == RunPlayer()._esm
     ipo, dpop = (RunPlayer(STEP, U, V, TEXTS, loss=name)._esm for name in ("ipo", "dpop"))
     assert len({RunPlayer()._esm, ipo, dpop}) == 3
@@ -87,7 +87,8 @@ def test_a_loss_of_its_own():
 
 
 def test_the_default_is_the_recorded_run():
-    """The package's copy is the table's run; after new experiments, python tools/example_run.py."""
+    """The package's copy equals the run in the table; after new experiments, run
+    `python tools/example_run.py`."""
     kept, now = RunPlayer(), example_run.example()
     for name in ("step", "texts", "title", "beta"):
         assert getattr(kept, name) == now[name], name

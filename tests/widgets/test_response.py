@@ -1,4 +1,4 @@
-"""The benchmark of response: what it drags through, and what it says of what it saw."""
+"""The benchmark of response times: its course of drags, and its summary."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import response
 
 
 def test_course():
-    """Every place is another one, in the half of the unit square that the triangle of policies has
-    too, and far enough from the last to move any figure."""
+    """All places differ, are in the triangle of policies, and are far enough apart to move any
+    figure."""
     places = list(response.course(150))
     assert len(set(places)) == 150
     assert all(x > 0.1 and y > 0.1 and x + y < 0.95 for x, y in places)
@@ -19,7 +19,7 @@ def test_course():
 
 
 def test_summary_and_budget():
-    """Medians and 95th percentiles of each part; what is over the budget is named."""
+    """Medians and 95th percentiles of each part; parts over the budget are named."""
     moves = [{part: float(t) for part in response.PARTS} for t in range(101)]
     row = response.summary(moves)
     assert row == {"events": 101} | {part: [50.0, 95.0] for part in response.PARTS}
@@ -29,13 +29,13 @@ def test_summary_and_budget():
 
 @pytest.mark.browser
 def test_moves_are_seen(opened):
-    """A drag in a page with the watching script: each move that was drawn is counted, and its parts
-    add up."""
+    """A drag in a page with the measuring script: each drawn move is counted, and its parts add
+    up."""
     shown = opened()
     shown.page.evaluate(response.WATCH)
     moves = response.drag(shown.page, response.way_in_plane(shown.page, 20 + response.WARM))
     assert 0 < len(moves) <= 20
     for move in moves:
         assert move["response"] == pytest.approx(move["wait"] + move["work"])
-        assert 0 <= move["script"] <= move["work"] + 0.2  # the clock's grain
+        assert 0 <= move["script"] <= move["work"] + 0.2  # the clock's resolution
         assert move["wait"] > -0.2

@@ -1,4 +1,4 @@
-"""One softmax in Chromium: no kernel, no network, every control, the numbers of `field`."""
+"""One softmax in Chromium, without kernel or network: all controls, all numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Softmax(Shown):
         self.root.get_by_role("button", name=name).click()
 
     def agrees(self, start, w, l, margin, *, beta=0.1):  # noqa: E741
-        """Assert that the numbers shown are `dpofield.field`'s, to 1e-6; return them."""
+        """Assert that the numbers shown equal those of `dpofield.field`, to 1e-6; return them."""
         logits = np.log(start)
         line = path(logits, w, l, times=time_of([margin], beta=beta), beta=beta)
         now = line.logp[0]
@@ -61,7 +61,7 @@ def softmax(opened):
 
 
 def test_along_the_path(softmax):
-    """From the reference on: typed, slid and stepped; then another beta, which moves the clock."""
+    """From the reference on: typed, by slider and by steps; another beta changes only the clock."""
     softmax.agrees(START, 0, 1, 0.0)
     softmax.type("margin", "2,5")
     softmax.agrees(START, 0, 1, 2.5)
@@ -83,7 +83,8 @@ def test_along_the_path(softmax):
 
 
 def test_pair_and_number_of_responses(softmax):
-    """By mouse and keys; a chosen partner swaps; every size keeps proportions and a whole pair."""
+    """By mouse and keys; choosing the other response of the pair swaps the two; a new size keeps
+    the proportions and a valid pair."""
     softmax.radio("w1").click()
     softmax.agrees(START, 1, 0, 0.0)
     assert "The preferred rises faster" in softmax.sentence.inner_text()
@@ -104,7 +105,7 @@ def test_pair_and_number_of_responses(softmax):
 
 
 def test_start_by_typing_and_dragging(softmax):
-    """The others keep their proportions, and training begins anew. Equal masses are equal."""
+    """The others keep their proportions, and training restarts. Equal masses move equally fast."""
     softmax.type("margin", "3")
     softmax.type("start1", "0.5")
     start = np.array([0.25, 0.85, 0.3, 0.2, 0.1]) / 1.7
@@ -128,8 +129,8 @@ def test_start_by_typing_and_dragging(softmax):
 
 
 def test_bars_and_their_arrows(softmax):
-    """A bar is as long as its mass; its arrow ends where one more nat of margin would take it at
-    the rates of the moment, and the mark is the start."""
+    """A bar shows the mass, its mark the start. Its arrow has the length of the change per nat of
+    margin at the current rates."""
     softmax.type("margin", "2")
     found = softmax.agrees(START, 0, 1, 2.0)
     now = np.array([found[f"p{i}"] for i in range(5)])
@@ -149,7 +150,7 @@ def test_bars_and_their_arrows(softmax):
 
 
 def test_play_and_pause(softmax):
-    """It runs along the path, holds where it is paused, and says where it stands."""
+    """It runs along the path, stops when paused, and shows its margin."""
     softmax.press("Play")
     softmax.page.wait_for_function(
         "() => parseFloat(document.querySelector('[data-value=margin]').textContent) > 0.3"
@@ -165,7 +166,7 @@ def test_play_and_pause(softmax):
 
 
 def test_play_without_motion(opened):
-    """Who asked for less motion is at the end at once."""
+    """With reduced motion, Play jumps to the end."""
     softmax = opened(demo="one-softmax", figure=Softmax, reduced_motion="reduce")
     softmax.press("Play")
     softmax.agrees(START, 0, 1, softmax.numbers()["margin"])

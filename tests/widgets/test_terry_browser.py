@@ -1,4 +1,4 @@
-"""Bradley-Terry and beta in Chromium: no kernel, no network, every control."""
+"""Bradley-Terry and beta in Chromium, without kernel or network: all controls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Terry(Shown):
         return self.value("r_w"), self.value("r_l")
 
     def agrees(self, beta=0.1, rel=1e-6):
-        """Assert that the numbers are SciPy's for what the fields show; return them."""
+        """Assert that the numbers equal SciPy's for the values in the fields; return them."""
         r_w, r_l = self.rewards()
         n, k = int(self.value("n")), int(self.value("wins"))
         gap, m = r_w - r_l, n - k
@@ -50,7 +50,7 @@ def terry(opened):
 
 
 def test_typed(terry):
-    """Rewards, data, beta; where every judgement agrees there is no best gap."""
+    """Rewards, data, beta; if all judgements agree there is no most likely gap."""
     terry.agrees()
     for name, text in {"r_w": "−1,5", "r_l": "2", "n": "200", "wins": "30", "beta": "0.4"}.items():
         terry.type(name, text)
@@ -63,7 +63,7 @@ def test_typed(terry):
     assert "without end" in terry.said()
     terry.root.get_by_role("button", name="Most likely").click()
     assert "no most likely gap" in terry.complaint.inner_text()
-    terry.type("n", "3")  # the share of wins stays
+    terry.type("n", "3")  # keeps the share of wins
     assert terry.value("wins") == 3
     assert "no most likely gap" in terry.spoken("of 3, and 3 were seen")
     terry.type("r_w", "40")  # the windows widen
@@ -75,7 +75,7 @@ def test_typed(terry):
 
 
 def test_most_likely(terry):
-    """The button goes to the peak and keeps the level."""
+    """The button sets the most likely gap and keeps the mean reward."""
     terry.root.get_by_role("button", name="Most likely").click()
     found = terry.numbers()
     assert found["gap"] == pytest.approx(np.log(7 / 3), rel=1e-6)
@@ -86,8 +86,8 @@ def test_most_likely(terry):
 
 
 def test_mouse(terry):
-    """A drag along the line of one gap changes the rewards and nothing else; a drag on the curve
-    changes the gap about the same middle."""
+    """A drag along the line of equal gaps changes the rewards only; a drag on the curve changes the
+    gap and keeps the mean reward."""
     before = terry.agrees()
     terry.drag(terry.pair, (0.85, 0.725), (0.75, 0.625))
     assert terry.rewards() == pytest.approx((2, 1), abs=0.051)
@@ -137,7 +137,7 @@ def test_keys(terry):
 
 
 def test_phone(opened):
-    """The pair dragged by touch, a place of the curve tapped."""
+    """Drag the pair by touch, tap a place of the curve."""
     terry = opened(demo="bradley-terry", figure=Terry, **PHONE)
     terry.swipe(terry.pair, -50, 30, grip=10)
     unit = 8 / (terry.place(1, 0)[0] - terry.place(0, 0)[0])

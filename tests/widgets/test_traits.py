@@ -1,4 +1,4 @@
-"""The figures in Python: what each accepts, and what a change of one trait does to the others."""
+"""The figures in Python: valid and invalid values, and the effects of one trait on the others."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dpofield.widgets.field_explorer import VIEWS
 from dpofield.widgets.loss_gallery import EXAMPLE
 
 ONE = {"name": "one", "ww": 4.0, "wl": 2.0, "ll": 9.0}
-# For each figure: a good state, and what it refuses with which words.
+# For each figure: a valid state, and invalid values with a part of the message.
 REFUSED = {
     "BradleyTerry": (
         {"n": 10, "wins": 7},
@@ -26,9 +26,9 @@ REFUSED = {
             ({"r_l": math.nan}, "finite"),
             ({"n": 0}, "1 to 10000"),
             ({"n": 10_001}, "1 to 10000"),
-            ({"n": 6}, "nobody wins more often"),
-            ({"wins": 11}, "nobody wins more often"),
-            ({"n": 2, "wins": 3}, "nobody wins more often"),
+            ({"n": 6}, "wins cannot exceed"),
+            ({"wins": 11}, "wins cannot exceed"),
+            ({"n": 2, "wins": 3}, "wins cannot exceed"),
             ({"wins": -1}, "counted"),
             ({"beta": 0.0}, "beta"),
         ],
@@ -127,13 +127,13 @@ def together(figure, values):
 
 
 def test_every_figure_is_here():
-    """A figure that is registered is tested below."""
+    """Every registered figure is tested below."""
     assert set(REFUSED) == set(widgets.__all__)
 
 
 @pytest.mark.parametrize(("name", "good", "bad", "says"), CASES)
 def test_bad_values_are_refused_by_name(name, good, bad, says):
-    """At construction, later, and from the page; later the last good state stays."""
+    """At construction, later, and from the page; after a refusal the last good state remains."""
     kind = getattr(widgets, name)
     with pytest.raises(TraitError, match=says):
         kind(**good | bad)
@@ -159,8 +159,8 @@ def test_bad_values_are_refused_by_name(name, good, bad, says):
     ],
 )
 def test_a_page_changes_several_at_once(name, messages):
-    """What the page sends together is taken as one change and as it stands: in JupyterLab it has
-    moved itself what Python moves after a change of chart, preset or loss. Nothing else moves."""
+    """Traits that the page sends together are set unchanged: after a change of chart, preset or
+    loss, the page has already moved the traits that Python would move. No other trait changes."""
     begin = {"OneSoftmax": {"w": 4}, "LawOfMotion": {"presets": [ONE]}}.get(name, {})
     figure = getattr(widgets, name)(**begin)
     for message in messages:
@@ -170,7 +170,7 @@ def test_a_page_changes_several_at_once(name, messages):
 
 
 def test_every_chart_has_a_view():
-    """A chart added to the formulas cannot be forgotten here."""
+    """A chart added to the formulas must have a view here."""
     assert set(VIEWS) == set(CHARTS)
 
 
@@ -184,7 +184,7 @@ def test_starts_at_the_reference(chart):
 
 @given(st.floats(-2, 0.6), st.floats(-2, 0.6), st.permutations(list(CHARTS)), st.floats(0.01, 3))
 def test_chart_change_keeps_the_logratios(u, v, charts, beta):
-    """Whatever the order of the charts, the pair stays the pair; beta is not touched."""
+    """In any order of charts, the pair keeps its log-ratios; beta does not change."""
     a, b = map(float, coordinates("ratio", u, v))
     explorer = FieldExplorer(a=a, b=b, beta=beta)
     for chart in charts:
@@ -194,7 +194,7 @@ def test_chart_change_keeps_the_logratios(u, v, charts, beta):
 
 
 def test_from_python_again_the_start_is_mapped():
-    """After a message from the page, too."""
+    """A change from Python moves the start, even after a message from the page."""
     explorer = FieldExplorer(a=0.5, b=1.5)
     explorer.set_state({"chart": "log-ratio", "a": math.log(0.5), "b": math.log(1.5)})
     explorer.chart = "ratio"
@@ -202,7 +202,7 @@ def test_from_python_again_the_start_is_mapped():
 
 
 def test_a_pair_without_probabilities_moves_to_the_reference():
-    """u = 3 would need a probability of 5: the start cannot be kept, so it is the reference."""
+    """u = 3 needs a probability of 5, so the start moves to the reference."""
     explorer = FieldExplorer(chart="log-ratio", a=3.0, b=0.0)
     explorer.chart = "probability"
     assert logratios("probability", explorer.a, explorer.b) == pytest.approx((0.0, 0.0))
@@ -210,7 +210,7 @@ def test_a_pair_without_probabilities_moves_to_the_reference():
 
 @given(st.floats(0.01, 500), st.floats(-1, 1), st.floats(0.01, 500))
 def test_a_preset_has_its_kernel(ww, cosine, ll):
-    """The vectors set by a preset have the inner products that it names."""
+    """The vectors set by a preset have its inner products."""
     wl = cosine * math.sqrt(ww * ll)
     law = LawOfMotion(presets=[{"name": "pair", "ww": ww, "wl": wl, "ll": ll}])
     assert law.wx == 1.0
@@ -222,14 +222,14 @@ def test_a_preset_has_its_kernel(ww, cosine, ll):
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_takes_every_loss_with_its_own_parameters(name):
-    """On either side, at its defaults given by name."""
+    """On either side, with the defaults given by name."""
     defaults = LOSSES[name].defaults
     gallery = LossGallery(name, name, params_a=defaults, params_b=defaults)
     assert gallery.params_a == gallery.params_b == defaults
 
 
 def test_another_loss_starts_at_its_defaults():
-    """From Python, and from a page that sends no parameters with it."""
+    """If the loss is set from Python, or from a page that sends no parameters."""
     gallery = LossGallery("dpo", params_a={"beta": 0.7})
     gallery.a = "kto"
     assert gallery.params_a == {}
@@ -239,7 +239,7 @@ def test_another_loss_starts_at_its_defaults():
 
 
 def test_an_edited_module_is_taken_over(tmp_path, monkeypatch):
-    """`reload` gives every open view the files in `js/` as they are now, and keeps the state."""
+    """`reload` sends the current files in `js/` to every open view, and keeps the state."""
     figure = OneSoftmax(margin=2.0)
     before, sent = figure._esm, []
     figure.send_state = lambda key=None: sent.append(key)

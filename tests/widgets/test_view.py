@@ -1,4 +1,4 @@
-"""A view as a link and as a file: what every figure can do, each on its own page."""
+"""A view as a link and as a file, for every figure on its own page."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRITTEN = "() => location.search !== ''"
 
 
 def moved(shown):
-    """Move the figure's first slider by the keyboard and wait until the address has it."""
+    """Move the figure's first slider by key and wait until the address has the change."""
     shown.root.locator("input[type=range]").first.focus()
     shown.page.keyboard.press("PageUp")
     shown.page.wait_for_function(WRITTEN)
@@ -32,8 +32,8 @@ def moved(shown):
 
 @pytest.mark.parametrize("demo", DEMOS)
 def test_the_address_carries_the_view(opened, demo):
-    """What was moved stands in the address once things are quiet, behind the page's own anchor;
-    the same address shows it again, and Reset leaves nothing of it."""
+    """After a pause, the address has the changed traits and the page's own anchor. This address
+    restores the view, and Reset removes the traits from it."""
     name = DEMOS[demo].__name__
     shown = opened(demo=demo, figure=Shown, view="#part")
     assert urlsplit(shown.page.url).query == ""
@@ -53,8 +53,8 @@ def test_the_address_carries_the_view(opened, demo):
 
 @pytest.mark.parametrize("demo", DEMOS)
 def test_a_foreign_address_is_refused(opened, demo):
-    """An unknown trait, one that the page gave, and a text in place of a number: a sentence, and
-    the page's own view. The rest of the address is none of the figure's business."""
+    """For an unknown trait, a trait that a reader cannot change, and a text in place of a number,
+    the figure shows a complaint and its first view. It ignores the rest of the address."""
     name = DEMOS[demo].__name__
     plain = opened(demo=demo, figure=Shown).numbers()
     number = next(k for k, v in DEMOS[demo]().get_state().items() if isinstance(v, float))
@@ -93,14 +93,14 @@ def test_a_foreign_address_is_refused(opened, demo):
     ],
 )
 def test_values_that_no_figure_can_have(opened, demo, view, why):
-    """The reasons are those of the controls."""
+    """The reasons are the same as those of the controls."""
     name = DEMOS[demo].__name__
     shown = opened(demo=demo, figure=Shown, view=f"?{name}.{view}")
     assert why in shown.complaint.inner_text()
 
 
 def test_two_figures_of_a_kind(demos, opened):
-    """Each has its own name in the address, in the order of the page."""
+    """Each figure has its own name in the address, in the order of the page."""
     widgets = [FieldExplorer(), FieldExplorer(chart="log-ratio")]
     data = embed_data(views=widgets, state=dependency_state(widgets, drop_defaults=False))
     state = json.dumps(data["manager_state"]).replace("<", "\\u003c")
@@ -125,7 +125,7 @@ def test_two_figures_of_a_kind(demos, opened):
 
 
 def test_copy_link(opened):
-    """The copied address opens at the figure; where the browser will not copy it says so."""
+    """The copied address opens at the figure; if the browser cannot copy, a message says so."""
     shown = opened(permissions=["clipboard-read", "clipboard-write"])
     shown.type("beta", "0.7")
     shown.root.get_by_role("button", name="Copy link").click()
@@ -140,7 +140,7 @@ def test_copy_link(opened):
 
 
 def test_outside_the_book_there_is_no_address(demos, opened):
-    """Where no page gave the figure a name (a notebook), it leaves the address alone."""
+    """A figure without a name (in a notebook) does not change the address."""
     page = demo_page("field-explorer").replace('id="FieldExplorer" ', "")
     (demos / "nameless.html").write_text(page, encoding="utf-8")
     shown = opened(demo="nameless", view="?FieldExplorer.beta=-1")
@@ -154,7 +154,7 @@ def test_outside_the_book_there_is_no_address(demos, opened):
 
 @pytest.mark.parametrize("demo", DEMOS)
 def test_nothing_is_drawn_by_a_style_sheet_alone(opened, demo):
-    """A saved picture is made of nodes: whatever `::before` or `::after` drew would be missing."""
+    """A saved picture is made of nodes: drawings by `::before` or `::after` would be missing."""
     shown = opened(demo=demo, figure=Shown)
     drawn = shown.root.locator("*").evaluate_all("""(all) => all.flatMap((e) =>
       ["::before", "::after"].filter((part) =>
@@ -164,7 +164,7 @@ def test_nothing_is_drawn_by_a_style_sheet_alone(opened, demo):
 
 
 def test_save_has_the_tips_and_the_thin_edges(opened):
-    """The arrow heads on the bars of the softmax, and the edges of its choices."""
+    """A saved softmax has the arrow heads on its bars and the borders of its choices."""
     shown = opened(demo="one-softmax", figure=Shown, accept_downloads=True)
     shown.type("margin", "2")
     tips = shown.root.locator(".dpf-tip path:visible")
@@ -185,7 +185,8 @@ def test_save_has_the_tips_and_the_thin_edges(opened):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("demo", DEMOS)
 def test_save(opened, demo, scheme):
-    """The SVG stands alone and has every number and the theme's colours; the PNG is its picture."""
+    """The SVG is self-contained and has every number and the theme's colours; the PNG shows the
+    same picture."""
     shown = opened(demo=demo, figure=Shown, color_scheme=scheme, accept_downloads=True)
     numbers = shown.numbers()
     files = {}

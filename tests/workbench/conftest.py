@@ -1,4 +1,4 @@
-"""Workbenches whose models are tiny, and one place for those models."""
+"""Workbenches with tiny models, and one cache for these models."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ SHAPE = {"layers": 1, "width": 16, "heads": 2, "sft_steps": 2}
 
 
 def tiny(**changes):
-    """A configuration that is trained in a moment."""
+    """A configuration that trains quickly."""
     return Config(**SHAPE | {"pairs": 5, "batch": 5, "steps": 6, "record_every": 1} | changes)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory):
-    """Where the starting models of all these tests are cached."""
+    """The cache of starting models for all these tests."""
     return tmp_path_factory.mktemp("models")
 
 
 @pytest.fixture
 def made(models):
-    """Make workbenches; what still trains at the end of a test is ended."""
+    """Make workbenches; stop their training at the end of a test."""
     workbenches = []
 
     def make(**changes):

@@ -1,4 +1,4 @@
-"""Controls and configuration: each says what the other does, and what cannot be is named."""
+"""Controls and configuration agree, and invalid fields are named."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def controls(config=None):
     ("kind", "loss"), [*itertools.product(choices.PAIRS, ["dpo", "ipo", "dpop", "simpo", "orpo"])]
 )
 def test_there_and_back(kind, loss):
-    """A configuration fills the controls, and they give it back: shape, seeds and all."""
+    """A configuration fills the controls, and they return the same configuration."""
     wanted = {"beta": 0.37, "lam": 2.0}
     params = {name: x for name, x in wanted.items() if name in LOSSES[loss].defaults}
     config = Config(
@@ -37,7 +37,7 @@ def test_there_and_back(kind, loss):
 
 
 def test_every_control_reaches_the_configuration():
-    """What a hand sets in a control is what is trained."""
+    """The configuration has the value of each control."""
     shown = controls()
     values = {
         "sft_steps": 600, "pairs": 9, "loss": "ipo", "optimizer": "sgd", "lr": 0.3,
@@ -54,7 +54,7 @@ def test_every_control_reaches_the_configuration():
 
 
 def test_levels():
-    """All levels of the experiments, the two that come with the book first."""
+    """All levels of the experiments; the two that come with the book are first."""
     levels = [steps for _, steps in controls().fields["sft_steps"].options]
     assert sorted(levels) == sorted(SFT_LEVELS)
     assert levels[:2] == [100, 600]
@@ -62,7 +62,7 @@ def test_levels():
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_can_be_chosen(loss):
-    """With the strength it is usually given; where it has no beta, none is asked for."""
+    """A chosen loss has its default beta; without a beta, the controls of beta are disabled."""
     shown = controls()
     shown.fields["loss"].value = loss
     config = shown.config()
@@ -74,7 +74,7 @@ def test_every_loss_can_be_chosen(loss):
 
 
 def test_beta_typed_and_slid():
-    """One number in two controls; what the slider cannot reach can be typed."""
+    """One number in two controls; numbers beyond the slider can be typed."""
     shown = controls()
     shown.slider.value = 0.42
     assert shown.fields["beta"].value == shown.config().params["beta"] == 0.42
@@ -83,7 +83,7 @@ def test_beta_typed_and_slid():
 
 
 def test_each_optimizer_has_its_learning_rate():
-    """A rate of one is nothing for the other."""
+    """A new optimizer sets its own learning rate and steps."""
     shown = controls()
     for name, usual in choices.OPTIMIZERS.items():
         shown.fields["optimizer"].value = "sgd" if name == "adamw" else "adamw"
@@ -104,7 +104,7 @@ def test_each_optimizer_has_its_learning_rate():
     ],
 )
 def test_what_cannot_be(made, name, value, says):
-    """The field is named, nothing is started, and the code says it too."""
+    """The message and the code name the field, and nothing is started."""
     workbench = made()
     workbench.controls.fields[name].value = value
     workbench.live.train.click()
@@ -116,6 +116,6 @@ def test_what_cannot_be(made, name, value, says):
 
 
 def test_pairs_of_no_kind():
-    """A configuration that no control stands for is refused, with the kinds there are."""
+    """A configuration with another kind of pairs is refused; the message lists the kinds."""
     with pytest.raises(ValueError, match=r"edit_distance=3.*one word edited"):
         controls(Config(edit_distance=3))

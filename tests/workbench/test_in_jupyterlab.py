@@ -1,4 +1,4 @@
-"""The workbench in JupyterLab with a live kernel: its buttons are heard while it trains."""
+"""The workbench in JupyterLab with a live kernel: its buttons work during training."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def lab(tmp_path_factory):
 
 
 def test_train_watch_stop_compare(chrome, lab):
-    """Train: the picture follows the records as they come. Stop ends it in the middle, a second
-    run goes to its end, and both stand side by side. Every control has a name and 44 px, axe-core
-    finds nothing, and on a narrow window nothing is wider than its place."""
+    """The picture follows the records during training. Stop ends the first run early, the second
+    run reaches its end, and both are shown side by side. Every control has a name and 44 px,
+    axe-core finds nothing, and in a narrow window nothing is wider than its place."""
     context = chrome.new_context(viewport={"width": 1280, "height": 2000})
     page = context.new_page()
     notebook = Notebook(page, lab)
@@ -52,7 +52,7 @@ def test_train_watch_stop_compare(chrome, lab):
         assert workbench.get_by_label(name, exact=True).count() == 1, name
     assert workbench.evaluate(LOW) == []
 
-    # keys belong to the control that is focused, not to the notebook
+    # keys act on the focused control, not on the notebook
     for name, key in (("SFT level", "ArrowUp"), ("beta, to slide", "PageUp")):
         workbench.get_by_label(name, exact=True).focus()
         page.keyboard.press(key)
@@ -65,7 +65,7 @@ def test_train_watch_stop_compare(chrome, lab):
     assert (train.is_disabled(), stop.is_disabled()) == (True, False)
     seen = page.evaluate(AT)
     page.wait_for_function(f"(seen) => {AT} > seen", arg=seen)
-    # a hand that steps back stays there while records come, and may come back to the newest
+    # after a step back the view stays there while records come; a reader can return to the newest
     slider = workbench.get_by_role("slider", name="step", exact=True)
     slider.press("Home")
     page.wait_for_timeout(1000)
@@ -79,7 +79,7 @@ def test_train_watch_stop_compare(chrome, lab):
     assert not train.is_disabled()
 
     workbench.get_by_label("Steps", exact=True).fill("6")
-    page.keyboard.press("Tab")  # a number is taken when its field is left
+    page.keyboard.press("Tab")  # leaving the field applies its number
     workbench.get_by_label("Loss", exact=True).select_option(label="IPO")
     workbench.get_by_label("The code").filter(has_text="loss='ipo'").wait_for()
     assert "steps=6," in workbench.get_by_label("The code").inner_text()
@@ -89,7 +89,7 @@ def test_train_watch_stop_compare(chrome, lab):
     assert workbench.locator("table td", has_text="6").count()
     page.wait_for_function(f"() => {AT} === 6")
     assert page.evaluate(OURS, tools.axe(page)) == []
-    page.wait_for_timeout(600)  # a view tells its kernel once it is quiet
+    page.wait_for_timeout(600)  # a view saves its changes after a pause
     notebook.run(1)
     said = notebook.cells.nth(1).locator(".jp-OutputArea-output")
     said.filter(has_text=f"kept [{last}, 6] 6").wait_for()

@@ -1,4 +1,4 @@
-"""The workbench without a browser: it trains, stops, shows errors, compares, gives its code."""
+"""The workbench without a browser: training, stopping, errors, comparison and code."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from dpofield.workbench.compare import ROWS, numbers, side_by_side
 
 
 def test_train_to_the_end(made):
-    """Train: buttons turn, the picture is that of the run, the run is kept, Train may be pressed
-    again, and pressed twice it trains once."""
+    """During training Train is disabled and Stop enabled; a second press does nothing. The picture
+    shows the run, the run is kept, and Train can be pressed again afterwards."""
     workbench = made(seed=3, pairs_seed=3)
     begun = threading.Event()
     release = threading.Event()
@@ -48,7 +48,7 @@ def test_train_to_the_end(made):
 
 
 def test_stop_keeps_what_came(made, models):
-    """In the middle: the run so far, equal to the beginning of the whole one."""
+    """A stopped run is kept, and equals the beginning of the complete run."""
     workbench = made(steps=200, record_every=5)
     workbench.live.record = lambda step, u, v, record=workbench.live.record: (
         record(step, u, v), step == 50 and workbench.live.halt.click(),
@@ -66,7 +66,7 @@ def test_stop_keeps_what_came(made, models):
 
 
 def test_an_error_is_told_and_the_bench_stays_usable(made):
-    """A learning rate that blows up is said in words; the next run is a run."""
+    """Divergence is reported in a sentence; the next run works."""
     workbench = made(optimizer="sgd", lr=1e30)
     workbench.live.train.click()
     assert workbench.live.wait(60)
@@ -81,7 +81,7 @@ def test_an_error_is_told_and_the_bench_stays_usable(made):
 
 
 def test_pairs_that_are_not_found(made):
-    """An untrained model has no pairs of its own: the sentence of `draw` is shown."""
+    """An untrained model gives no on-policy pairs: the error of `draw` is shown."""
     workbench = made(sft_steps=0, source="model")
     workbench.live.train.click()
     assert workbench.live.wait(60)
@@ -89,7 +89,7 @@ def test_pairs_that_are_not_found(made):
 
 
 def test_compare(made):
-    """The last two runs stand side by side; the numbers are NumPy's; what differs is named."""
+    """The last two runs are side by side; the numbers equal NumPy's; the differences are named."""
     workbench = made()
     for loss in ("dpo", "ipo", "sft"):
         workbench.controls.fields["loss"].value = loss
@@ -114,11 +114,11 @@ def test_compare(made):
     workbench.a.value = 1
     workbench.live.train.click()
     assert workbench.live.wait(60)
-    assert (workbench.a.value, workbench.b.value) == (1, 0)  # a hand chose them
+    assert (workbench.a.value, workbench.b.value) == (1, 0)  # chosen by the reader
 
 
 def test_the_picture_takes_the_pages_colours(made):
-    """Only CSS variables, so that it can be read on light and on dark."""
+    """The picture uses only CSS variables, so that it is legible on light and dark pages."""
     workbench = made()
     for seed in (0, 1):
         workbench.controls.fields["seed"].value = seed
@@ -132,7 +132,7 @@ def test_the_picture_takes_the_pages_colours(made):
 
 
 def test_the_code_follows_the_controls(made):
-    """What is shown is the script of what is chosen."""
+    """The workbench shows the script of the chosen configuration."""
     workbench = made()
     workbench.controls.fields["beta"].value = 0.33
     assert "params={'beta': 0.33}" in workbench.script
@@ -141,7 +141,7 @@ def test_the_code_follows_the_controls(made):
 
 
 def test_closing_ends_the_training(made):
-    """A workbench that is taken away trains no more."""
+    """A closed workbench stops training."""
     workbench = made(steps=2000)
     begun = threading.Event()
     workbench.live.drawn = lambda start, drawn=workbench.live.drawn: (drawn(start), begun.set())
@@ -152,7 +152,7 @@ def test_closing_ends_the_training(made):
 
 
 def test_a_kernel_ends_in_the_middle_of_a_run(models):
-    """The process goes quietly, at once, with a run under way."""
+    """The process ends at once and without an error, even during a run."""
     code = (
         "import sys, threading\nsys.path.insert(0, '.')\n"
         "from dpofield.workbench.widget import Workbench\n"
@@ -168,8 +168,7 @@ def test_a_kernel_ends_in_the_middle_of_a_run(models):
 
 
 def test_a_static_page_has_a_recorded_run(monkeypatch, capsys):
-    """Where no kernel will be: a player, the sentence that says so, and no stock widget, which
-    could not run there."""
+    """A static page has a player and a note, and no stock widgets, which need a kernel."""
     monkeypatch.setenv("DPOFIELD_PAGE", "static")
     new = []
     ipywidgets.Widget.on_widget_constructed(new.append)

@@ -1,6 +1,6 @@
 """Figures that move without a kernel: anywidgets whose formulas are printed from SymPy.
 
-A figure is registered here and nowhere else; `SomeFigure` is in `some_figure.py`.
+A figure is registered only here; `SomeFigure` is in `some_figure.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    # A page imports the figures that it shows, and no other decides what it says.
+    # Lazy imports, so that a page depends only on the figures that it shows.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no figure {name!r}")
     module = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -1,4 +1,4 @@
-"""Bradley-Terry and beta: two rewards, what a judge said, and the log-ratios behind them."""
+"""Bradley-Terry and beta: two rewards, a judge's decisions, and the log-ratios behind them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ WINS = Parameter("wins", sp.Symbol("k"), 7, sp.Interval(0, MOST), f"wins are cou
 def formulas() -> dict[str, Code]:
     """The functions of the figure, each returning an array; rewards in log-odds.
 
-    `share` of the preferred at two rewards; `likelihood` of k wins and m losses at a gap, with its
-    slope; `part`, that likelihood as a part of one whose log is t; its `top`: the most likely gap,
-    the log-likelihood there, and the standard error that its curvature gives; `dpo`: the
-    difference of log-ratios that DPO reads as a gap, and the loss.
+    `share`: the probability that the preferred wins, from two rewards. `likelihood`: the
+    log-likelihood of k wins and m losses at a gap, and its slope. `part`: that likelihood divided
+    by e^t. `top`: the most likely gap, the log-likelihood there, and the standard error from its
+    curvature. `dpo`: the difference of log-ratios that equals a gap in DPO, and the loss.
     """
     theorem = THEOREMS["bradley-terry"]
     r_w, r_l, d = (sp.Symbol(name, real=True) for name in ("r_w", "r_l", "d"))
@@ -42,7 +42,7 @@ def formulas() -> dict[str, Code]:
     curvature = sp.diff(log_likelihood, d, 2)
     error = sp.sqrt(sp.simplify((-1 / curvature).subs(d, best).rewrite(sp.exp)))
     dpo = LOSSES["dpo"].expr
-    (read,) = {one.args[0] for one in dpo.atoms(logsigmoid)}  # what the loss puts for the gap
+    (read,) = {one.args[0] for one in dpo.atoms(logsigmoid)}  # the loss's expression of the gap
     margin = sp.solve(read.subs({u: sp.Symbol("h"), v: 0}) - d, sp.Symbol("h"))
     return {
         "share": printed((r_w, r_l), (share.steps[-1].expr,)),
@@ -54,11 +54,11 @@ def formulas() -> dict[str, Code]:
 
 
 def check_data(n: int, wins: int) -> None:
-    """Raise `ValueError` unless so many wins can come of `n` comparisons."""
+    """Raise `ValueError` unless `n` comparisons can have this many wins."""
     COUNT.check(n)
     WINS.check(wins)
     if wins > n:
-        raise ValueError(f"wins = {wins} of n = {n}: nobody wins more often than they compare")
+        raise ValueError(f"wins = {wins} of n = {n}: wins cannot exceed comparisons")
 
 
 class BradleyTerry(Figure):
@@ -67,8 +67,8 @@ class BradleyTerry(Figure):
 
     `r_w` and `r_l` are the rewards of the preferred and the dispreferred response (log-odds), `n`
     the number of comparisons (1 to 10,000), `wins` those that went to the preferred, and `beta` > 0
-    the scale from log-ratios to rewards. All five follow the reader's hand where there is a
-    kernel. To change `n` and `wins` together, do so under `hold_trait_notifications()`.
+    the scale from log-ratios to rewards. With a kernel, the page updates all five. To change `n`
+    and `wins` together, do so under `hold_trait_notifications()`.
 
     Raises `traitlets.TraitError` for a reward that is not finite, more wins than comparisons, and
     beta <= 0.
@@ -77,7 +77,7 @@ class BradleyTerry(Figure):
     >>> figure.n = 2
     Traceback (most recent call last):
     ...
-    traitlets.traitlets.TraitError: wins = 3 of n = 2: nobody wins more often than they compare
+    traitlets.traitlets.TraitError: wins = 3 of n = 2: wins cannot exceed comparisons
     """
 
     demo = Demo(

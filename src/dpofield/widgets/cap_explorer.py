@@ -26,10 +26,9 @@ TIME = Parameter(
 class CapExplorer(Figure):
     """DPO with any divergence in the plane of ratios: the conserved curve, the cap, the clock.
 
-    `divergence` is a name of `dpofield.formulas.divergences.DIVERGENCES`; `alpha` counts where it
-    is "alpha". `a` and `b` are the start's ratios x1 and x2, `beta` the strength of the penalty,
-    and `time` >= 0 marks a moment on the flow from there. All follow the reader's hand where there
-    is a kernel.
+    `divergence` is a name of `dpofield.formulas.divergences.DIVERGENCES`; `alpha` is used only if
+    it is "alpha". `a` and `b` are the start's ratios x1 and x2, `beta` the strength of the penalty,
+    and `time` >= 0 a time on the flow from the start. With a kernel, the page updates all of them.
 
     Raises `traitlets.TraitError` for an unknown divergence and values out of range.
 

@@ -25,7 +25,7 @@ def as_alpha(divergence: Divergence) -> float | None:
 
 
 def from_zero(divergence: Divergence) -> sp.Expr:
-    """`conserved`, counted from x = 0 where it is finite there and no digits are lost by it.
+    """`conserved` minus its value at 0, where that is finite and the difference keeps its digits.
 
     >>> from_zero(DIVERGENCES["chi2"]), from_zero(DIVERGENCES["alpha"]).subs(alpha, 1)
     (x, x**2/2)
@@ -39,9 +39,8 @@ def from_zero(divergence: Divergence) -> sp.Expr:
 def divergence_facts(divergence: Divergence) -> dict[str, Any]:
     """Facts of a divergence and its functions.
 
-    `field(x1, x2, beta, alpha)` is the loss with both partial derivatives, `one(x, alpha)` is I,
-    f'', f' and I counted from 0, and `reaches(beta, alpha)` is 1 where x2 reaches 0 in finite time,
-    else 0.
+    `field(x1, x2, beta, alpha)` is the loss with both partial derivatives. `one(x, alpha)` is I,
+    f'', f' and `from_zero`. `reaches(beta, alpha)` is 1 if x2 reaches 0 in finite time, else 0.
     """
     loss = LOSSES[divergence.loss]
     chart = CHARTS["ratio"]
@@ -66,8 +65,8 @@ def divergence_facts(divergence: Divergence) -> dict[str, Any]:
 
 @cache
 def formulas() -> dict[str, Any]:
-    """`DIVERGENCES` in the order of the book, `fallen(x, h)`: what e^-h leaves of x, and the nodes
-    and weights of Gauss-Legendre on an interval of length 2 that begins at 0."""
+    """`DIVERGENCES` in the order of the book, `fallen(x, h)`, which is x e^-h, and the nodes and
+    weights of Gauss-Legendre on an interval of length 2 that begins at 0."""
     h = sp.Symbol("h", positive=True)
     nodes, weights = np.polynomial.legendre.leggauss(3)
     return {

@@ -1,7 +1,7 @@
 """Stand-alone pages, one figure each: ``python -m dpofield.widgets.demo OUT_DIR``.
 
-Each page is one HTML file with everything inside: the figure's state as the book embeds it, and
-the book's own loader. It runs from a memory stick.
+Each page is one self-contained HTML file: the figure's state as the book embeds it, and the book's
+own loader.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
 DEMOS: dict[str, type[Figure]] = {
     figure.slug(): figure for figure in (getattr(widgets, name) for name in widgets.__all__)
 }
-"""Every figure, by the name of its page."""
+"""All figures, by the names of their pages."""
 
 
 def _script(kind: str, data: Any) -> str:
-    # "<" cannot be left as it is: "</script>" in a string would end the script.
+    # Escaped, because "</script>" in a string would end the script.
     text = json.dumps(data).replace("<", "\\u003c")
     return f'<script type="application/vnd.jupyter.widget-{kind}+json">{text}</script>'
 
 
 def demo_page(name: str, loader: Path = LOADER, widget: Any = None) -> str:
-    """The HTML of one demo; `KeyError` for an unknown name. `widget`: another state of its figure.
+    """The HTML of one demo; `KeyError` for an unknown name. `widget`: the figure in another state.
 
-    Raises `FileNotFoundError` naming the loader when it is not there: it belongs to the book's
-    checkout, not to the installed package.
+    Raises `FileNotFoundError` naming the loader if it is missing: it is part of the book's
+    checkout, not of the installed package.
     """
     figure = DEMOS[name]
     if not loader.exists():
@@ -46,7 +46,7 @@ def demo_page(name: str, loader: Path = LOADER, widget: Any = None) -> str:
             "the book, or name the file with loader="
         )
     widget = widget or figure()
-    state = dependency_state([widget], drop_defaults=False)  # not every widget of this process
+    state = dependency_state([widget], drop_defaults=False)  # of this widget only
     data = embed_data(views=[widget], state=state)
     (view,) = data["view_specs"]
     return Template(PAGE.read_text(encoding="utf-8")).substitute(
@@ -66,7 +66,7 @@ def demo_page(name: str, loader: Path = LOADER, widget: Any = None) -> str:
 
 
 def write_demos(out_dir: Path, loader: Path = LOADER) -> list[Path]:
-    """Write every demo page as `<name>.html` into `out_dir`, made if need be; return the paths.
+    """Write every demo page as `<name>.html` into `out_dir`, created if needed; return the paths.
 
     Errors as in `demo_page`.
     """

@@ -1,4 +1,4 @@
-"""The field explorer: one pair of responses in the gradient field, under the reader's hand."""
+"""The field explorer: the gradient field, and one pair of responses that the reader moves."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ VIEWS: dict[str, dict[str, Any]] = {
         "snap": 0.005,
         "axis": "ratio ",
         "unit": "",
-        "law": "In ratios the sizes stand as $x_2$ to $x_1$: that depends on the place.",
+        "law": "In ratios the sizes have the ratio $x_2 : x_1$: that depends on the place.",
     },
     "probability": {
         "range": [0, 1],
         "snap": 0.002,
         "axis": "probability ",
         "unit": "",
-        "law": "In probabilities the sizes stand as $pi_l$ to $pi_w$: that depends on the place.",
+        "law": "In probabilities they have the ratio $pi_l : pi_w$: that depends on the place.",
         "excluded": [[1, 0], [1, 1], [0, 1]],
         "excludedText": "no policy: $pi_w + pi_l > 1$",
     },
@@ -45,15 +45,15 @@ VIEWS: dict[str, dict[str, Any]] = {
         "law": "In the logits of one softmax that is so at every place, for every $beta$.",
     },
 }
-"""How each chart is shown: the window, the steps of a drag, the words. No numbers of the field."""
+"""How each chart is shown: window, drag step and texts. The numbers of the field are computed."""
 
-ROUNDING = 1e-12  # of a sum of two probabilities
+ROUNDING = 1e-12  # tolerance for a sum of two probabilities
 
 
 def check_start(chart: str, a: float, b: float) -> None:
     """Raise `ValueError` unless (a, b) is a point of the chart that some policy can reach.
 
-    In the charts that know the references, two responses cannot have more than all the mass.
+    In the charts with reference probabilities, the two probabilities must not sum to more than 1.
     """
     shape = CHARTS[chart]
     for name, symbol, value in zip("ab", shape.coordinates, (a, b), strict=True):
@@ -69,13 +69,13 @@ def check_start(chart: str, a: float, b: float) -> None:
 class FieldExplorer(Figure):
     """The field of small steps in a chart, a start that can be dragged, and its numbers.
 
-    `chart` is a name of `dpofield.formulas.CHARTS`, `loss` one of the margin alone (their other
-    parameters than beta have the defaults), `beta` > 0. `says` is "chart" for what this chart says
-    of the start, "paper" for what Corollary 1 says of it in ratios, whatever is drawn. `a` and `b`
-    are the start's coordinates in that chart (preferred, dispreferred), by default the reference
-    policy. The probability and logit charts use the default references (probability 1/4 each).
-    Setting `chart` alone keeps the start's log-ratios; where the new chart has no such point, the
-    start moves to the reference. All traits follow the reader's hand where there is a kernel.
+    `chart` is a name of `dpofield.formulas.CHARTS`, `loss` a loss of the margin alone (its
+    parameters other than beta have their defaults), `beta` > 0. `says` chooses the text: "chart"
+    compares the two rates in this chart, "paper" quotes Corollary 1, which compares them in ratios.
+    `a` and `b` are the start's coordinates in the chart (preferred, dispreferred), by default the
+    reference policy. The probability and logit charts use the default references (probability 1/4
+    each). Setting `chart` alone keeps the start's log-ratios; if the new chart has no such point,
+    the start moves to the reference. With a kernel, the page updates all traits.
 
     Raises `traitlets.TraitError` for an unknown chart or loss, beta <= 0 and a start outside the
     chart.
@@ -131,7 +131,7 @@ penalty is positive
         check_start(self.chart, **({"a": self.a, "b": self.b} | {name: value}))
 
     def _keep_logratios(self, change: Any) -> None:
-        if self._sent & {"a", "b"}:  # a page moves the start itself
+        if self._sent & {"a", "b"}:  # the page has already moved the start
             return
         point = coordinates(self.chart, *logratios(change.old, self.a, self.b))
         try:

@@ -1,4 +1,4 @@
-"""The formulas of the field explorer, printed from SymPy: charts, and losses in each of them."""
+"""The formulas of the field explorer, printed from SymPy: charts, and losses in each chart."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plain(expr: sp.Expr, chart: Chart) -> str:
 
 
 def of_beta(loss: Loss, params: Mapping[str, float] | None = None) -> Loss:
-    """The loss with every parameter but beta a number: what `params` says, else its default.
+    """The loss with numbers for all parameters but beta: those of `params`, else the defaults.
 
     >>> [p.name for p in of_beta(LOSSES["cdpo"]).params]
     ['beta']
@@ -69,8 +69,8 @@ def chart_functions(chart: Chart) -> dict[str, Code]:
 
 
 def chart_facts(chart: Chart) -> dict[str, Any]:
-    """What JavaScript must know of a chart beside its functions: names, domain, parameters, and
-    whether a step against a loss of the margin moves its coordinates unevenly.
+    """The facts of a chart that JavaScript needs beside its functions: names, domain, parameters,
+    and whether a gradient step on a loss of the margin moves the two coordinates unequally.
 
     >>> [name for name, chart in CHARTS.items() if chart_facts(chart)["uneven"]]
     ['ratio', 'probability']
@@ -91,13 +91,13 @@ def chart_facts(chart: Chart) -> dict[str, Any]:
 
 
 SHOWN = tuple(name for name, loss in LOSSES.items() if loss.margin_only and not loss.inputs)
-"""Losses of the margin alone: theirs is the invariant of each chart."""
+"""Losses of the margin alone: their flow conserves the invariant of each chart."""
 
 
 @cache
 def formulas() -> dict[str, Any]:
-    """`FORMULAS`: every chart with its facts, its printed functions and, by `losses`, those of each
-    loss; then what all charts share."""
+    """`FORMULAS`: the facts and printed functions of each chart, with those of each loss under
+    `losses`; then the functions and numbers that all charts share."""
     x1, x2 = RATIO.coordinates_of
     both = sum(PROBABILITY.coordinates_of)
     return {

@@ -1,8 +1,8 @@
-"""What every figure is made of: printed formulas, its modules and style sheet, and its state.
+"""The base class of the figures: printed formulas, modules and style sheet, and state.
 
-No formula is typed in a `.js` file. Every function that computes a number of the mathematics is
+No formula is typed in a `.js` file. Every function that computes a mathematical quantity is
 printed from SymPy into a module `./formulas.js`, which exists only in the bundle; the files in
-`js/` only lay out, draw and listen.
+`js/` only lay out, draw and handle events.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from dpofield.widgets.modules import bundle
 from dpofield.widgets.tokens import tokens_css
 
 FOLDER = Path(__file__).with_name("js")
-TOOLS = 56  # px below every figure: the view as a link and as a file
+TOOLS = 56  # px below every figure, for its link and save buttons
 
 
 class Code(str):
-    """An expression of JavaScript, where any other `str` is a text."""
+    """A JavaScript expression; any other `str` is a text."""
 
 
 def printed(
@@ -46,7 +46,7 @@ def printed(
 
 
 def literal(value: Any) -> str:
-    """A value as JavaScript: JSON, in which printed functions may stand at any depth.
+    """A value as JavaScript: JSON that may contain printed functions at any depth.
 
     >>> literal({"low": None, "law": [Code("(u) => [u]")]})
     '{"low": null, "law": [(u) => [u]]}'
@@ -72,7 +72,7 @@ def bound(value: sp.Expr) -> float | None:
 
 
 def facts(parameter: Parameter) -> dict[str, Any]:
-    """What JavaScript must know of a parameter: name, label, default and range.
+    """The facts of a parameter that JavaScript needs: name, label, default and range.
 
     >>> from dpofield.formulas.losses import BETA
     >>> facts(BETA)["label"], facts(BETA)["low"], facts(BETA)["lowOpen"], facts(BETA)["high"]
@@ -92,7 +92,7 @@ def facts(parameter: Parameter) -> dict[str, Any]:
 
 
 class Number(traitlets.Float):
-    """A synced trait for a parameter: its default, and no value outside its range."""
+    """A synced trait for a parameter, with its default and its range."""
 
     def __init__(self, parameter: Parameter, default: float | None = None) -> None:
         super().__init__(parameter.default if default is None else default)
@@ -100,7 +100,7 @@ class Number(traitlets.Float):
         self.tag(sync=True)
 
     def validate(self, obj: Any, value: Any) -> float:
-        """The value as a float; `TraitError` where the parameter refuses it."""
+        """The value as a float; `TraitError` if it is out of range."""
         number = float(super().validate(obj, value))
         refused(self.parameter.check, number)
         return number
@@ -128,7 +128,7 @@ def checks(*names: str) -> Callable[[Callable[[Any, str, Any], None]], Any]:
 
 
 def room(wide: int, narrow: int) -> tuple[Any, Any]:
-    """The traits `_height` and `_height_narrow` of a figure that takes so many px without tools."""
+    """The traits `_height` and `_height_narrow`, from a figure's heights in px without `TOOLS`."""
     return tuple(traitlets.Int(height + TOOLS).tag(sync=True) for height in (wide, narrow))
 
 
@@ -141,11 +141,11 @@ class Demo(NamedTuple):
 
 
 class Figure(anywidget.AnyWidget):
-    """A figure that runs without a kernel: what the reader moves are traits.
+    """A figure that runs without a kernel; its traits hold all values that the reader moves.
 
-    The module of `SomeFigure` is `js/some_figure.js`, and its style sheet stands beside it.
-    `_height` and `_height_narrow` are the room in px that a page keeps for it, on a wide page and
-    on one narrower than 600 px.
+    The module of `SomeFigure` is `js/some_figure.js`, and its style sheet `js/some_figure.css`.
+    `_height` and `_height_narrow` are the heights in px that a page reserves for the figure, the
+    second one below a page width of 600 px.
     """
 
     demo: ClassVar[Demo]
@@ -158,7 +158,7 @@ class Figure(anywidget.AnyWidget):
 
     @classmethod
     def slug(cls) -> str:
-        """The figure's name in an address, and of its files.
+        """The figure's name in addresses and file names.
 
         >>> class OneFigure(Figure): pass
         >>> OneFigure.slug()
@@ -167,11 +167,11 @@ class Figure(anywidget.AnyWidget):
         return re.sub(r"\B(?=[A-Z])", "-", cls.__name__).lower()
 
     def exports(self) -> Mapping[str, Any]:
-        """What the figure's modules import from `./formulas.js`, by name."""
+        """The values that the figure's modules import from `./formulas.js`, by name."""
         raise NotImplementedError
 
     def reload(self) -> None:
-        """Take modules and style sheet as their files are now, into every open view too.
+        """Read the modules and the style sheet again, and update every open view.
 
         Raises `dpofield.widgets.modules.ModuleError` when the modules do not fit together.
         """
@@ -181,7 +181,7 @@ class Figure(anywidget.AnyWidget):
         self._esm, self._css = bundle(FOLDER / f"{name}.js", made), css(f"{name}.css")
 
     def set_state(self, sync_data: dict[str, Any]) -> None:
-        """Take what the page sends. Meanwhile `_sent` names the traits that the page set itself."""
+        """Apply a change from the page. During it, `_sent` has the names of the changed traits."""
         self._sent = frozenset(sync_data)
         try:
             super().set_state(sync_data)

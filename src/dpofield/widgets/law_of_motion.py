@@ -1,4 +1,4 @@
-"""The law of motion: two gradients under the reader's hand, and what one step then does."""
+"""The law of motion: two gradients that the reader moves, and the effect of one step."""
 
 from __future__ import annotations
 
@@ -27,25 +27,26 @@ from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, facts, p
 
 VECTORS = ("wx", "wy", "lx", "ly")
 PACE = Parameter("pace", sp.Symbol("eta W"), 0.1, POSITIVE, "a step of gradient descent has a size")
-ROUNDING = 1e-9  # of a kernel that was computed in floating point
-PRESET_ROW = 56  # px, with the gap
+ROUNDING = 1e-9  # relative tolerance for a kernel computed in floating point
+PRESET_ROW = 56  # px, including the gap
 
 
 GRAM = K_ww * K_ll - K_wl**2
 """Not negative for the kernel of two vectors (Cauchy-Schwarz)."""
 GIVEN = (sp.sqrt(K_ww), K_wl / sp.sqrt(K_ww), sp.sqrt(sp.Max(0, GRAM / K_ww)))
-"""Two vectors with a kernel: g_w along the first axis, and the two parts of g_l."""
+"""Two vectors with a given kernel: g_w lies along the first axis; then both components of g_l."""
 
 
 @cache
 def formulas() -> dict[str, Code]:
     """The functions of the figure; each returns an array.
 
-    `kernel` and `placed` go between two plane vectors and their inner products, `moves` is the law
-    at `eta W`, and `edges(x)` are the boundaries in the plane of `x = K_wl/K_ww` and
-    `y = K_ll/K_ww`: the x from which the preferred falls, and the y below which the dispreferred
-    rises, above which it moves more, and below which there is nothing (Cauchy-Schwarz). The last
-    one read the other way is `widest(y)`, the largest x.
+    `kernel` computes the inner products of two plane vectors. `upright` and `placed` turn a point
+    of the kernel's plane into g_l, first relative to g_w, then in the plane. `given` is `GIVEN`,
+    and `moves` the law at `eta W`. `edges(x)` are the boundaries in the plane of `x = K_wl/K_ww`
+    and `y = K_ll/K_ww`: the x above which the preferred falls, and the y below which the
+    dispreferred rises, above which it moves more, and below which no vectors exist
+    (Cauchy-Schwarz). `widest(y)` is the inverse of the last boundary: the largest x.
     """
     wx, wy, lx, ly, x, y, side = sp.symbols("wx wy lx ly x y side", real=True)
     height = sp.Symbol("y", positive=True)
@@ -72,7 +73,7 @@ def formulas() -> dict[str, Code]:
 
 
 def check_preset(preset: Mapping[str, Any]) -> None:
-    """Raise `ValueError` unless `preset` names a pair whose kernel two vectors can have."""
+    """Raise `ValueError` unless `preset` has a name and a kernel that two vectors can have."""
     if set(preset) != {"name", "ww", "wl", "ll"}:
         raise ValueError(f"a preset holds name, ww, wl and ll, not {sorted(preset)}")
     label = f"preset {preset['name']!r}"
@@ -90,8 +91,8 @@ class LawOfMotion(Figure):
     `wx`, `wy` and `lx`, `ly` are the gradients of the preferred and the dispreferred response, in
     the plane that they span; `pace` is `eta W`, the size of the step times the loss's weight.
     `presets` are real pairs, `{"name": ..., "ww": K_ww, "wl": K_wl, "ll": K_ll}` each, and `preset`
-    the index of the one shown, -1 for none. Another preset sets the vectors. All but `presets`
-    follow the reader's hand where there is a kernel.
+    is the index of the pair shown, or -1. A new `preset` sets the vectors. With a kernel, the page
+    updates all traits but `presets`.
 
     Raises `traitlets.TraitError` for a gradient of length 0, a pace <= 0, and a preset that no two
     vectors can have.
@@ -129,7 +130,7 @@ class LawOfMotion(Figure):
         self.preset = preset
 
     def exports(self) -> dict[str, Any]:
-        """Formulas, and what a pace can be."""
+        """Formulas, and the facts of the pace."""
         return {"FORMULAS": formulas(), "PACE": facts(PACE)}
 
     @checks("presets")
@@ -141,7 +142,7 @@ class LawOfMotion(Figure):
     def _check_preset(self, _: str, index: int) -> None:
         count = len(self.presets)
         if not -1 <= index < count:
-            raise ValueError(f"preset = {index}: there are {count}, from 0, and -1 is none")
+            raise ValueError(f"preset = {index}: there are {count} presets, from 0; -1 is none")
 
     @checks(*VECTORS)
     def _check_vector(self, name: str, value: float) -> None:
@@ -151,7 +152,7 @@ class LawOfMotion(Figure):
             raise ValueError(f"{name} = {value}: a gradient of length 0 has no direction")
 
     def _take_preset(self, change: Any) -> None:
-        if change.new < 0 or self._sent & set(VECTORS):  # a page moves the vectors itself
+        if change.new < 0 or self._sent & set(VECTORS):  # the page has already moved the vectors
             return
         kernel = (self.presets[change.new][key] for key in ("ww", "wl", "ll"))
         vectors = map(float, numpy_function((K_ww, K_wl, K_ll), GIVEN)(*kernel))

@@ -17,10 +17,10 @@ from dpofield.formulas.symbols import u, v
 from dpofield.widgets.figure import Demo, Figure, checks, facts, printed, room
 
 EXAMPLE = dict(PAIR)
-"""A made-up pair for the losses that read more than u and v: log-probabilities in nats, tokens."""
+"""A made-up pair for losses that use more than u and v: log-probabilities (nats), token counts."""
 
 INPUTS = {p.name: p for p in (REF_W, REF_L, LEN_W, LEN_L)}
-WINDOW = {"low": 1.0, "high": 100.0}  # nats, what the slider covers
+WINDOW = {"low": 1.0, "high": 100.0}  # nats, the slider's range
 LABELS = {
     "ref_w": "ref. $w$ (nats)",
     "ref_l": "ref. $l$",
@@ -30,7 +30,7 @@ LABELS = {
 
 
 def direction(push: Push) -> str:
-    """Where a loss pushes one response, in a few words.
+    """The direction in which a loss pushes one response, in a few words.
 
     >>> direction(pushes(LOSSES["nca"])[0])
     'up or down'
@@ -45,8 +45,8 @@ def direction(push: Push) -> str:
 
 
 def loss_facts(loss: Loss) -> dict[str, Any]:
-    """What JavaScript must know of a loss: its facts, and a function of u, v, its parameters and
-    its inputs that returns the loss and both partial derivatives."""
+    """The facts of a loss that JavaScript needs, and a function of u, v, the parameters and the
+    inputs that returns the loss and both partial derivatives."""
     chosen, rejected = pushes(loss)
     return {
         "name": loss.name,
@@ -63,19 +63,19 @@ def loss_facts(loss: Loss) -> dict[str, Any]:
 
 
 BOTH = sum(CHARTS["probability"].coordinates_of)
-"""The two responses' probabilities together."""
+"""The sum of the two responses' probabilities."""
 
 
 @cache
 def formulas() -> dict[str, Any]:
-    """`LOSSES` and the condition that a pair can have."""
+    """`LOSSES`, and the sum of a pair's probabilities."""
     losses = sorted(LOSSES.values(), key=lambda loss: list(GROUPS).index(group(loss)))
     both = printed((u, v), (BOTH,), (REF_W, REF_L))
     return {"LOSSES": list(map(loss_facts, losses)), "bothProbabilities": both}
 
 
 def check_pair(u_: float, v_: float, pair: dict[str, float]) -> None:
-    """Raise `ValueError` unless both responses can have their probabilities at (u, v)."""
+    """Raise `ValueError` unless both probabilities at (u, v) sum to less than 1."""
     chart = CHARTS["log-ratio"]
     for name, value in (("u", u_), ("v", v_)):
         check_interval(name, value, chart.domain, chart.domain_meaning)
@@ -91,10 +91,11 @@ def check_pair(u_: float, v_: float, pair: dict[str, float]) -> None:
 class LossGallery(Figure):
     """Two losses over the same pair: the field of small steps of each, and their numbers.
 
-    `a` and `b` are names of `dpofield.formulas.LOSSES`; `params_a` and `params_b` hold what differs
-    from their defaults. `u` and `v` are the pair's log-ratios (nats), `window` how far the planes
-    reach from (0, 0), and `pair` the data that some losses read beside: by default `EXAMPLE`. All
-    follow the reader's hand where there is a kernel. Another loss starts at its defaults.
+    `a` and `b` are names of `dpofield.formulas.LOSSES`; `params_a` and `params_b` hold the
+    parameters that differ from the defaults. `u` and `v` are the pair's log-ratios (nats), `window`
+    is how far the planes reach from (0, 0), and `pair` the further inputs that some losses use, by
+    default `EXAMPLE`. With a kernel, the page updates all of them. A new loss starts at its
+    defaults.
 
     Raises `traitlets.TraitError` for an unknown loss or parameter, values out of range, and a pair
     whose two probabilities would exceed 1.
@@ -160,5 +161,5 @@ class LossGallery(Figure):
         check_interval(name, value, LEN_W.interval, "the plane reaches some nats from (0, 0)")
 
     def _to_defaults(self, change: Any) -> None:
-        if f"params_{change.name}" not in self._sent:  # a page sends them with the loss
+        if f"params_{change.name}" not in self._sent:  # the page sends them with the loss
             self.set_trait(f"params_{change.name}", {})

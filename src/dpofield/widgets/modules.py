@@ -1,7 +1,7 @@
 """A figure's ES modules as one module, which a page can load from a blob and from `file://`.
 
 A file in `js/` imports by name, `import { slider } from "./controls.js";`, and exports by `export`
-before a declaration or by `export { a, b };`. Joined, all files share one scope: so imports are
+before a declaration or by `export { a, b };`. In the bundle all files share one scope: imports are
 dropped, exports stay, and no two files may declare the same name.
 """
 
@@ -32,7 +32,7 @@ class ModuleError(ValueError):
 
 
 class Module(NamedTuple):
-    """A file without its imports: what it imports from where, declares, and exports."""
+    """A file without its import lines, and the names that it imports, declares and exports."""
 
     body: str
     imports: list[tuple[Path, list[str]]]
@@ -42,7 +42,7 @@ class Module(NamedTuple):
 
 @cache
 def parse(path: Path, text: str) -> Module:
-    """The module of a file; `ModuleError` for an import of another form and one without a use."""
+    """The module of a file; `ModuleError` for an unused import or an import of another form."""
     text = COMMENT_LINE.sub("", text)
     body = IMPORT.sub("", text)
     if other := OTHER_IMPORT.search(body):
@@ -67,14 +67,14 @@ def parse(path: Path, text: str) -> Module:
 
 
 def bundle(entry: Path, made: Mapping[str, str]) -> str:
-    """The text of `entry` and of all that it imports, directly or not, each before its first use.
+    """The text of `entry` and of its imports, direct and indirect, each before its first use.
 
-    `made` holds modules that are not on the disk: text by file name. Lines that are only a comment
-    are left out, so a comment does not change the result.
+    `made` holds modules that are not on the disk: text by file name. Comment lines are left out, so
+    they do not change the result.
 
-    Raises `ModuleError` naming the file for: a file that is not there, a name that is imported but
-    not exported, imported but not used, or declared at the top level of two files, an import in a
-    circle, and an import of another form.
+    Raises `ModuleError` naming the file for: a missing file, a name that is imported but not
+    exported, imported but not used, or declared at the top level of two files, a circular import,
+    and an import of another form.
     """
     modules: dict[Path, Module] = {}
     owners: dict[str, Path] = {}

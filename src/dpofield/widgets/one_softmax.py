@@ -28,19 +28,19 @@ MARGIN = Parameter(
     "margin", sp.Symbol("h"), 0.0, sp.Interval(0, 500), "this figure goes from 0 to 500 nats"
 )
 START = (0.25, 0.15, 0.3, 0.2, 0.1)
-ROUNDING = 1e-9  # of a sum of probabilities
-NEARLY_ALL = 100  # odds of the preferred at the end of the track
-FADED = sp.exp(12)  # times smaller than a pixel can show
+ROUNDING = 1e-9  # tolerance for a sum of probabilities
+NEARLY_ALL = 100  # odds of the preferred at the end of the slider
+FADED = sp.exp(12)  # a mass smaller by this factor is below a pixel
 
 
 @cache
 def formulas() -> dict[str, Code]:
     """The functions of the figure, each returning an array; margins and moves in nats.
 
-    `rates` are per unit of weight. They take the mass of the rest too, so that no digits are lost
-    where the preferred has nearly everything. `reach` is the margin at which the preferred has
-    nearly everything (odds of `NEARLY_ALL`) even if the dispreferred had nothing to lose, and
-    `far` a move after which either of the two has.
+    `rates` are per unit of weight. They also take the mass of the rest, so that no digits are lost
+    if the preferred has nearly all the mass. `reach` is the margin at which the preferred has
+    nearly all the mass (odds of `NEARLY_ALL`), even if the dispreferred starts with none. `far` is
+    a move after which one of the two has nearly all the mass.
     """
     h, s, pi_o = theorem.h, theorem.s, theorem.pi_o
     up = sp.expand(theorem.RATE_W.subs(pi_w, 1 - pi_l - pi_o))
@@ -64,7 +64,7 @@ def formulas() -> dict[str, Code]:
 
 
 def check_start(start: Sequence[float], w: int, l: int) -> None:
-    """Raise `ValueError` unless `start` is a policy of a few responses and (w, l) a pair of it."""
+    """Raise `ValueError` unless `start` is a policy over 3 to 8 responses, w and l two of them."""
     if not FEWEST <= len(start) <= MOST:
         raise ValueError(f"start has {len(start)} responses; the figure shows {FEWEST} to {MOST}")
     check_interval("start", start, SHARE.interval, SHARE.meaning)
@@ -72,7 +72,7 @@ def check_start(start: Sequence[float], w: int, l: int) -> None:
         raise ValueError(f"start sums to {sum(start)}: probabilities sum to 1")
     for name, index in (("w", w), ("l", l)):
         if not 0 <= index < len(start):
-            raise ValueError(f"{name} = {index} is no index of {len(start)} responses")
+            raise ValueError(f"{name} = {index} is not an index of {len(start)} responses")
     if w == l:
         raise ValueError(f"w = l = {w}: a pair is two different responses")
 
@@ -80,13 +80,13 @@ def check_start(start: Sequence[float], w: int, l: int) -> None:
 class OneSoftmax(Figure):
     """A policy over three to eight responses that learns one pair, on its exact path.
 
-    `start` holds the probabilities of the reference policy, `w` and `l` the indices of the
-    preferred and the dispreferred response, `beta` > 0, `margin` how far training has come
-    (nats, 0 to 500). All five traits follow the reader's hand where there is a kernel. To change
-    several at once, do so under `hold_trait_notifications()`.
+    `start` holds the probabilities of the reference policy, `w` and `l` are the indices of the
+    preferred and the dispreferred response, `beta` > 0, and `margin` is the margin that training
+    has reached (nats, 0 to 500). With a kernel, the page updates all five traits. To change several
+    at once, do so under `hold_trait_notifications()`.
 
-    Raises `traitlets.TraitError` for a start that is no policy, a pair that is none, beta <= 0
-    and a margin out of range.
+    Raises `traitlets.TraitError` for an invalid start or pair, beta <= 0, and a margin out of
+    range.
 
     >>> figure = OneSoftmax(start=[0.1, 0.6, 0.3], w=0, l=1, margin=2.0)
     >>> figure.w = 1
@@ -111,7 +111,7 @@ class OneSoftmax(Figure):
     _height, _height_narrow = room(776, 1370)
 
     def exports(self) -> dict[str, Any]:
-        """Formulas, parameters, how many responses there can be, and how exactly they sum to 1."""
+        """Formulas, parameters, possible numbers of responses, and the tolerance of their sum."""
         parameters = {"BETA": facts(BETA), "MARGIN": facts(MARGIN), "SHARE": facts(SHARE)}
         sizes = list(range(FEWEST, MOST + 1))
         return {"FORMULAS": formulas(), **parameters, "ROUNDING": ROUNDING, "SIZES": sizes}

@@ -1,4 +1,4 @@
-"""The run player: a recorded training run, scrubbed in time, over the field of its loss."""
+"""The run player: a recorded training run over the field of its loss, record by record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dpofield.widgets.field_formulas import chart_functions, loss_functions, of_
 from dpofield.widgets.figure import Code, Demo, Figure, Number, checks, room
 
 CHARTS_SHOWN = ("log-ratio", "ratio")
-DIGITS = 3  # of a log-ratio in nats: a pixel of the ratio chart near the start
+DIGITS = 3  # decimals of a log-ratio in nats: less than a pixel of the ratio chart near the start
 EXAMPLE = Path(__file__).with_name("example_run.json")
 
 
@@ -26,11 +26,11 @@ EXAMPLE = Path(__file__).with_name("example_run.json")
 def formulas(
     loss: str = "dpo", params: tuple[tuple[str, float], ...] = ()
 ) -> dict[str, dict[str, Code | None]]:
-    """For each chart the gradient and the value of a loss, and the way from log-ratios.
+    """For each chart, the gradient and the value of a loss, and the map from log-ratios.
 
-    Every hyperparameter but beta stands in the formulas as a number: what `params` says, else its
-    default. A loss that needs more of a pair than its log-ratios has no field that all pairs share:
-    its gradient and value are null.
+    All hyperparameters but beta are replaced by numbers: those of `params`, else the defaults. A
+    loss that depends on more than the log-ratios has no field common to all pairs: its gradient and
+    value are null.
 
     >>> formulas("simpo")["ratio"]["gradient"] is None
     True
@@ -46,21 +46,21 @@ def formulas(
 
 
 def check_run(step: ArrayLike, u: ArrayLike, v: ArrayLike, texts: Sequence[Sequence[str]]) -> None:
-    """Raise `ValueError` unless T >= 2 records of N >= 1 pairs belong together."""
+    """Raise `ValueError` unless the arguments are T >= 2 records of the same N >= 1 pairs."""
     steps, us, vs = (np.asarray(a, dtype=float) for a in (step, u, v))
     if steps.ndim != 1 or len(steps) < 2 or not (np.diff(steps) > 0).all():
         raise ValueError(f"step has shape {steps.shape}: at least two records in order of time")
     shape = (len(steps), len(texts))
     if us.shape != shape or vs.shape != shape or not len(texts):
-        raise ValueError(f"u {us.shape} and v {vs.shape}: {shape} belongs to step and texts")
+        raise ValueError(f"u {us.shape} and v {vs.shape}: step and texts need {shape}")
     if not (np.isfinite(us).all() and np.isfinite(vs).all()):
-        raise ValueError("u and v are log-ratios in nats, all of them finite")
+        raise ValueError("u and v must be finite log-ratios in nats")
     if any(len(text) != 3 for text in texts):
         raise ValueError("a text is a prompt, the preferred and the dispreferred response")
 
 
 def rounded(logratios: ArrayLike) -> Any:
-    """Nats as lists, with as many digits as are drawn."""
+    """Log-ratios in nats as lists, rounded to `DIGITS`."""
     return np.round(np.asarray(logratios, dtype=float), DIGITS).tolist()
 
 
@@ -70,21 +70,19 @@ class RunPlayer(Figure):
     `step` (T,) are the updates made before each record, `u` and `v` (T, N) the log-ratios of the
     preferred and the dispreferred response (nats, kept to 0.001), `texts` N triples of prompt,
     preferred and dispreferred response, `loss` and `params` the run's loss and its parameters by
-    name (the trait `beta` is one of them), `title` says which run it is. Without them a recorded
-    run of this book is shown. `record` (0 to T - 1), `pair` (0 to N - 1) and `chart` ("log-ratio"
-    or "ratio") follow the reader's hand where there is a kernel. `extend` adds a record to what is
-    shown; where `follow` is true the view jumps to each new record, until the reader moves away
-    from the newest.
+    name (the trait `beta` is one of them), and `title` is the run's name. The default is a recorded
+    run of this book. With a kernel, the page updates `record` (0 to T - 1), `pair` (0 to N - 1) and
+    `chart` ("log-ratio" or "ratio"). `extend` adds a record. While `follow` is true, the view jumps
+    to each new record; it is false after the reader has left the newest record.
 
-    Raises `ValueError` for arrays that do not belong together, for an unknown loss and for a
-    parameter that the loss does not have, and
-    `traitlets.TraitError` for an index out of range and an unknown chart.
+    Raises `ValueError` for arrays of different runs, an unknown loss and a parameter that the loss
+    does not have, and `traitlets.TraitError` for an index out of range and an unknown chart.
 
     >>> player = RunPlayer([0, 10], [[0.0], [1.0]], [[0.0], [-3.0]], [("soup :", "good", "bad")])
     >>> player.record = 2
     Traceback (most recent call last):
     ...
-    traitlets.traitlets.TraitError: record = 2: there are 2, counted from 0
+    traitlets.traitlets.TraitError: record = 2: there are 2 records, counted from 0
     """
 
     demo = Demo(
@@ -123,7 +121,7 @@ class RunPlayer(Figure):
             kwargs = json.loads(EXAMPLE.read_text(encoding="utf-8")) | kwargs
             step, u, v, texts = (kwargs.pop(name) for name in ("step", "u", "v", "texts"))
         if step is None or u is None or v is None or texts is None:
-            raise ValueError("step, u, v and texts are given together or not at all")
+            raise ValueError("give step, u, v and texts together or not at all")
         check_run(step, u, v, texts)
         if loss not in LOSSES:
             raise ValueError(f"no loss {loss!r}; LOSSES has {', '.join(LOSSES)}")
@@ -142,7 +140,7 @@ class RunPlayer(Figure):
     def extend(self, step: int, u: ArrayLike, v: ArrayLike) -> None:
         """Add the record after `step` updates, `u` and `v` (N,) in nats; go to it if `follow`.
 
-        Raises `ValueError` for a record that does not belong to the run.
+        Raises `ValueError` for a record that is not later or has another number of pairs.
 
         >>> texts = [("soup :", "good", "bad")]
         >>> player = RunPlayer([0, 1], [[0], [1]], [[0], [-3]], texts, record=1, follow=True)
@@ -151,7 +149,7 @@ class RunPlayer(Figure):
         ([0, 1, 2], [-4.0], 2)
         """
         check_run([self.step[-1], step], [self.u[-1], u], [self.v[-1], v], self.texts)
-        with self.hold_sync():  # one message, so that no view sees half of it
+        with self.hold_sync():  # one message, so that no view draws half of it
             self.step = [*self.step, int(step)]
             self.u = [*self.u, rounded(u)]
             self.v = [*self.v, rounded(v)]
@@ -166,4 +164,4 @@ class RunPlayer(Figure):
     def _check_index(self, name: str, index: int) -> None:
         count = len(self.step if name == "record" else self.texts)
         if not 0 <= index < count:
-            raise ValueError(f"{name} = {index}: there are {count}, counted from 0")
+            raise ValueError(f"{name} = {index}: there are {count} {name}s, counted from 0")

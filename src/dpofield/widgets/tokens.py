@@ -14,10 +14,10 @@ MAGNITUDE_STEPS = 6  # colours of the arrows, weakest to strongest
 
 @cache
 def tokens_css(scope: str) -> str:
-    """The palette as custom properties of `scope`, light and dark, by whatever names the theme.
+    """The palette as custom properties of `scope`, light and dark, for each way to set the theme.
 
-    The book sets `html[data-theme]`, JupyterLab `body[data-jp-theme-light]`, a bare page nothing:
-    there the system decides. Later rules win, so the order below is the order of precedence.
+    The book sets `html[data-theme]`, JupyterLab `body[data-jp-theme-light]`. A bare page sets
+    neither and follows the system. Later rules have precedence.
     """
 
     magnitude = LinearSegmentedColormap.from_list("magnitude", MAGNITUDE)

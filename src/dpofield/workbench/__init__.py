@@ -1,8 +1,8 @@
-"""The workbench: choose a run, train it in this kernel, watch its pairs, compare, take it as code.
+"""The workbench: choose a run, train it in this kernel, watch its pairs, compare, copy the code.
 
-`choices` says what can be chosen and turns it into a `Config`, `script` writes it as code,
-`compare` sets two runs side by side. `controls`, `live` and `widget` are the widgets; `live` trains
-by `experiments.run`.
+`choices` lists the options and turns a choice into a `Config`, `script` writes a `Config` as code,
+and `compare` shows two runs side by side. `controls`, `live` and `widget` are the widgets; `live`
+trains with `experiments.run`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 __all__ = ["PAGE", "RECORDED", "workbench"]
 
 PAGE = "DPOFIELD_PAGE"
-"""Set to "static" where a page is made that no kernel will stand behind."""
+"""Set to "static" while building a page that will have no kernel."""
 
 RECORDED = (
     "This page has no kernel, so here stands a **recorded run** in place of the workbench: it can "
     "be played, and no other can be trained."
 )
-"""What a static page says in the workbench's place."""
+"""The text that a static page shows in place of the workbench."""
 
 
 class Sentence(str):
@@ -38,7 +38,7 @@ class Sentence(str):
 
 
 def workbench(config: Config | None = None, **options: Any) -> Workbench | RunPlayer:
-    """A `Workbench` that starts from `config`; in a static page a recorded run, and it says so.
+    """A `Workbench` that starts from `config`; in a static page, a note and a recorded run.
 
     `options` are those of `Workbench`.
 
@@ -55,7 +55,7 @@ def workbench(config: Config | None = None, **options: Any) -> Workbench | RunPl
 
         display(Sentence(RECORDED))
         player = RunPlayer()
-        player.record = len(player.step) - 1  # at its end there is something to see
+        player.record = len(player.step) - 1  # at the first record nothing has moved
         return player
     from dpofield.workbench.widget import Workbench
 

@@ -1,4 +1,4 @@
-"""What can be chosen on the workbench, and the configuration that it stands for."""
+"""The options of the workbench, and the configuration of a choice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVELS: dict[int, str] = {
     STRONG: f"strong: {STRONG} steps",
 } | {n: f"{n} steps, made when first used" for n in SFT_LEVELS if n not in (0, WEAK, STRONG)}
 LEVELS[0] = "none: an untrained model"
-"""SFT levels by their steps, those that come with the book first."""
+"""SFT levels by their steps; the levels that come with the book are first."""
 
 PAIRS: dict[str, dict[str, Any]] = {
     "independent responses": {},
@@ -24,7 +24,7 @@ PAIRS: dict[str, dict[str, Any]] = {
     "equally likely (matched)": {"matched": True},
     "drawn from the model (on-policy)": {"source": "model"},
 }
-"""Kinds of pairs, by what a `Config` says of them."""
+"""Kinds of pairs, with their fields in a `Config`."""
 
 _PLAIN: dict[str, Any] = {"edit_distance": None, "matched": False, "source": "grammar"}
 
@@ -32,19 +32,19 @@ OPTIMIZERS: dict[Optimizer, dict[str, Any]] = {
     "adamw": {"lr": 1e-4, "steps": 80},
     "sgd": {"lr": SGD["lr"], "steps": SGD["steps"]},
 }
-"""Optimizers, each with a learning rate and a number of steps that show something."""
+"""Optimizers, each with a learning rate and a number of steps that visibly move the pairs."""
 
 MOST = {"pairs": 256, "steps": 2000}
-"""What two cores can wait for, and a small machine can hold."""
+"""Upper limits, for an acceptable time on two cores and for the memory of a small machine."""
 
 RECORDS = 40
-"""About how many records a run leaves: enough to see it move, few enough to be sent at once."""
+"""Approximate records per run: enough to see the movement, few enough for one message."""
 
 BATCH = 16
 
 
 def title(loss: str) -> str:
-    """What a loss is called.
+    """The title of a loss.
 
     >>> title("ipo")
     'IPO'
@@ -53,10 +53,10 @@ def title(loss: str) -> str:
 
 
 def parameters(loss: str, start: Config) -> dict[str, float]:
-    """The parameters that a loss has when it is chosen.
+    """The first parameters of a chosen loss.
 
-    They are those of `start` if that has this loss, else the defaults, with what the book's
-    experiments change in them.
+    They are those of `start` if it has this loss, else the defaults with the changes of the book's
+    experiments.
 
     >>> parameters("dpop", Config()), parameters("orpo", Config())
     ({'beta': 0.1, 'lam': 5.0}, {'lam': 0.1})
@@ -68,7 +68,7 @@ def parameters(loss: str, start: Config) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Choice:
-    """What stands in the controls."""
+    """The values of the controls."""
 
     sft_steps: int
     kind: str
@@ -81,9 +81,9 @@ class Choice:
     seed: int
 
     def config(self, start: Config) -> Config:
-        """`start` with what was chosen; the seed is that of the pairs and of their order.
+        """`start` with the chosen values; `seed` sets both the pairs and their order.
 
-        Raises `ValueError` naming the field that cannot be.
+        Raises `ValueError` naming the invalid field.
 
         >>> Choice(100, "one word edited", 4, "dpo", {}, "sgd", -1.0, 8, 0).config(Config())
         Traceback (most recent call last):
@@ -106,7 +106,7 @@ class Choice:
 
 
 def choice(config: Config) -> Choice:
-    """The controls that stand for a configuration; `ValueError` if its pairs are of no kind here.
+    """The control values of a configuration; `ValueError` if `PAIRS` does not have its pairs.
 
     >>> choice(Config(edit_distance=1)).kind
     'one word edited'
@@ -123,7 +123,7 @@ def choice(config: Config) -> Choice:
 
 
 def named(config: Config) -> str:
-    """A run in a few words.
+    """A short description of a run.
 
     >>> named(Config())
     'DPO 0.1, SFT 100, independent responses, adamw 0.0001, 80 steps, seed 0'
@@ -137,7 +137,7 @@ def named(config: Config) -> str:
 
 
 def brief(config: Config) -> str:
-    """A run in so few words that they stand above a picture.
+    """A description of a run that fits above a picture.
 
     >>> brief(Config())
     'DPO, SFT 100, seed 0'

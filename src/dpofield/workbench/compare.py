@@ -23,7 +23,7 @@ DASHES = ("-", "--")
 class Finished:
     """A run that has ended: its records `step` (T,), `u` and `v` (T, N) in nats.
 
-    `step[-1]` is less than `config.steps` where it was stopped.
+    `step[-1]` is less than `config.steps` if the run was stopped.
     """
 
     name: str
@@ -44,7 +44,7 @@ ROWS = (
 
 
 def numbers(run: Finished) -> dict[str, float]:
-    """Where a run ended, by `ROWS`: means over pairs, then shares of pairs.
+    """The final numbers of a run by `ROWS`: means over pairs, then shares of pairs.
 
     >>> u, v = np.array([[0.0, 0.0], [1.0, -1.0]]), np.array([[0.0, 0.0], [-2.0, 0.5]])
     >>> list(numbers(Finished("", Config(), np.array([0, 8]), u, v)).values())
@@ -83,7 +83,7 @@ def differ(one: Config, other: Config) -> dict[str, tuple[object, object]]:
 
 
 def table(runs: tuple[Finished, Finished]) -> str:
-    """The numbers of both in HTML, and what their configurations differ in."""
+    """The numbers of both runs in HTML, and the differences of their configurations."""
     found = [numbers(run) for run in runs]
     head = "".join(f'<th scope="col">{name}</th>' for name in NAMES)
     body = "".join(
@@ -101,7 +101,7 @@ def table(runs: tuple[Finished, Finished]) -> str:
 
 
 def picture(runs: tuple[Finished, Finished]) -> str:
-    """Mean log-ratios of both against the steps, as SVG whose colours are CSS variables."""
+    """Mean log-ratios of both runs against the steps, as SVG with CSS variables for colours."""
     # No rcParams and no pyplot: a run may end while the reader's own cell draws.
     light, size = {role: pair[0] for role, pair in PALETTE.items()}, 11
     fig = Figure(figsize=(5.6, 3.4), layout="constrained", facecolor="none")
@@ -125,7 +125,7 @@ def picture(runs: tuple[Finished, Finished]) -> str:
 
 
 def _themed(svg: str) -> str:
-    """The drawing alone, in whatever colours the page has for the roles."""
+    """The SVG element without metadata, with CSS variables for the palette's colours."""
     svg = svg[svg.index("<svg") :]
     for role, (light, _) in PALETTE.items():
         svg = svg.replace(light, f"var(--{role})")
@@ -134,5 +134,5 @@ def _themed(svg: str) -> str:
 
 
 def side_by_side(runs: tuple[Finished, Finished]) -> str:
-    """Picture and table; who does not see the one has the other."""
+    """Picture and table; the table has the numbers for readers who cannot see the picture."""
     return f'<div class="dpf-compared"><div>{picture(runs)}</div><div>{table(runs)}</div></div>'

@@ -1,4 +1,4 @@
-"""The controls of a configuration: stock ipywidgets, each with its name."""
+"""The controls of a configuration: stock ipywidgets, each with a label."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ WIDTH = {"layout": {"width": "auto", "margin": "0"}}
 
 
 class Controls(widgets.GridBox):
-    """What a reader chooses. `config()` is what stands there now; `changed` is called on changes.
+    """The reader's choice. `config()` is the current one; `changed` is called after each change.
 
-    `start` gives the first values, and all that has no control (the model's shape, for one).
+    `start` gives the first values, and the fields that have no control (such as the model's shape).
     """
 
     def __init__(self, start: Config) -> None:
@@ -57,7 +57,7 @@ class Controls(widgets.GridBox):
         super().__init__([*children, self.note], layout=layout)
 
     def config(self) -> Config:
-        """The configuration that was chosen; `ValueError` naming the field that cannot be."""
+        """The chosen configuration; `ValueError` naming an invalid field."""
         values = {name: field.value for name, field in self.fields.items()}
         beta, params = values.pop("beta"), choices.parameters(values["loss"], self._start)
         if "beta" in params:
@@ -65,7 +65,7 @@ class Controls(widgets.GridBox):
         return choices.Choice(**values, params=params).config(self._start)
 
     def show(self, config: Config) -> None:
-        """Fill the controls; `ValueError` for pairs that no control stands for."""
+        """Fill the controls; `ValueError` for pairs that `choices.PAIRS` does not have."""
         chosen = choices.choice(config)
         levels = {chosen.sft_steps: f"{chosen.sft_steps} steps"} | choices.LEVELS
         levels = choices.LEVELS | {chosen.sft_steps: levels[chosen.sft_steps]}
@@ -78,7 +78,7 @@ class Controls(widgets.GridBox):
         self._after()
 
     def _take(self, name: str) -> None:
-        """A change by hand, and what follows from it."""
+        """Handle a reader's change: set the fields that depend on it."""
         if self._filling:
             return
         self._filling = True
@@ -115,7 +115,7 @@ def _dpo_first(option: tuple[str, str]) -> tuple[bool, str]:
 
 
 def _about(loss: str, params: Mapping[str, float]) -> str:
-    """The parameters of a loss that no control sets, in words."""
+    """The parameters of a loss that have no control, in words."""
     words = [f"{name} = {value:g}" for name, value in params.items() if name != "beta"]
     has = f"{choices.title(loss)} also has {', '.join(words)}." if words else ""
     return " ".join([*(["This loss has no beta."] if "beta" not in params else []), has]).strip()

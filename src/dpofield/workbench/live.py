@@ -1,4 +1,4 @@
-"""A run under way: Train and Stop, how far it is, and its pairs in the picture as they move."""
+"""Training with a live view: Train and Stop, the progress, and a picture of the moving pairs."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from dpofield.widgets import RunPlayer
 from dpofield.workbench import choices
 
 IDLE = "Nothing is trained yet. The picture is that of a recorded run of this book."
-PATIENCE = 20.0  # s that the end of a kernel waits for the step in hand
+PATIENCE = 20.0  # s, longest wait for the current step when the kernel ends
 ROW = {"display": "flex", "flex_flow": "row wrap", "grid_gap": "8px", "overflow": "visible"}
 
 
 class Live(widgets.VBox, RunWatch):
-    """Trains what `config()` says, in a thread of its own, so that the kernel hears Stop.
+    """Trains `config()` in a separate thread, so that the kernel can handle Stop meanwhile.
 
-    `ended(config, run)` is called, in that thread, with what a run left behind: all of it, or what
-    there was when it was stopped. `root` is where starting models are cached. Closing this widget
-    ends the training, and so does the end of the kernel.
+    `ended(config, run)` is called in that thread with the run, complete or up to the step where it
+    was stopped. `root` is where starting models are cached. The training ends with this widget and
+    with the kernel.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Live(widgets.VBox, RunWatch):
         self.doing = widgets.Label(layout={"width": "auto"})
         self.words = widgets.HTML(layout={"width": "auto"})
         self.player = RunPlayer()
-        # The room stays while one picture goes and the next one comes.
+        # A minimum height, so that the page does not move when the picture is replaced.
         room = {"overflow": "visible", "min_height": f"{self.player._height}px"}
         self.picture = widgets.VBox([self.player], layout=room)
         self.picture.add_class("dpf-picture")
@@ -62,11 +62,11 @@ class Live(widgets.VBox, RunWatch):
 
     @property
     def training(self) -> bool:
-        """Whether a run is under way."""
+        """Whether a run is in progress."""
         return any(thread.is_alive() for thread in self._threads)
 
     def start(self) -> None:
-        """Begin; nothing happens while a run is under way, and a refusal is shown in words."""
+        """Start a run, unless one is in progress; show an invalid configuration as a message."""
         if self.training:
             return
         try:
@@ -81,18 +81,18 @@ class Live(widgets.VBox, RunWatch):
         self._threads[0].start()
 
     def stop(self) -> None:
-        """End the run under way after the step in hand."""
+        """End the run after the current step."""
         self._stop.set()
         self.halt.disabled = True
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the run under way, at most `timeout` seconds; whether it has ended."""
+        """Wait at most `timeout` seconds for the run; return whether it has ended."""
         for thread in self._threads:
             thread.join(timeout)
         return not self.training
 
     def close(self) -> None:
-        """End the training, and take the widget off the page."""
+        """End the training, and remove the widget from the page."""
         self._stop.set()
         super().close()
 
@@ -112,7 +112,7 @@ class Live(widgets.VBox, RunWatch):
             record = stop.run
             kept = " What came until then is kept." if record is not None else ""
             self._say(f"{stop}.{kept}")
-        except Exception as error:  # whatever it is, the reader is told, and may go on
+        except Exception as error:  # show any error; the workbench stays usable
             self._say(f"The run ended with an error: {_words(error)}.", wrong=True)
         if record is not None and len(record.step) > 1:
             self._ended(config, record)
@@ -120,26 +120,26 @@ class Live(widgets.VBox, RunWatch):
         self.train.disabled, self.halt.disabled = False, True
 
     def stopped(self) -> bool:
-        """Whether the run is to end now."""
+        """Whether the run should end now."""
         return self._stop.is_set()
 
     def progress(self, what: str, step: int, steps: int) -> None:
-        """Show how far it is."""
+        """Show the progress."""
         self.bar.max = max(1, steps)
         self.bar.value = step
         self.doing.value = f"{what}: {step} of {steps}" if steps > 1 else what
 
     def loaded(self) -> None:
-        """Show that pairs are drawn."""
+        """Show that pairs are being drawn."""
         self.progress("drawing pairs", 0, 1)
 
     def drawn(self, start: Start) -> None:
-        """Take the pairs' texts; their picture begins with their second record."""
+        """Keep the pairs' texts; the picture needs two records, so it comes with the second one."""
         self._texts = [[pair.prompt, pair.preferred, pair.dispreferred] for pair in start.pairs]
         self._first, self._drawn = None, False
 
     def record(self, step: int, u: NDArray[Any], v: NDArray[Any]) -> None:
-        """Show where the pairs are now."""
+        """Show the new log-ratios of the pairs."""
         if self._first is None:
             self._first = (step, u, v)
         elif self._drawn:
@@ -148,7 +148,7 @@ class Live(widgets.VBox, RunWatch):
             self._draw(step, u, v)
 
     def _draw(self, step: int, u: NDArray[Any], v: NDArray[Any]) -> None:
-        """Put a new picture in place of the old one, in the same chart, at the newest record."""
+        """Replace the picture by a new one in the same chart, at the newest record."""
         assert self._first is not None
         first, old, config = self._first, self.player, self._now
         self.player = RunPlayer(
@@ -161,7 +161,7 @@ class Live(widgets.VBox, RunWatch):
 
 
 def _words(error: Exception) -> str:
-    """Our own errors are sentences; others need their name."""
+    """The text of an error: this project's errors are sentences, others need their type."""
     ours = isinstance(error, (ValueError, FloatingPointError))
     return str(error) if ours else f"{type(error).__name__}: {error}"
 

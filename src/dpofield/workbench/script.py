@@ -10,7 +10,7 @@ ALWAYS = (
     "sft_steps", "pairs", "pairs_seed", "loss", "params", "optimizer", "lr", "steps", "batch",
     "seed", "record_every",
 )  # fmt: skip
-"""What is written even where it is the default."""
+"""Fields that are written even if they have their defaults."""
 
 _SCRIPT = """\
 from dpofield.experiments import Config, run

@@ -1,4 +1,4 @@
-// A slider of the figures as a widget by itself, for a number whose factors count.
+// The figures' slider as a widget of its own, on a logarithmic scale.
 
 import { keepKeys, slider } from "../widgets/js/controls.js";
 export default {
@@ -20,7 +20,7 @@ export default {
     for (const name of names) model.on(name, draw);
     draw();
     el.append(node);
-    // Stock controls do not keep their keys from JupyterLab either: those of the whole workbench do now.
+    // JupyterLab takes keys from stock controls too, so this protects the whole workbench.
     const workbench = () => el.closest(".dpf-workbench")?.addEventListener("focusin", keep);
     const keep = ({ target }) => keepKeys(target);
     const asked = requestAnimationFrame(workbench); // once it is in the page

@@ -1,4 +1,4 @@
-"""A slider whose handle has a name: the stock one of ipywidgets cannot be told from another."""
+"""A slider whose handle has an accessible name; the stock slider of ipywidgets has none."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dpofield.widgets.modules import bundle
 
 
 class LogSlider(anywidget.AnyWidget):
-    """`value` between `low` and `high`, equal factors at equal distances; `name` is read aloud.
+    """A logarithmic slider for `value` from `low` to `high`; screen readers read `name`.
 
-    A value beyond the ends is kept, and the handle stands at that end.
+    A value beyond the ends is kept, with the handle at the nearer end.
 
     >>> LogSlider(name="beta", low=0.001, high=3, value=0.1).value
     0.1

@@ -1,4 +1,4 @@
-"""The workbench as one widget: controls, the run under way, two runs compared, and the code."""
+"""The workbench as one widget: controls, the current run, two runs compared, and the code."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from dpofield.workbench.script import script
 STYLE = tokens_css(".dpf-workbench") + Path(__file__).with_name("workbench.css").read_text(
     encoding="utf-8"
 )
-# A figure looks at the width of its page; here it has what a notebook's sidebar leaves of it.
+# The rules of a figure use the page's width, but a notebook's sidebar takes part of that width.
 STYLE += css("run_player.css").replace("@media (max-width: 599px)", "@container (max-width: 599px)")
 WIDE = {"width": "auto", "margin": "0", "overflow": "visible"}
 
 
 class Workbench(widgets.VBox):
-    """Choose a run, train it here, stop it at any time, compare two, take the configuration away.
+    """Choose a run, train it here, stop it at any time, compare two runs, copy the configuration.
 
-    `config` fills the controls and says all that has no control (the model's shape, for one);
+    `config` fills the controls and sets the fields without a control (such as the model's shape);
     `root` is where starting models are cached. `finished` are the runs that have ended so far,
     `live` trains them.
 
-    Raises `ValueError` for a configuration whose pairs no control stands for.
+    Raises `ValueError` for a configuration whose pairs `choices.PAIRS` does not have.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Workbench(widgets.VBox):
 
     @property
     def script(self) -> str:
-        """The code of what is chosen; `ValueError` naming the field that cannot be."""
+        """The code of the chosen run; `ValueError` naming an invalid field."""
         return script(self.controls.config())
 
     def close(self) -> None:
-        """End the training, and take the widget off the page."""
+        """End the training, and remove the widget from the page."""
         self.live.close()
         super().close()
 
@@ -82,7 +82,7 @@ class Workbench(widgets.VBox):
         self.code.value = f'<pre tabindex="0" aria-label="The code">{escape(text)}</pre>'
 
     def _keep(self, config: Config, run: Run) -> None:
-        """Put a run among those that can be compared: the last two, unless a hand chose others."""
+        """Add a run to the comparison; it compares the last two unless the reader chose others."""
         count, chosen = len(self.finished), (self.a.value, self.b.value)
         made = "" if run.complete else f", stopped after {run.step[-1]}"
         name = f"{count + 1}: {choices.named(config)}{made}"

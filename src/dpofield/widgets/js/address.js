@@ -1,10 +1,10 @@
-// A figure's state in the page's address, so that a view can be sent or assigned: one query
-// parameter a trait, `?FieldExplorer.beta=0.5`, behind the name of the figure's box. Only what
-// differs from the page as it was written is there, and the page's own anchors stay as they are.
+// A figure's state in the page's address, so that a link can carry a view: one query parameter per
+// trait, named by the figure's box and the trait, `?FieldExplorer.beta=0.5`. Only traits that differ
+// from their initial values are written. The page's own anchors do not change.
 
 import { cut } from "./text.js";
 
-// A text of the address as the kind of value that a trait has; undefined where it is none.
+// A text of the address as a value of the type of `like`; undefined if it is not one.
 function readAs(text, like) {
   if (typeof like === "string") return text;
   let value;
@@ -17,8 +17,8 @@ function readAs(text, like) {
 
 const writeAs = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
-// What the address asks of the figure `name`, whose traits now are `values`: { asked, why }. `why`
-// is "" or what is wrong with it, in words.
+// The traits that the address sets in the figure `name`, which now has `values`: { asked, why }.
+// `why` is "" or an error message.
 export function readAddress(name, values) {
   const asked = {};
   for (const [key, text] of new URLSearchParams(location.search)) {
@@ -32,7 +32,7 @@ export function readAddress(name, values) {
   return { asked, why: "" };
 }
 
-// The page's address with the figure's traits in it, those that `begin` does not have already.
+// The page's address with those traits of the figure that differ from `begin`.
 export function addressOf(name, values, begin) {
   const to = new URL(location.href);
   const own = [...to.searchParams.keys()].filter((key) => key.startsWith(`${name}.`));
@@ -44,7 +44,7 @@ export function addressOf(name, values, begin) {
   return to;
 }
 
-// A browser may forbid it (a sandboxed frame) or have enough of it: the figure works all the same.
+// A browser may forbid this call (in a sandboxed frame) or limit its rate; the figure still works.
 export function writeAddress(to) {
   try { history.replaceState(history.state, "", to); } catch { /* the address stays as it was */ }
 }

@@ -1,5 +1,5 @@
-// Bradley-Terry and beta: the plane of two rewards, the logistic curve, the likelihood. State lives
-// in the traits; everything drawn is worked out from them.
+// Bradley-Terry and beta: the plane of two rewards, the logistic curve, the likelihood. The state is
+// in the traits; everything drawn is computed from them.
 
 import { button, fieldRow, outside, readouts } from "./controls.js";
 import { anywidget, Figure } from "./figure.js";
@@ -15,9 +15,9 @@ import { keeper } from "./timing.js";
 
 const CURVE = { left: 46, top: 40, side: 284, rise: 92, size: 340, tall: 172 };
 const LIKELY = { left: 46, top: 8, side: 284, rise: 92, size: 340, tall: 148 };
-const REACH = 4; // of a reward in the plane, doubled where needed
+const REACH = 4; // largest reward in the plane, doubled as needed
 const SNAP = 0.05;
-const DEPTH = 6; // nats below the best that are shown
+const DEPTH = 6; // nats shown below the maximum
 const READOUTS = [
   { key: "share", label: "preferred’s chance" },
   { key: "gap", label: "gap $r_w − r_l$" },
@@ -33,7 +33,7 @@ export function solve({ r_w: rw, r_l: rl, n, wins, beta }) {
   const gap = rw - rl;
   const [likelihood, slope] = FORMULAS.likelihood(gap, wins, n - wins);
   const agreed = wins === 0 || wins === n;
-  // Where every comparison agrees there is no best gap: 0 is never reached.
+  // If all comparisons agree, the log-likelihood approaches 0 and has no maximum.
   const [best, top, error] = agreed ? [wins ? Infinity : -Infinity, 0, NaN]
     : FORMULAS.top(wins, n - wins);
   const [margin, loss] = FORMULAS.dpo(gap, beta);
@@ -96,7 +96,7 @@ class Preferences extends Figure {
     });
   }
 
-  // -- what a reader does --
+  // -- events --
 
   listen() {
     const { plane: { node, part: { handle } }, curve } = this;
@@ -117,7 +117,7 @@ class Preferences extends Figure {
     }, home);
   }
 
-  // More or fewer comparisons keep the share of wins.
+  // A new number of comparisons keeps the share of wins.
   takeNumber(name, value, text) {
     if (name !== "n") return super.takeNumber(name, value, text);
     const { n, wins } = this.values();
@@ -136,7 +136,7 @@ class Preferences extends Figure {
     this.change({ r_w: rw, r_l: rl });
   }
 
-  // Another gap about the same middle.
+  // Change the gap and keep the mean reward.
   moveGap(to) {
     const { r_w: rw, r_l: rl } = this.values();
     const { low, high } = this.gaps;
@@ -155,15 +155,15 @@ class Preferences extends Figure {
     return this.place(best, (rw + rl) / 2);
   }
 
-  // -- what is shown --
+  // -- drawing --
 
   draw() {
     const state = this.values();
-    if (state.wins > state.n) return; // half of a kernel's change
+    if (state.wins > state.n) return; // half of a change from the kernel
     const n = solve(state);
-    // The windows stay under a held pointer, or what it holds would jump away from it.
+    // Keep the windows during a drag; else the handle would jump away from the pointer.
     if (!this.held?.()) this.frameAll(state, n);
-    // What the data alone decide stays while the rewards are moved.
+    // These parts depend on the data and the windows, but not on the rewards.
     this.dataFor(JSON.stringify([state.n, state.wins, this.gaps.high, this.frame.high]), () => {
       drawShade(this.plane, this.frame, state, n);
       this.drawSeen(state);
@@ -197,7 +197,7 @@ class Preferences extends Figure {
     this.curve.part.logistic.setAttribute("d", curve);
   }
 
-  // A curve over the gaps of the window.
+  // A curve across the gaps of the window.
   across(at, frame) {
     return polyline(Array.from({ length: 121 }, (_, i) => {
       const [x, y] = at(frame.low + (i / 120) * (frame.high - frame.low));
@@ -229,7 +229,7 @@ class Preferences extends Figure {
   drawLikelihood({ n, wins }, { best, top, agreed }) {
     const { depths, likely: { part } } = this;
     const below = (d) => FORMULAS.likelihood(d, wins, n - wins)[0] - top;
-    // A sharp peak lies between the points of an even raster.
+    // A sharp peak may lie between even grid points, so points near it are added.
     const inside = !agreed && Math.abs(best) < depths.high;
     const raster = Array.from({ length: 121 }, (_, i) =>
       depths.low + (i / 120) * (depths.high - depths.low));

@@ -1,5 +1,5 @@
-// The cap explorer: the plane of ratios and the course of time. State lives in the traits;
-// everything drawn is worked out from them.
+// The cap explorer: the plane of ratios, and the ratios over time. The state is in the traits;
+// everything drawn is computed from them.
 
 import { BY_NAME, clockOf, curveOf, lawOf, linesOf, momentOf } from "./cap_path.js";
 import { button, choices, fieldRow, outside, readouts } from "./controls.js";
@@ -16,7 +16,7 @@ import { keeper } from "./timing.js";
 
 const PLANE = { left: 46, top: 8, side: 284, size: 340 };
 const COURSE = { left: 46, top: 8, side: 284, rise: 192, size: 340, tall: 248 };
-const GRID = 13; // arrows a side
+const GRID = 13; // arrows per side
 const WINDOW = 2.2;
 const SNAP = 0.005;
 const READOUTS = [
@@ -32,7 +32,7 @@ const READOUTS = [
   { key: "bThen", label: "$x_2$ at time $t$", tone: "dpf-dispreferred" },
 ];
 
-// Everything worked out from the state.
+// All numbers, computed from the state.
 export function solve({ divergence, alpha, beta, a, b, time }) {
   const law = lawOf(divergence, beta, alpha);
   const curve = curveOf(law, a, b);
@@ -58,7 +58,7 @@ function verdict({ cap, end, law }) {
   return `From here ${first}, and ${second}`;
 }
 
-// How far the time axis goes: past the end, or well into the time in which x2 only creeps.
+// The end of the time axis: a little after x2 = 0, or when x2 has become small and slow.
 function horizon({ nodes, end }) {
   if (Number.isFinite(end)) return 1.15 * end;
   const tenth = nodes.find((node) => node.b <= 0.1 * nodes[0].b)?.t ?? Infinity;
@@ -115,7 +115,7 @@ class Caps extends Figure {
     });
   }
 
-  // -- what a reader does --
+  // -- events --
 
   listen() {
     const { node, part: { handle } } = this.plot;
@@ -134,7 +134,7 @@ class Caps extends Figure {
       outside(time, TIME);
   }
 
-  // A named divergence stands at its own alpha, if it has one.
+  // A named divergence shows its own alpha, if it has one.
   get alphaShown() {
     const { divergence, alpha } = this.values();
     return BY_NAME[divergence].alpha ?? alpha;
@@ -152,13 +152,13 @@ class Caps extends Figure {
     this.moveTo(a + right * size, b + up * size);
   }
 
-  // -- what is shown --
+  // -- drawing --
 
   draw() {
     const state = this.values();
     const { a, b, beta, time } = state;
     const n = solve(state);
-    // The window stays under a held pointer, or the start would jump away from it.
+    // Keep the window during a drag; else the start would jump away from the pointer.
     if (!this.held?.()) {
       const high = doubled(WINDOW, Math.max(a, b));
       if (this.frame?.high !== high) {
@@ -210,7 +210,7 @@ class Caps extends Figure {
 
   drawCourse({ clock, cap, law, curve }, time) {
     const { part, axes } = this.course;
-    const last = horizon(clock) || 1; // where nothing moves, there is no time to show
+    const last = horizon(clock) || 1; // the axis needs a positive length
     const { nodes } = clock;
     const top = Math.min(Number.isFinite(cap) ? cap : Infinity,
       momentOf(law, curve, clock, last)[0]);

@@ -16,8 +16,8 @@ export function lawOf(name, beta, alpha) {
   };
 }
 
-// The c with I(c) = target, by Newton between bounds; Infinity where there is none. I is counted
-// from I(0) where it can be, or tiny ratios would lose their digits.
+// The c with I(c) = target, by Newton's method between bounds; Infinity if there is none. I is
+// measured from I(0) if I(0) is finite; else tiny ratios would lose their digits.
 function inverse(one, target, guess) {
   let [low, high] = [0, Infinity];
   let at = guess;
@@ -27,7 +27,7 @@ function inverse(one, target, guess) {
     else high = at;
     let next = at - (value - target) * second; // I' = 1/f''
     if (!(next > low && next < high)) next = high === Infinity ? 2 * at : (low + high) / 2;
-    else if (Math.abs(next - at) <= 1e-9 * at) return next; // another step would be of its square
+    else if (Math.abs(next - at) <= 1e-9 * at) return next; // the next step would be negligible
     if (Math.abs(next - at) <= 4e-16 * at) return next;
     if (next > 1e300) return Infinity;
     at = next;
@@ -64,12 +64,12 @@ export function linesOf({ total, least, grown, partner, cap }, a, b, high) {
   return { ahead, back: back.reverse() };
 }
 
-// The time along the flow: nodes { t, a, b, h } with x2 falling by e^-h to the next, and the time
-// of x2 = 0. Time is integrated over log x2 by Gauss-Legendre, in steps that two halves confirm; after
-// the last node what is left falls like a power of x2.
-const DEEP = 1e-290; // of what float64 can hold
-const CLOSE = 1e-10; // the two halves of a step to the whole
-const FAR = 1e-8; // the same beyond the times that a reader can go to, of which only the end is shown
+// The time along the flow: nodes { t, a, b, h }, where x2 falls by the factor e^-h to the next node,
+// and the time of x2 = 0. Time is integrated over log x2 by Gauss-Legendre; a step is accepted if its
+// two halves give the same time. After the last node, the time left falls like a power of x2.
+const DEEP = 1e-290; // smallest x2, near the end of float64's range
+const CLOSE = 1e-10; // relative difference between a step and its two halves
+const FAR = 1e-8; // the same, later than the largest time of the figure: only the end is shown there
 
 const down = (c, h) => fallen(c, h)[0];
 
@@ -88,7 +88,7 @@ export function clockOf(law, curve, a, b) {
   let node = { t: 0, a, b };
   let h = 0.1;
   let tries = 0;
-  let rough = false; // where numbers have lost their digits, go on without confirming
+  let rough = false; // digits are lost: accept steps unchecked
   while (node.b > DEEP) {
     tries += 1;
     const half = elapsed(law, curve, node, h / 2);
@@ -118,7 +118,7 @@ export function clockOf(law, curve, a, b) {
   return { nodes, end: power > 0 ? t + whole / power : Infinity };
 }
 
-// Where the flow is at a time: between two nodes by halving.
+// The point of the flow at a time, by bisection between two nodes.
 export function momentOf(law, curve, { nodes, end }, time) {
   if (time >= end) return [curve.cap, 0];
   const late = nodes.findIndex((node) => node.t > time);

@@ -5,16 +5,16 @@ import { box, html, htmlLabel, spoken, write } from "./nodes.js";
 import { brief, shown, typed } from "./text.js";
 import { keeper } from "./timing.js";
 
-// JupyterLab takes arrows and letters from what is focused in a notebook, unless it says so itself.
+// JupyterLab takes arrow and letter keys as shortcuts unless the focused element opts out.
 export function keepKeys(node) {
   if (node.matches("[type=range], [type=radio], select, [role=slider]")) {
     node.dataset.lmSuppressShortcuts = "true";
   }
 }
 
-// A labelled text field for a number. `take` gets what was typed and returns a complaint, or "" if
-// it is good; a refused text gives way to the last good value. `signed`: the number may be negative,
-// and the decimal keypad of some phones has no minus.
+// A labelled text field for a number. `take` gets the number and its text, and returns a complaint or
+// ""; after a complaint, the field shows the last good value again. `signed`: the number may be
+// negative, and the decimal keypad of some phones has no minus.
 export function numberField({ id, role, label: words = "", signed = false, take }) {
   const input = html("input", {
     id: `${id}-${role}`, type: "text", inputmode: signed ? "text" : "decimal", autocomplete: "off",
@@ -22,7 +22,7 @@ export function numberField({ id, role, label: words = "", signed = false, take 
   });
   const label = html("label", { for: input.id, class: "dpf-label" }, htmlLabel(words));
   let last = "";
-  let typing = false; // a redraw must not take the text from under the reader's fingers
+  let typing = false; // a redraw must not replace unfinished text
   const show = (value) => {
     last = brief(value);
     if (!typing) input.value = last;
@@ -42,11 +42,11 @@ export function numberField({ id, role, label: words = "", signed = false, take 
   return { input, label, show };
 }
 
-// Fields side by side, labels above, and buttons behind them.
+// Fields side by side with their labels above, then buttons.
 export const fieldRow = (fields, ...buttons) => box("dpf-starts",
   Object.values(fields).map(({ label, input }) => box("dpf-field", label, input)), buttons);
 
-// Why a number is no good for a parameter, as Python printed its facts; "" if it is.
+// The reason why a parameter cannot have this value, or "". Python prints the parameter's facts.
 export function outside(value, { low, high, lowOpen, highOpen, meaning }) {
   if (!Number.isFinite(value)) return "it is not a number";
   const above = low === null || (lowOpen ? value > low : value >= low);
@@ -54,16 +54,15 @@ export function outside(value, { low, high, lowOpen, highOpen, meaning }) {
   return above && below ? "" : meaning;
 }
 
-// A number on a track of 44 px: `marks` are written below it in `words`, `log` spaces factors evenly.
-// `take` returns a complaint about what it refuses.
-// Of a `whole` number an arrow key takes the next one.
+// A slider for a number: `marks` are written below it by `words`, and `log` makes it logarithmic.
+// `take` returns a complaint or "". For a `whole` number, an arrow key moves to the next integer.
 const SLIDER_STEPS = 400;
 
 export function slider({ name, low, high, marks = [], log = true, whole = false, words = brief, take }) {
   const part = (value) =>
     log ? Math.log(value / low) / Math.log(high / low) : (value - low) / (high - low);
   const place = (value) => SLIDER_STEPS * part(value);
-  // In as few digits as still lead back to this place: with fewer, a key would not get away from it.
+  // As few digits as still give this place; with fewer, a key press could leave the slider in place.
   const value = (at) => {
     const way = at / SLIDER_STEPS;
     const exact = log ? low * (high / low) ** way : low + way * (high - low);
@@ -74,7 +73,7 @@ export function slider({ name, low, high, marks = [], log = true, whole = false,
     type: "range", min: 0, max: SLIDER_STEPS, step: 1, class: "dpf-slider", "aria-label": name,
   });
   const scale = html("div", { class: "dpf-scale", "aria-hidden": "true" });
-  // Another reach: for a number whose end depends on the others.
+  // A new range, for a number whose range depends on other numbers.
   const reachFor = keeper();
   const reach = (from, to, at) => reachFor(JSON.stringify([from, to, at]), () => {
     [low, high] = [from, to];
@@ -99,8 +98,8 @@ export function slider({ name, low, high, marks = [], log = true, whole = false,
   return { node: box("dpf-track", input, scale), input, show, reach };
 }
 
-// The same number to slide and to type: label, track, text field. `label` is written, `name` read
-// aloud; `take(value, text)` is as in numberField, and a slid value has no text.
+// One number with label, slider and text field. `label` is shown, `name` is read aloud.
+// `take(value, text)` is as in numberField; `text` is "" if the value comes from the slider.
 export function numberRow({ id, role, label, name = spoken(label), low, high, marks, log, whole, take }) {
   const field = numberField({ id, role, label, take });
   const track = slider({
@@ -114,7 +113,7 @@ export function numberRow({ id, role, label, name = spoken(label), low, high, ma
   return { node, field, track, show };
 }
 
-// One of several: `options` are { value, label }.
+// Radio buttons: `options` are { value, label }.
 export function choices({ id, role, legend, options, take }) {
   const inputs = options.map(({ value }) =>
     html("input", { type: "radio", name: `${id}-${role}`, value }));
@@ -127,7 +126,7 @@ export function choices({ id, role, legend, options, take }) {
   return { node, show };
 }
 
-// One of many: `groups` are [title, [{ value, label }]], titles and labels plain text.
+// A drop-down list: `groups` are [title, [{ value, label }]]; titles and labels are plain text.
 export function select({ id, role, label, groups, take }) {
   const input = html("select", { id: `${id}-${role}`, class: "dpf-select", "data-field": role },
     groups.map(([title, options]) => html("optgroup", { label: title }, options.map((option) =>
@@ -144,9 +143,9 @@ export const button = (words, press) => {
   return node;
 };
 
-// A button that plays to the end and pauses: `bounds()` gives the number now and at the end, `to(n)`
-// goes there. From 0 to the end takes PLAY_TIME ms; from the end it begins anew. Who wants no motion is
-// taken to the end at once.
+// A button that plays to the end and pauses: `bounds()` gives the current and the last number, `to(n)`
+// sets the number. From 0 to the end takes PLAY_TIME ms; at the end, Play starts from 0 again. With
+// reduced motion, jump to the end.
 const PLAY_TIME = 6000;
 
 export function playButton({ bounds, to }) {
@@ -167,7 +166,7 @@ export function playButton({ bounds, to }) {
     let first = null;
     const go = (time) => {
       first ??= time;
-      const [, last] = bounds(); // which a run under way moves
+      const [, last] = bounds(); // a running training moves the end
       const at = Math.min(last, from + (last * (time - first)) / PLAY_TIME);
       to(at);
       if (at >= last) pause();
@@ -179,12 +178,12 @@ export function playButton({ bounds, to }) {
   return { node, pause };
 }
 
-// A number in full, or words.
+// Write a number with all its digits, or words.
 export const writeValue = (node, value) =>
   write(node, typeof value === "string" ? value : shown(value));
 
-// Labelled values: `rows` are { key, label, tone }. `show` takes numbers, or words, by key. A label
-// that depends on something is a function of it, and `name` calls all of them.
+// Labelled values: `rows` are { key, label, tone }. `show` takes numbers or words by key. If the
+// labels are functions, `name(of)` sets them to `label(of)`.
 export function readouts(rows) {
   const cells = rows.map(({ key, label, tone = "" }) => {
     const term = html("dt", {}, typeof label === "string" ? htmlLabel(label) : []);

@@ -1,4 +1,4 @@
-// The field explorer. State lives in the model's traits; everything drawn is worked out from them.
+// The field explorer. The state is in the model's traits; everything drawn is computed from them.
 
 import { button, choices, fieldRow, numberField, readouts, select } from "./controls.js";
 import { CHARTS, flow, numbers } from "./field_flow.js";
@@ -36,7 +36,7 @@ function verdict({ factor }) {
   return `Here the ${fast} moves ${brief(times)} times as fast as the ${slow}.`;
 }
 
-// Corollary 1 for the same pair, as the paper reads it.
+// The paper's reading of Corollary 1 for the same pair.
 function ofThePaper({ paper }) {
   const [fast, slow, times] = paper < 1 ? ["dispreferred falls", "preferred rises", 1 / paper]
     : ["preferred rises", "dispreferred falls", paper];
@@ -108,7 +108,7 @@ class Explorer extends Figure {
     ];
   }
 
-  // -- what a reader does --
+  // -- events --
 
   listen() {
     const { node, part: { handle } } = this.plot;
@@ -147,7 +147,7 @@ class Explorer extends Figure {
       "Moved to the reference.");
   }
 
-  // A dragged or stepped start: on the snap of the chart, inside the window and the domain.
+  // Round a dragged or stepped start to the chart's snap, inside the window and the domain.
   moveTo(p, q) {
     const { chart, a, b } = this.state;
     const { low, high } = this.frame;
@@ -167,13 +167,13 @@ class Explorer extends Figure {
     this.change({ a, b });
   }
 
-  // -- what is shown --
+  // -- drawing --
 
   draw() {
     const { chart, loss, says, beta, a, b } = this.state;
-    if (!chart.exists(a, b) || !(beta > 0)) return; // half of a kernel's change: the rest follows
+    if (!chart.exists(a, b) || !(beta > 0)) return; // half of a change from the kernel: the rest follows
     const { part } = this.plot;
-    // The window stays under a held pointer, or the start would jump away from it.
+    // Keep the window during a drag; else the start would jump away from the pointer.
     const range = this.held?.() ? [this.frame.low, this.frame.high] : windowOf(chart, a, b);
     this.drawFrame(chart, range);
     const { frame } = this;

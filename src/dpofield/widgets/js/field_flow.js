@@ -3,7 +3,7 @@
 import { bothProbabilities, corollaryOne, FORMULAS, REFERENCES, ROUNDING, VIEWS } from "./formulas.js";
 import { rungeKutta, tailPower } from "./integrate.js";
 
-const EXTINCT = 1e-9; // of the start: below this the rest of the time is a known tail
+const EXTINCT = 1e-9; // fraction of the start's distance; below it, the time left is a known tail
 
 function chartOf(name) {
   const f = FORMULAS[name];
@@ -12,7 +12,7 @@ function chartOf(name) {
   const below = (c) => high === null || c < high || (!highOpen && c === high);
   const inside = (c) => Number.isFinite(c) && above(c) && below(c);
   const toLogratios = (a, b) => f.toLogratios(a, b, ...params);
-  // In a chart that knows the references, two responses cannot hold more than all the mass.
+  // In a chart with reference probabilities, the two probabilities must not sum to more than 1.
   const possible = (a, b) =>
     params.length === 0 || bothProbabilities(...toLogratios(a, b), ...REFERENCES)[0] <= 1 + ROUNDING;
   return {
@@ -21,7 +21,7 @@ function chartOf(name) {
     exists: (a, b) => inside(a) && inside(b) && possible(a, b),
     fromLogratios: (u, v) => f.fromLogratios(u, v, ...params),
     invariant: f.invariant,
-    // The same chart with a loss on it.
+    // The same chart with the functions of a loss.
     under: (loss) => ({
       ...CHARTS[name],
       loss: (a, b, beta) => f.losses[loss].loss(a, b, beta, ...params)[0],
@@ -31,9 +31,9 @@ function chartOf(name) {
 }
 export const CHARTS = Object.fromEntries(Object.keys(FORMULAS).map((name) => [name, chartOf(name)]));
 
-// Gradient flow from (a, b) by arc length, time carried along. Steps shrink towards an edge, where
-// the speed may go to infinity or to 0. Returns the points, the times, and why it stopped: "rest" is
-// where the gradient is 0, or turns round.
+// Gradient flow from (a, b) by arc length; the third variable is the time. Steps shrink towards an
+// edge, where the speed may go to infinity or to 0. Returns the points, the times, and the reason for
+// stopping: "rest" means that the gradient is 0 or reverses.
 export function flow(chart, beta, a, b, [low, high]) {
   const slope = ([p, q]) => {
     const [along, across] = chart.gradient(p, q, beta);
@@ -67,9 +67,9 @@ export function flow(chart, beta, a, b, [low, high]) {
   return line;
 }
 
-// When the dispreferred coordinate reaches its lower edge: the time so far and the tail that is
-// left, in which time per log-distance falls like a power of the distance. Infinite if it rises,
-// there is no edge, or the flow comes to rest; NaN if the flow ends before.
+// The time at which the dispreferred coordinate reaches its lower edge: the time so far plus a tail,
+// in which time per log-distance falls like a power of the distance. Infinity if that time rises, if
+// there is no edge, or if the flow comes to rest; NaN if the flow ends before the edge.
 export function extinctionTime(chart, beta, line) {
   if (!chart.bounded || line.stopped === "rest") return Infinity;
   if (line.stopped !== "extinct") return NaN;
@@ -80,7 +80,7 @@ export function extinctionTime(chart, beta, line) {
   return power > 1e-9 ? line.times.at(-1) + perLog(distance) / power : Infinity;
 }
 
-// The curve on which the conserved quantity keeps its value: along it, both ways, to the window.
+// The curve of constant conserved quantity through (a, b), in both directions up to the window.
 export function levelCurve(chart, a, b, frame) {
   const along = (sign) => ([p, q]) => {
     const [, first, second] = chart.invariant(p, q);
@@ -99,7 +99,7 @@ export function levelCurve(chart, a, b, frame) {
   return [...half(-1).reverse(), [a, b], ...half(1)];
 }
 
-// Everything shown in numbers.
+// All numbers that are shown.
 export function numbers(chart, beta, a, b, line) {
   const [along, across] = chart.gradient(a, b, beta);
   return {

@@ -1,5 +1,5 @@
-// The picture of the field explorer: its nodes, made once, and what is drawn on them. A redraw only
-// changes attributes and texts.
+// The picture of the field explorer. Its nodes are made once; a redraw only changes attributes and
+// texts.
 
 import { levelCurve } from "./field_flow.js";
 import { handleNode } from "./handle.js";
@@ -8,7 +8,7 @@ import { arrowNodes, disc, placeText, plane, polyline, referenceMark } from "./p
 import { brief, short } from "./text.js";
 
 export const PLOT = { left: 58, top: 10, side: 352, size: 420 }; // at full width one unit is one CSS pixel
-export const GRID = 15; // arrows a side
+export const GRID = 15; // arrows per side
 
 export function buildPlot(id) {
   const { left, top, side } = PLOT;
@@ -49,7 +49,7 @@ export function drawAxes({ part, axes }, chart, frame) {
   part.excludedText.replaceChildren(...svgLabel(chart.excludedText ?? ""));
 }
 
-// Where the dispreferred is the faster: below the diagonal, with equal references, or nowhere.
+// The region where the dispreferred is faster: below the diagonal (for equal references), or none.
 export function drawFaster(part, chart, { low, high, x, y }, somewhere) {
   const top = chart.excluded ? (low + high) / 2 : high;
   const corners = [[low, low], [top, top], [high, low]].map(([a, b]) => [x(a), y(b)]);
@@ -60,7 +60,7 @@ export function drawFaster(part, chart, { low, high, x, y }, somewhere) {
 
 export function drawFlow(part, chart, a, b, line, frame, time) {
   const inPlot = ([p, q]) => [frame.x(p), frame.y(q)];
-  // Points crowd together near an edge; those closer than half a pixel are not worth a stroke.
+  // Near an edge the points are dense; leave out those closer than half a pixel.
   const kept = [];
   for (const point of line.points.map(inPlot)) {
     const last = kept.at(-1);

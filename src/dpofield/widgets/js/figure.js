@@ -1,4 +1,4 @@
-// What every figure is: the class `Figure`.
+// The base class of the figures.
 
 import { addressOf, readAddress, writeAddress } from "./address.js";
 import { button, keepKeys, numberField, numberRow } from "./controls.js";
@@ -7,11 +7,11 @@ import { handOver, pngOf, viewOf } from "./save.js";
 import { brief, cut } from "./text.js";
 import { atNextFrame, keeper, whenQuiet } from "./timing.js";
 
-// A figure: state lives in the model's traits, and everything drawn is worked out from them. A
-// subclass names its `traits` and `kind` (for its style sheet), `given` if some traits are the page's
-// and no hand's, and gives `build()` (the children of its root, `this.words` among them), `listen()`,
-// `draw()`, `wrong(values)` ("" or why no figure can have these traits) and `say()` (the state in
-// words for who cannot see it; "" while half of a kernel's change is still on its way).
+// A figure: the state is in the model's traits, and everything drawn is computed from them. A subclass
+// has `traits`, `kind` (for its style sheet) and `given`, the traits that a reader cannot change. It
+// defines `build()` (the children of its root, with `this.words`), `listen()`, `draw()`,
+// `wrong(values)` (why these traits are invalid, or "") and `say()` (the state in words for screen
+// readers; "" while a change from the kernel is incomplete).
 export class Figure {
   static given = [];
 
@@ -20,7 +20,7 @@ export class Figure {
     this.model = model;
     this.id = `dpf-${Math.random().toString(36).slice(2)}`;
     this.title = model.get("_anywidget_id").split(".").at(-1);
-    // Only a page of the book boxes its figures; a notebook's address is not ours.
+    // Only pages of the book have this box. In a notebook, the figure leaves the address alone.
     this.name = el.closest(".dpofield-widget")?.id;
     this.begin = this.values();
     this.redraw = atNextFrame(() => this.draw());
@@ -32,7 +32,7 @@ export class Figure {
     this.live = html("p", { class: "dpf-unseen", "aria-live": "polite" });
     this.root = box(`dpf dpf-${kind}`, ...this.build(), this.buildTools(), this.live);
     this.root.addEventListener("focusin", ({ target }) => keepKeys(target));
-    // A key that comes before the last one is drawn must not act on what was drawn before it.
+    // Draw the pending change first, so that a key acts on the current state.
     this.root.addEventListener("keydown", () => this.redraw.now(), true);
     this.root.style.setProperty("--tall", `${model.get("_height")}px`);
     this.root.style.setProperty("--tall-narrow", `${model.get("_height_narrow")}px`);
@@ -54,13 +54,13 @@ export class Figure {
     return Object.fromEntries(this.constructor.traits.map((name) => [name, this.model.get(name)]));
   }
 
-  // Those that a reader moves.
+  // The traits that a reader can change.
   get moved() {
     const { given } = this.constructor;
     return Object.fromEntries(Object.entries(this.values()).filter(([name]) => !given.includes(name)));
   }
 
-  // Every change of ours goes through here: traits are set together, a kernel is told when quiet.
+  // Every change by the reader: the traits are set together, and saved to the kernel after a pause.
   change(values, message = "") {
     this.complain(message);
     this.model.set(values);
@@ -77,7 +77,7 @@ export class Figure {
         (part.strong ? html("strong", {}, htmlLabel(part.strong)) : htmlLabel(part)))));
   }
 
-  // Say what is wrong in place of the sentence; "" is all well. Returns the text.
+  // Show a complaint in place of the sentence; "" shows the sentence again. Returns the text.
   complain(text) {
     this.complaint.textContent = text;
     this.root.classList.toggle("dpf-refused", Boolean(text));
@@ -95,7 +95,7 @@ export class Figure {
     if (words) this.live.textContent = words;
   }
 
-  // A row for a trait that is a number, and fields by labels: what is given goes to `takeNumber`.
+  // A row for a numeric trait, and fields from labels; both pass new values to `takeNumber`.
   row({ name, label }, more) {
     const take = (value, text) => this.takeNumber(name, value, text);
     return numberRow({ id: this.id, role: name, label, name, take, ...more });
@@ -110,7 +110,7 @@ export class Figure {
 
   takeNumber(name, value, text) { return this.give({ [name]: value }, text, this.model.get(name)); }
 
-  // Take a change, or refuse what was typed for the reason that `wrong` has; returns that, or "".
+  // Apply a change, or refuse it with the reason from `wrong`. Returns the complaint, or "".
   give(values, text, kept) {
     const why = this.wrong({ ...this.values(), ...values });
     if (why) return this.refuse(text, why, kept);
@@ -163,7 +163,7 @@ export class Figure {
     }
   }
 
-  // For a moment in the button, and for who does not see it.
+  // Show a short message in the button for a moment, and give screen readers the long one.
   told(node, short, long) {
     const words = node.dataset.words ??= node.textContent;
     node.textContent = short;
@@ -172,7 +172,7 @@ export class Figure {
   }
 }
 
-// What a module exports for anywidget.
+// The default export of a figure's module, in anywidget's format.
 export const anywidget = (Kind) => ({
   render({ model, el }) {
     const figure = new Kind(model, el);

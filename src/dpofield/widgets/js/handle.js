@@ -1,16 +1,16 @@
-// The point in a plane that a reader moves.
+// A point in a plane that the reader can move.
 
 import { element, svg } from "./nodes.js";
 import { short } from "./text.js";
 
-// The dot of a plane that can be taken with mouse, finger and keys.
+// The dot, which can be moved by mouse, touch and keys.
 export const handleNode = () =>
   svg("g", {
     class: "dpf-handle", tabindex: 0, role: "slider", "aria-roledescription": "point in the plane",
   }, svg("circle", { r: 28, class: "dpf-target" }), svg("circle", { r: 14, class: "dpf-ring" }),
   svg("circle", { r: 8, class: "dpf-dot" }));
 
-// Put it at (x, y) of the plot; `name` is what it is, `value` and `text` where it stands.
+// Put the dot at (x, y) of the plot; `name`, `value` and `text` are for screen readers.
 export function placeHandle(handle, [x, y], { low, high }, name, value, text) {
   const attributes = {
     transform: `translate(${short(x)} ${short(y)})`, "aria-label": name, "aria-valuenow": value,
@@ -19,17 +19,16 @@ export function placeHandle(handle, [x, y], { low, high }, name, value, text) {
   element(handle, attributes);
 }
 
-// Where the mouse or a finger is, in the units of a plot.
+// The position of a pointer in the units of a plot.
 export function placeIn(plot, { clientX, clientY }) {
   const toPlot = plot.getScreenCTM().inverse();
   const { x, y } = new DOMPoint(clientX, clientY).matrixTransform(toPlot);
   return [x, y];
 }
 
-// A point that is moved in a plane.
-// Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap a place; a finger
-// that moves elsewhere scrolls the page. Where a plot has several handles, none is moved from
-// `anywhere` but itself.
+// Move a point by pointer. Mouse: press anywhere in the plot and drag. Touch: drag the handle, or tap
+// a place; a swipe outside the handle scrolls the page. Without `anywhere`, only the handle itself can
+// be dragged (for plots with several handles).
 export function listenToPointer(plot, handle, frame, moveTo, { anywhere = true } = {}) {
   let offset = null;
   const place = (event) => placeIn(plot, event);
@@ -42,7 +41,7 @@ export function listenToPointer(plot, handle, frame, moveTo, { anywhere = true }
     const onHandle = handle.contains(event.target);
     const byPlace = anywhere && event.pointerType !== "touch" && frame().covers(...place(event));
     if (!onHandle && !byPlace) return;
-    // The target is larger than the dot: what was grabbed stays under the finger.
+    // The target is larger than the dot, so keep the distance between pointer and dot.
     const [x, y] = place(event);
     const at = handle.transform.baseVal.getItem(0).matrix;
     offset = onHandle ? [at.e - x, at.f - y] : [0, 0];

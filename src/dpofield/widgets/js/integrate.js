@@ -1,4 +1,4 @@
-// Numerical integration, and the tail that it leaves.
+// Numerical integration, and the power of its tail.
 
 // One classical Runge-Kutta step of size h for y' = slope(y).
 export function rungeKutta(slope, y, h) {

@@ -1,4 +1,4 @@
-// The law of motion. State lives in the traits; everything drawn is worked out from them.
+// The law of motion. The state is in the traits; everything drawn is computed from them.
 
 import { button, fieldRow, outside, readouts, select } from "./controls.js";
 import { anywidget, Figure } from "./figure.js";
@@ -33,7 +33,7 @@ export function solve({ wx, wy, lx, ly, pace }) {
 const goes = (change) => (change > 0 ? "rises" : change < 0 ? "falls" : "stays");
 const compared = (one, other) => (one > other ? ">" : one < other ? "<" : "=");
 
-// Who rises, who falls, who moves more, each with the comparison that decides it.
+// Which response rises, falls or moves more, and the comparisons that decide it.
 export function verdict({ ww, wl, ll, dw, dl }) {
   if (dw === 0 && dl === 0) return ["Nothing moves: ", "the two gradients are one."];
   const most = ll > ww ? "the dispreferred moves more" : ll < ww ? "the preferred moves more"
@@ -77,7 +77,7 @@ class Law extends Figure {
     ];
   }
 
-  // -- what a reader does --
+  // -- events --
 
   listen() {
     const { gradients, kernel } = this;
@@ -101,7 +101,7 @@ class Law extends Figure {
     this.held = () => held.some((one) => one());
   }
 
-  // By hand, the vectors stand for no measured pair any more.
+  // Moved vectors are not those of a measured pair any more.
   place(vectors) { this.change({ ...vectors, preset: -1 }); }
 
   get snap() { return decade(this.frame.high) / 100; }
@@ -123,7 +123,7 @@ class Law extends Figure {
     const { wx, wy, lx, ly } = this.values();
     const { low, high, ceiling } = this.window;
     const side = wx * ly - wy * lx < 0 ? -1 : 1;
-    const least = 1e-4 * ceiling; // a gradient has some length
+    const least = 1e-4 * ceiling; // keeps the length of the gradient above 0
     const top = within(y, least, ceiling);
     const [edge] = FORMULAS.widest(top);
     const right = within(x, Math.max(low, -edge), Math.min(high, edge));
@@ -153,14 +153,14 @@ class Law extends Figure {
     return outside(pace, PACE);
   }
 
-  // -- what is shown --
+  // -- drawing --
 
   draw() {
     const state = this.values();
     const vectors = VECTORS.map((name) => state[name]);
     const n = solve(state);
     const pair = [n.wl / n.ww, n.ll / n.ww];
-    // Windows stay under a held pointer, or what it holds would jump away from it.
+    // Keep the windows during a drag; else the handle would jump away from the pointer.
     if (!this.held?.()) this.frameAll(vectors, pair);
     drawGradients(this.gradients, this.frame, vectors);
     for (const [name, who] of [["w", "preferred"], ["l", "dispreferred"]]) {

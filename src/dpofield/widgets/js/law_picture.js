@@ -7,9 +7,9 @@ import { arrow, disc, placeText, plane, polyline } from "./plot.js";
 
 export const GRADIENTS = { left: 46, top: 8, side: 284, size: 340 };
 export const KERNEL = { left: 46, top: 8, side: 284, size: 340 };
-export const REACH = 2; // of the plane of gradients, doubled where needed
-export const [LEFT, RIGHT, TOP] = [-1.2, 1.8, 3.4]; // of the plane of the kernel, doubled too
-const NOTES = [ // where the three lines leave room for words
+export const REACH = 2; // half the width of the gradients' plane, doubled as needed
+export const [LEFT, RIGHT, TOP] = [-1.2, 1.8, 3.4]; // edges of the kernel's plane, doubled as needed
+const NOTES = [ // place and text, in the regions between the three lines
   [-1.12, 3.12, "preferred rises,"], [-1.12, 2.92, "dispreferred falls more"],
   [-1.12, 0.5, "preferred rises more,"], [-1.12, 0.3, "dispreferred falls"],
   [1.08, 3.12, "both fall"], [0.82, 0.22, "◂ both rise"],
@@ -37,8 +37,8 @@ export function buildGradients(id) {
   });
 }
 
-// Where g_l would make the preferred fall, where g_w would make the dispreferred rise, and the
-// circle outside which the dispreferred moves more: all three follow from the two vectors.
+// The line beyond which g_l makes the preferred fall, the line beyond which g_w makes the dispreferred
+// rise, and the circle outside which the dispreferred moves more.
 export function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   const place = ([a, b]) => [frame.x(a), frame.y(b)];
   const across = ([a, b]) => {
@@ -53,7 +53,7 @@ export function drawGradients({ part }, frame, [wx, wy, lx, ly]) {
   const drawn = (node, [a, b]) => {
     const [dx, dy] = [a * frame.unit, -b * frame.unit];
     const long = Math.hypot(dx, dy);
-    const kept = Math.max(0, long - 9) / (long || 1); // the dot stands at the tip
+    const kept = Math.max(0, long - 9) / (long || 1); // the dot covers the tip
     node.setAttribute("d", long > 12 ? arrow(ox, oy, dx * kept, dy * kept, 8) : "");
   };
   drawn(part.stepAlong, [wx, wy]);
@@ -81,10 +81,10 @@ export function buildKernel(id) {
   });
 }
 
-// The boundaries, whose places are printed: they change with the window only.
+// The boundaries, from printed formulas; they depend on the window only.
 export function drawRegions({ part }, frame) {
   const place = ([a, b]) => [frame.x(a), frame.y(b)];
-  const wide = 1.1 * (frame.high - frame.low); // only the curve's outline is in the frame
+  const wide = 1.1 * (frame.high - frame.low); // the other edges of the area are outside the frame
   const steps = Array.from({ length: 97 }, (_, i) => frame.high + wide * (i / 80 - 1.1));
   const none = steps.map((x) => place([x, FORMULAS.edges(x)[3]]));
   const floor = place([0, frame.bottom])[1] + 9;

@@ -1,5 +1,5 @@
-// The loss gallery: two panels over one pair. State lives in the traits; everything drawn is
-// worked out from them.
+// The loss gallery: two panels for one pair. The state is in the traits; everything drawn is computed
+// from them.
 
 import { button, choices, fieldRow, outside, writeValue } from "./controls.js";
 import { anywidget, Figure } from "./figure.js";
@@ -40,7 +40,7 @@ function buildTable() {
 const goes = (partial) =>
   partial < 0 ? "rises" : partial > 0 ? "falls" : partial === 0 ? "stays" : "–";
 
-// What is shown of a loss at a pair; `up` and `down` are the two responses here, in a word.
+// The values shown for a loss at a pair; `up` and `down` are words for the moves of the two responses.
 function numbers(loss, params, pair, u, v) {
   const [value, along, across] = over(loss, params, pair)(u, v);
   return {
@@ -51,7 +51,7 @@ function numbers(loss, params, pair, u, v) {
   };
 }
 
-// How the two steps compare.
+// A sentence that compares the two steps.
 function relation(one, two) {
   const [p, q] = [Math.hypot(one.along, one.across), Math.hypot(two.along, two.across)];
   if (!(p > 0 && q > 0)) return p > 0 || q > 0 ? "One of them is at rest." : "Both are at rest.";
@@ -94,7 +94,7 @@ class Gallery extends Figure {
     ];
   }
 
-  // -- what a reader does --
+  // -- events --
 
   listen() {
     for (const which of BOTH) this.panels[which].listen();
@@ -140,7 +140,7 @@ class Gallery extends Figure {
     return exists(u, v, pair) ? "" : "the two probabilities together would exceed 1";
   }
 
-  // Drags and steps keep to a raster that fits the window.
+  // Drags and steps are rounded to a grid that depends on the window.
   get snap() { return decade(this.window) / 200; }
 
   moveTo(p, q) {
@@ -157,13 +157,13 @@ class Gallery extends Figure {
 
   home() { this.change({ u: 0, v: 0 }); }
 
-  // -- what is shown --
+  // -- drawing --
 
   draw() {
     const { a, b, params, u, v, window, pair } = this.state;
-    if (!exists(u, v, pair)) return; // half of a kernel's change: the rest follows
+    if (!exists(u, v, pair)) return; // half of a change from the kernel: the rest follows
     if (!this.root.dataset.shown) this.turnTo("a");
-    // The window stays under a held pointer, or the pair would jump away from it.
+    // Keep the window during a drag; else the pair would jump away from the pointer.
     if (!BOTH.some((which) => this.panels[which].held?.())) {
       this.window = doubled(window, Math.max(Math.abs(u), Math.abs(v)));
     }

@@ -1,4 +1,4 @@
-// One loss of the gallery: who it is, its parameters, its field.
+// One loss of the gallery: its name, its parameters, its field.
 
 import { numberField, numberRow, select } from "./controls.js";
 import { bothProbabilities, GROUPS, LOSSES } from "./formulas.js";
@@ -13,21 +13,21 @@ import { brief } from "./text.js";
 import { keeper } from "./timing.js";
 
 const PLANE = { left: 46, top: 8, side: 284, size: 340 };
-const GRID = 13; // arrows a side
+const GRID = 13; // arrows per side
 export const BY_NAME = Object.fromEntries(LOSSES.map((loss) => [loss.name, loss]));
 const OPTIONS = GROUPS.map((group) => [group, LOSSES.filter((loss) => loss.group === group)
   .map(({ name, title }) => ({ value: name, label: title }))]);
 
 export const exists = (u, v, pair) => bothProbabilities(u, v, pair.ref_w, pair.ref_l)[0] < 1;
 
-// A loss over a pair: (u, v) to [loss, both partial derivatives].
+// A loss for a pair: a function of (u, v) that returns [loss, both partial derivatives].
 export function over(loss, params, pair) {
   const given = loss.params.map(({ name, default: usual }) => params[name] ?? usual);
   const data = loss.inputs.map((name) => pair[name]);
   return (u, v) => loss.all(u, v, ...given, ...data);
 }
 
-// Gradient flow by arc length from a start to the edge of the window, or to where it rests.
+// Gradient flow by arc length from a start to the edge of the window, or to a point of rest.
 export function descent(at, pair, start, window) {
   const slope = (point) => {
     const [, along, across] = at(...point);
@@ -42,7 +42,7 @@ export function descent(at, pair, start, window) {
     const before = points.at(-2) ?? [Infinity, Infinity];
     const [last] = points.slice(-1);
     const moved = Math.hypot(next[0] - last[0], next[1] - last[1]);
-    // At rest, or to and fro over a place of rest.
+    // At rest, or oscillating about a point of rest.
     if (moved < 0.3 * long || Math.hypot(next[0] - before[0], next[1] - before[1]) < 0.6 * long) {
       return { points, rests: true };
     }
@@ -52,7 +52,7 @@ export function descent(at, pair, start, window) {
 }
 
 export class Panel {
-  // `figure` hears what a reader does: takeLoss, takeParam, moveTo, step, home.
+  // `figure` handles the reader's actions: takeLoss, takeParam, moveTo, step, home.
   constructor(figure, which) {
     this.figure = figure;
     this.which = which;

@@ -44,5 +44,5 @@ export function svgLabel(label) {
 export const spoken = (label) =>
   pieces(label).map(({ text, sub }) => (sub ? ` ${text}` : text)).join("");
 
-// A text that stays the same costs no layout.
+// An unchanged text causes no layout.
 export const write = (node, text) => { if (node.textContent !== text) node.textContent = text; };

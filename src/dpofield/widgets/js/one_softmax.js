@@ -1,4 +1,4 @@
-// One softmax, one pair. State lives in the traits; everything drawn is worked out from them.
+// One softmax, one pair. The state is in the traits; everything drawn is computed from them.
 
 import { button, choices, numberField, outside, playButton, readouts } from "./controls.js";
 import { anywidget, Figure } from "./figure.js";
@@ -11,7 +11,7 @@ import { brief, short, shown } from "./text.js";
 import { keeper } from "./timing.js";
 
 const TRIANGLE = { left: 46, top: 8, side: 284, size: 340 };
-const SNAP = 0.005; // of a probability that is dragged
+const SNAP = 0.005; // of a dragged probability
 const STEP = 1; // nats of margin
 const READOUTS = [
   { key: "rateW", label: "$d log π_w / dt$", tone: "dpf-preferred" },
@@ -61,7 +61,7 @@ class OneSoftmax extends Figure {
     ];
   }
 
-  // One response a row: its bar, its start, and whether it is the preferred or the dispreferred.
+  // One row per response: its bar, its start, and whether it is the preferred or the dispreferred.
   buildTable() {
     const { id } = this;
     const all = Array.from({ length: SIZES.at(-1) }, (_, i) => i);
@@ -100,7 +100,7 @@ class OneSoftmax extends Figure {
   buildTriangle() {
     const part = { handle: handleNode() };
     const frame = square(TRIANGLE, [0, 1]);
-    // In the half of the square that holds no policy: what the two colours mean.
+    // The key of the two colours, in the half of the square that has no policies.
     const key = (tone, y, ...lines) => [
       svg("rect", { x: 182, y: y - 11, width: 14, height: 14, class: `dpf-${tone}` }),
       ...lines.map((line, i) => svg("text", { x: 202, y: y + 15 * i, class: "dpf-note" }, line)),
@@ -126,7 +126,7 @@ class OneSoftmax extends Figure {
     return { node, part, frame };
   }
 
-  // -- what a reader does --
+  // -- events --
 
   listen() {
     const { node, frame, part: { handle } } = this.triangle;
@@ -143,7 +143,7 @@ class OneSoftmax extends Figure {
     super.remove();
   }
 
-  // Another start or another pair: training begins anew.
+  // A new start or a new pair restarts the training.
   restart(values) {
     this.play.pause();
     this.change({ ...values, margin: 0 });
@@ -187,7 +187,7 @@ class OneSoftmax extends Figure {
 
   moveTo(a, b) {
     const { start, w, l } = this.values();
-    const piW = snapped(a, SNAP, SNAP, 1 - 3 * SNAP); // something is left for the others
+    const piW = snapped(a, SNAP, SNAP, 1 - 3 * SNAP); // leaves some mass for the others
     const piL = snapped(b, SNAP, SNAP, 1 - SNAP - piW);
     if (piW === start[w] && piL === start[l]) return;
     this.restart({ start: withShares(start, { [w]: piW, [l]: piL }) });
@@ -202,12 +202,12 @@ class OneSoftmax extends Figure {
 
   step() { this.moveOn(Math.min(MARGIN.high, this.values().margin + STEP)); }
 
-  // -- what is shown --
+  // -- drawing --
 
   draw() {
     const state = this.values();
     const { start, w, l, beta, margin } = state;
-    if (Math.max(w, l) >= start.length || w === l) return; // half of a kernel's change
+    if (Math.max(w, l) >= start.length || w === l) return; // half of a change from the kernel
     const n = solve(state);
     const reach = reachOf(start, w);
     this.size.show(String(start.length));

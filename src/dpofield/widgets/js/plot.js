@@ -16,8 +16,8 @@ export function ticks(low, high, about = 5) {
   return Array.from({ length: count }, (_, i) => Number(((first + i) * step).toPrecision(12)));
 }
 
-// A plot area: data [low, high] x [bottom, ceiling] to SVG units, y upwards; square without `rise`.
-// It `holds` a point of the data, `covers` one of the SVG.
+// A plot area: maps data [low, high] x [bottom, ceiling] to SVG units, y upwards; square without
+// `rise`. `holds` tests a point of the data, `covers` a point of the SVG.
 export function square({ left, top, side, rise = side }, [low, high], [bottom, ceiling] = [low, high]) {
   const unit = side / (high - low);
   const yUnit = rise / (ceiling - bottom);
@@ -37,7 +37,7 @@ export const polyline = (points) =>
 
 export const within = (value, low, high) => Math.min(high, Math.max(low, value));
 
-// The nearest multiple of `step` that is not outside `low` and `high` by more than rounding.
+// The multiple of `step` nearest to the value, which is first limited to `low` and `high`.
 export const snapped = (value, step, low, high) =>
   Number((Math.round(within(value, low, high) / step) * step).toPrecision(12));
 
@@ -59,10 +59,10 @@ export function arrow(x, y, dx, dy, head) {
 export const placeText = (node, x, y, anchor = "") =>
   element(node, { ...(anchor && { "text-anchor": anchor }), x: short(x), y: short(y) });
 
-// The window that a picture starts with, doubled until it reaches far enough.
+// The size of a window, doubled until it is at least `needed`.
 export const doubled = (size, needed) => (needed > size ? doubled(2 * size, needed) : size);
 
-// Texts along an axis, [x, y, words] each: nodes stay, and where words stay they are only moved.
+// Texts along an axis, [x, y, words] each. Nodes are reused; if the words are the same, they only move.
 export function placeTexts(group, places) {
   while (group.childNodes.length > places.length) group.lastChild.remove();
   places.forEach(([x, y, words], i) => {
@@ -72,9 +72,10 @@ export function placeTexts(group, places) {
   });
 }
 
-// A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is drawn within the
-// frame, `above` over all of it, where a name stands for a path of that class, kept in `part`. `rise` and `tall` are the heights of the plot area and of the
-// picture where these are no squares; `tones` colour the two axis labels.
+// A plane in SVG: clip, grid lines, frame, ticks and axis labels. `inside` is clipped to the frame,
+// `above` is drawn over everything. A string in either of them makes a path of that class, kept in
+// `part`. `rise` and `tall` are the heights of the plot area and of the picture, if these are not
+// squares; `tones` colour the two axis labels.
 export function plane({
   part, id, left, top, side, rise = side, size, tall = size, label, inside, above,
   tones = ["preferred", "dispreferred"],
@@ -124,9 +125,9 @@ const MAGNITUDES = 6; // colour steps, as in the style sheet
 export const arrowNodes = () => Array.from({ length: MAGNITUDES }, (_, i) =>
   svg("path", { class: `dpf-arrows dpf-m${i}` }));
 
-// A grid of arrows, `count` a side, on the nodes above: direction of one small step, length and
-// colour by the log of its size. `step(a, b)` gives it, or null where there is none. Returns the
-// scale, with the size in [0, 1] of any other step.
+// A grid of arrows, `count` per side, on `nodes`: the direction is that of one small step, length and
+// colour show the log of its size. `step(a, b)` returns the step, or null. Returns the scale, whose
+// `strength` maps the log10 of a size to [0, 1].
 export function drawArrows(nodes, frame, count, step) {
   const cell = (frame.high - frame.low) / count;
   const yCell = (frame.ceiling - frame.bottom) / count;
@@ -155,7 +156,7 @@ export function drawArrows(nodes, frame, count, step) {
   return { weakest: 10 ** weakest, strongest: 10 ** strongest, strength };
 }
 
-// The scale of those arrows in words and colours, with a mark for one of them.
+// The legend of the arrows: sizes and colours, with a marker for one size.
 export function magnitudeLegend(label) {
   const marker = html("span", { class: "dpf-marker" });
   const [weak, strong] = [html("span", {}), html("span", {})];
@@ -170,7 +171,7 @@ export function magnitudeLegend(label) {
   return { node: box("dpf-legend", title, weak, bar, strong), show };
 }
 
-// One step from (x, y) split into its two parts, on two paths: the longer one has a fixed length.
+// One step from (x, y) as its two components, on two paths; the longer one has a fixed length.
 export function drawStep([first, second], x, y, [along, across], length = 66) {
   const longest = Math.max(Math.abs(along), Math.abs(across)) || 1;
   const path = (dx, dy) => {
@@ -181,7 +182,7 @@ export function drawStep([first, second], x, y, [along, across], length = 66) {
   second.setAttribute("d", path(0, (-across / longest) * length));
 }
 
-// The diamond of the reference; its name gives way to a handle at (x, y).
+// The diamond of the reference; its label is hidden near a handle at (x, y).
 export function referenceMark() {
   const mark = svg("path", { class: "dpf-reference" });
   const text = svg("text", { class: "dpf-note dpf-halo" }, "reference");

@@ -1,5 +1,5 @@
-// The run player: the cloud of pairs over the field, and how fast they move. Only records are
-// shown, nothing between them.
+// The run player: the cloud of pairs over the field, and how fast they move. Only records are shown;
+// nothing is interpolated.
 
 import { button, choices, numberField, playButton, readouts, select, slider } from "./controls.js";
 import { anywidget, Figure } from "./figure.js";
@@ -13,10 +13,10 @@ import { brief, cut, short } from "./text.js";
 
 const PLANE = { left: 54, top: 8, side: 280, size: 340, tall: 336 };
 const RATES = { left: 46, top: 8, side: 284, rise: 108, size: 340, tall: 164 };
-const GRID = 13; // arrows a side
-const WINDOW = 2.6; // of ratios
+const GRID = 13; // arrows per side
+const WINDOW = 2.6; // largest ratio shown
 const BINS = 24;
-const NEAR = 24; // px from a pair within which it is meant
+const NEAR = 24; // px, largest distance at which a pointer selects a pair
 const TITLES = { "log-ratio": "log-ratios", ratio: "ratios" };
 const READOUTS = [
   { key: "u", label: "mean $u$ (nats)", tone: "dpf-preferred" },
@@ -29,7 +29,7 @@ const READOUTS = [
 
 const mean = (numbers) => numbers.reduce((total, one) => total + one, 0) / numbers.length;
 
-// Changes a step since the record before; none at the first.
+// Changes per step since the previous record; none at the first.
 function ratesOf(paths, step, record) {
   if (record === 0) return [];
   const time = step[record] - step[record - 1];
@@ -39,7 +39,7 @@ function ratesOf(paths, step, record) {
 export function solve({ step, u, v, beta, record }) {
   const [us, vs] = [u[record], v[record]];
   const [ratesU, ratesV] = [u, v].map((paths) => ratesOf(paths, step, record));
-  const formula = FORMULAS["log-ratio"].loss; // none where it takes more of a pair than u and v
+  const formula = FORMULAS["log-ratio"].loss; // null if it depends on more than u and v
   const loss = formula ? us.map((one, i) => formula(one, vs[i], beta)[0]) : [NaN];
   return {
     ratesU, ratesV, u: mean(us), v: mean(vs), margin: mean(us.map((one, i) => one - vs[i])),
@@ -49,7 +49,7 @@ export function solve({ step, u, v, beta, record }) {
   };
 }
 
-// Windows for both log-ratios: one scale, the paths in the middle.
+// Windows for both log-ratios, on the same scale and centred on the paths.
 function around(u, v) {
   const ends = [u, v].map((paths) => paths.flat()).map((all) => [Math.min(0, ...all), Math.max(0, ...all)]);
   const half = 0.53 * Math.max(1, ...ends.map(([low, high]) => high - low));
@@ -140,7 +140,7 @@ class Player extends Figure {
 
   get last() { return this.model.get("step").length - 1; }
 
-  // What depends on the whole run, which may be under way.
+  // Update the parts that depend on the whole run, which may still grow.
   takeRun({ step, u, v }) {
     if (this.seen) this.begin = { ...this.begin, step, u, v, record: 0 };
     this.seen = step;
@@ -170,11 +170,11 @@ class Player extends Figure {
     return counts;
   }
 
-  // -- what a reader does --
+  // -- events --
 
   listen() {
     const { node, part: { handle } } = this.plane;
-    // What the mouse is over is shown, what it presses is kept.
+    // A pair is shown while the mouse is over it; a click selects it.
     const over = (event) => {
       const [x, y] = placeIn(node, event);
       const far = this.points.map(([px, py]) => Math.hypot(px - x, py - y));
@@ -201,8 +201,8 @@ class Player extends Figure {
     }, () => this.change({ pair: this.begin.pair }));
   }
 
-  // The kernel takes the record of a run under way along while `follow` is true. So it is told at once
-  // when a hand leaves the newest record, or comes back to it, and not only when things are quiet.
+  // While `follow` is true, the kernel moves `record` to each new record. So a change of `follow` is
+  // saved at once, without the usual pause.
   change(values, message) {
     if (!("record" in values)) return super.change(values, message);
     const follow = values.record === this.last;
@@ -247,15 +247,15 @@ class Player extends Figure {
     this.change({ record: Math.min(record, this.last) });
   }
 
-  // -- what is shown --
+  // -- drawing --
 
   draw() {
     const state = this.values();
     const { step, u, v } = state;
-    if (u.length !== step.length || v.length !== step.length) return; // half of a kernel's change
+    if (u.length !== step.length || v.length !== step.length) return; // half of a change from the kernel
     if (step !== this.seen) this.takeRun(state);
     if (this.hand !== undefined && !this.model.get("follow") && state.record !== this.hand) {
-      state.record = this.hand; // a message that was on its way when the hand left the newest record
+      state.record = this.hand; // the kernel sent its record before it received `follow`
       this.model.set({ record: this.hand });
     }
     const n = solve(state);

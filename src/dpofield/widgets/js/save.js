@@ -1,6 +1,6 @@
-// "Save this view": the figure as one stand-alone SVG, or as a PNG of it. What is drawn is taken
-// over with its computed style, and what is HTML (numbers, words, bars) is drawn where it stands:
-// no style sheet, no font and no script is left outside.
+// Saves the figure as one stand-alone SVG, or as a PNG of it. SVG nodes are copied with their computed
+// style, and HTML (numbers, words, bars) is drawn as SVG in the same place. The file needs no style
+// sheet, no font and no script.
 
 import { element, html, svg } from "./nodes.js";
 import { short } from "./text.js";
@@ -11,10 +11,10 @@ const DRAWN = [
   "stroke-linejoin", "opacity", "paint-order", "clip-path", "font-family", "font-size",
   "font-style", "font-weight", "text-anchor", "stop-color", "stop-opacity",
 ];
-const PIXELS = 2; // of the PNG, for one of the page
+const PIXELS = 2; // of the PNG per CSS pixel
 const MARGIN_AROUND = 12;
 
-// A colour that every program knows: what `color-mix` gave is mixed here. Null where nothing shows.
+// A colour as `rgb` or `rgba`, which every program can read, unlike `color-mix`. Null if transparent.
 const paint = (() => {
   const known = new Map();
   let pen = null;
@@ -37,7 +37,7 @@ const unseen = (node, style) =>
   style.display === "none" || style.visibility === "hidden" ||
   node.matches(".dpf-tools, .dpf-unseen, .dpf-target, .dpf-ring, .dpf-button, [type=radio]");
 
-// A copy of an SVG node with its style written out.
+// A copy of an SVG node with its style as attributes.
 function styled(node) {
   const style = getComputedStyle(node);
   if (unseen(node, style)) return null;
@@ -86,13 +86,13 @@ function wordsAt({ words, left, right, top, bottom }, style, [x, y]) {
     x: short(left - x), y: short((top + bottom) / 2 - y + 0.34 * size), fill: paint(style.color),
     "font-family": style.fontFamily.replaceAll('"', "'"), "font-size": style.fontSize,
     "font-style": style.fontStyle, "font-weight": style.fontWeight,
-    // another font than the page's takes the same room
+    // a substitute font must have the same width
     textLength: short(right - left), lengthAdjust: "spacingAndGlyphs", "xml:space": "preserve",
   }, words);
   return node;
 }
 
-// A box with its ground and its edge, where it has any.
+// A box with its background and its border, if any.
 function boxAt(node, style, [x, y]) {
   const at = node.getBoundingClientRect();
   const ground = paint(style.backgroundColor);
@@ -100,7 +100,7 @@ function boxAt(node, style, [x, y]) {
     (parseFloat(style[`border${side}Width`]) > 0 ? paint(style[`border${side}Color`]) : null));
   if (at.width === 0 || at.height === 0) return [];
   const place = { x: short(at.left - x), y: short(at.top - y) };
-  const [, shade] = /^(.+?) 0px 0px 0px 1px/.exec(style.boxShadow) ?? []; // a thin edge in another form
+  const [, shade] = /^(.+?) 0px 0px 0px 1px/.exec(style.boxShadow) ?? []; // a border made by a shadow
   const full = edges.every(Boolean) || shade;
   const drawn = [];
   if (ground || full) {
@@ -117,7 +117,7 @@ function boxAt(node, style, [x, y]) {
   return drawn;
 }
 
-// Everything below an HTML node, drawn relative to a corner of the screen.
+// An HTML node and its descendants as SVG, relative to a corner on the screen.
 function drawnFrom(node, corner) {
   const style = getComputedStyle(node);
   if (unseen(node, style)) return [];
@@ -164,7 +164,7 @@ function slid(input, at, [x, y]) {
     }));
 }
 
-// The whole view: { text, width, height } of an SVG.
+// The whole view as an SVG: { text, width, height }.
 export function viewOf(root, title, words) {
   const at = root.getBoundingClientRect();
   const tools = root.querySelector(".dpf-tools").getBoundingClientRect();

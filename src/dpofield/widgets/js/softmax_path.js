@@ -5,14 +5,14 @@ import { FORMULAS, MARGIN } from "./formulas.js";
 export const sum = (numbers) => numbers.reduce((total, one) => total + one, 0);
 const others = (values, w, l) => values.filter((_, i) => i !== w && i !== l);
 
-// The policy after a move of s nats, and everything said about it.
+// The policy at a margin, and all numbers that are shown for it.
 export function solve({ start, w, l, beta, margin }) {
   const beside = sum(others(start, w, l));
   const [piW, piL, scale] = FORMULAS.moved(start[w], start[l], margin / 2);
   const policy = start.map((p, i) => (i === w ? piW : i === l ? piL : p * scale));
   const rest = beside * scale;
   const [weight] = FORMULAS.weight(margin, beta);
-  const pace = FORMULAS.rates(piW, piL, rest); // per unit of weight, which may be as small as 0
+  const pace = FORMULAS.rates(piW, piL, rest); // per unit of weight, because the weight may be 0
   const [rateW, rateL, rateO] = pace.map((rate) => weight * rate);
   const [share] = FORMULAS.share(piW, piL, rest);
   const [meeting, most] = FORMULAS.peak(start[w], start[l], beside);
@@ -22,7 +22,7 @@ export function solve({ start, w, l, beta, margin }) {
   };
 }
 
-// Another probability for some responses; all others keep their proportions. They sum to 1.
+// New probabilities for some responses; the others keep their proportions. The sum is 1.
 export function withShares(start, shares) {
   const fixed = Object.keys(shares).map(Number);
   const left = 1 - sum(Object.values(shares));
@@ -30,7 +30,7 @@ export function withShares(start, shares) {
   return start.map((p, i) => shares[i] ?? (p / before) * left);
 }
 
-// More or fewer responses: a new one gets an equal part, the rest keep their proportions.
+// More or fewer responses: a new response gets 1/n, the others keep their proportions.
 export function withSize(start, size) {
   const grown = [...start];
   while (grown.length < size) {
@@ -41,11 +41,11 @@ export function withSize(start, size) {
   return kept.map((p) => p / sum(kept));
 }
 
-// What one more nat of margin would do to each mass, at the rates of the moment.
-const NAT = 0.5; // of a move: the margin is twice the move
+// The change of each mass per nat of margin, at the current rates.
+const NAT = 0.5; // move per nat of margin
 export const drifts = ({ policy, pace }, w, l) => policy.map((p, i) =>
   NAT * p * pace[i === w ? 0 : i === l ? 1 : 2]);
 
-// The margin at which the preferred has nearly everything: as far as the track goes.
+// The end of the margin's slider, where the preferred has nearly all the mass.
 export const reachOf = (start, w) =>
   Math.ceil(Math.min(MARGIN.high, Math.max(10, FORMULAS.reach(start[w])[0])));

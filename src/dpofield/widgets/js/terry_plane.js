@@ -7,9 +7,9 @@ import { placeText, plane, polyline, within } from "./plot.js";
 import { brief } from "./text.js";
 
 export const PLANE = { left: 46, top: 8, side: 284, size: 340 };
-const STOPS = 48; // of the shade that shows the likelihood
+const STOPS = 48; // colours of the shading that shows the likelihood
 
-// Both rewards. The shade across the plane is the likelihood, which knows their gap only.
+// The plane of both rewards. Its shading is the likelihood, which depends on their gap only.
 export function buildRewards(id) {
   const part = { handle: handleNode() };
   part.stops = Array.from({ length: STOPS + 1 }, () => svg("stop", { class: "dpf-stop" }));
@@ -33,7 +33,7 @@ function diagonal(frame, d) {
   return polyline([[low, low - d], [high, high - d]].map(([a, b]) => [frame.x(a), frame.y(b)]));
 }
 
-// The shade runs from the gap -2 high to 2 high, across the diagonal.
+// The shading covers the gaps from -2 high to 2 high, across the diagonal.
 export function drawShade({ part }, frame, { n, wins }, { best, error, top, agreed }) {
   part.ridge.setAttribute("d", agreed ? "" : diagonal(frame, best));
   const far = 2 * frame.high;

@@ -9,7 +9,7 @@ export function shown(value) {
   return (plainly ? value.toPrecision(7) : value.toExponential(6)).replaceAll("-", "−");
 }
 
-// Short, for a field that can be typed into and for reading aloud.
+// A short form, for text fields and for reading aloud.
 export function brief(value, digits = 4) {
   const number = Number(value.toPrecision(digits));
   const text = Math.abs(number) < 1e6 ? String(number) : number.toExponential().replace("e+", "e");
@@ -17,11 +17,11 @@ export function brief(value, digits = 4) {
 }
 export const cut = (text) => (text.length > 12 ? `${text.slice(0, 11)}…` : text);
 
-// What a person types: a comma or a typographic minus is no error. NaN when it is no number.
+// A typed number; a decimal comma and a typographic minus are allowed. NaN if it is not a number.
 export function typed(text) {
   const tidy = text.trim().replace(",", ".").replaceAll("−", "-");
   return tidy === "" ? NaN : Number(tidy);
 }
 
-// A length in a picture. What is far outside stays there: a path takes no exponent and no infinity.
+// A length in a picture, limited so that a path has no exponents and no infinity.
 export const short = (number) => Math.min(1e6, Math.max(-1e6, number)).toFixed(1);

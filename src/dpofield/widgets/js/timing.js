@@ -1,7 +1,6 @@
-// What is drawn once, and when a change is drawn or told.
+// Memoizing, and the time at which a change is drawn or saved.
 
-// Keeps what was made last and makes it again only for another key: for parts that a drag leaves as
-// they are.
+// Memoizes the last value: for parts unchanged during a drag.
 export function keeper() {
   let last = null;
   let made;
@@ -11,7 +10,7 @@ export function keeper() {
   };
 }
 
-// Many calls, one run: at the next frame (`now` does not wait), and once things have been quiet.
+// Many calls, one run: at the next frame (`now` runs it at once), or after `wait` ms without a call.
 export function atNextFrame(run) {
   let asked = 0;
   const go = () => { asked = 0; run(); };
