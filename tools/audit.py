@@ -1,8 +1,8 @@
-"""Lighthouse on every page of the built site: `python tools/audit.py [--runs N] [PAGE...]`.
+"""Run Lighthouse on every page of the built site: `python tools/audit.py [--runs N] [PAGE...]`.
 
-Prints a table and writes `results/audit.json`, after every page: interrupted and started again, it
-goes on with the pages that are missing. Misses of a budget are printed and fail nothing, because
-scores move with the load of the machine. What axe finds is a test's matter (tests/site).
+Prints a table, and writes `results/audit.json` after every page, so an interrupted audit continues
+with the missing pages. A page over the budget is reported but is no failure, because scores depend
+on the load of the machine. Tests check the findings of axe (tests/site).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COLUMNS = ("mobile", "desktop", "accessibility", "cls", "bytes")
 
 
 def lighthouse(url: str, form: str) -> dict[str, float]:
-    """One Lighthouse run ('mobile' or 'desktop'): scores of 100, layout shift, bytes."""
+    """One Lighthouse run ('mobile' or 'desktop'): scores out of 100, layout shift, bytes."""
     command = [
         str(node.node()),
         str(node.node_modules(dev=True) / "lighthouse" / "cli" / "index.js"),
@@ -77,7 +77,7 @@ def scores(url: str, runs: int) -> dict[str, float]:
 
 
 def misses(row: dict[str, Any]) -> list[str]:
-    """What a row lacks to its budget, in words."""
+    """The values of a row that miss the budget, as text."""
     words = [
         f"{key} {row[key]} < {BUDGET[key]}"
         for key in ("mobile", "desktop", "accessibility")
@@ -89,19 +89,19 @@ def misses(row: dict[str, Any]) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Lighthouse, as locked, and of Chromium."""
+    """Versions of Lighthouse, from the lock file, and of Chromium."""
     lock = json.loads((browser.ROOT / "tools" / "package-lock.json").read_text("utf8"))["packages"]
-    told = subprocess.run(
+    output = subprocess.run(
         [chromium.find(), "--version"], capture_output=True, text=True, check=True
     )
     return {
         "lighthouse": lock["node_modules/lighthouse"]["version"],
-        "chromium": told.stdout.split()[1],
+        "chromium": output.stdout.split()[1],
     }
 
 
 def kept(output: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
-    """Rows of an earlier audit of the same site by the same means; none if anything differs."""
+    """Rows of an earlier audit with the same site, tools and settings; empty otherwise."""
     try:
         earlier = json.loads(output.read_text("utf8"))
     except (OSError, ValueError):
@@ -111,12 +111,12 @@ def kept(output: Path, report: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Audit the pages named, or all."""
+    """Audit the named pages, or all pages."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=1, choices=(1, 2, 3), help="median of N runs")
     parser.add_argument("--html", type=Path, default=browser.HTML, help="the built site")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("pages", nargs="*", help="relative to the site; all when none is named")
+    parser.add_argument("pages", nargs="*", help="relative to the site; default: all")
     options = parser.parse_args()
     # the redirect at the root has no content of its own
     pages = options.pages or [p for p in browser.pages(options.html) if p != "index.html"]

@@ -1,8 +1,8 @@
 """Make the virtual environment of the book: ``python3 tools/bootstrap.py book`` (or ``test``).
 
-Uses the standard library only, and parses on Python 3.7 and newer, so that it can refuse one that
-is too old. A stamp inside the environment records what it was made from. Nothing is done while the
-stamp holds, and it is written last, so an interrupted installation is taken up again.
+Uses the standard library only, and parses on Python 3.7 and newer, so that it can reject a Python
+that is too old. A stamp file inside the environment records its inputs. If the stamp matches,
+nothing is installed. The stamp is written last, so an interrupted installation is resumed.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "dpofield-stamp.json"
 OLDEST = (3, 11)
-# Where the project that makes torch publishes its build without CUDA.
+# The index on which PyTorch publishes its builds without CUDA.
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 PATIENCE = 5.0  # seconds that the index may take to answer
-NEEDED_DISK = 3 * 2**30  # bytes; torch and its friends unpack to about 2 GiB
+NEEDED_DISK = 3 * 2**30  # bytes; torch and its dependencies unpack to about 2 GiB
 
 
 def missing() -> list[str]:
-    """Say, one sentence each, what this machine lacks for a build."""
+    """What this machine lacks for a build, one sentence per problem."""
     problems = []
     if os.name != "posix":
         problems.append("The build needs a POSIX system (Linux, macOS, or WSL on Windows).")
     if sys.version_info < OLDEST:
         problems.append(
-            "Python 3.11 or newer is needed; {} is {}.{}. Install one and name it: "
+            "Python 3.11 or newer is needed; {} is {}.{}. Install a newer Python and name it: "
             "make book PYTHON=python3.12".format(sys.executable, *sys.version_info[:2])
         )
     if importlib.util.find_spec("venv") is None or importlib.util.find_spec("ensurepip") is None:
@@ -52,14 +52,14 @@ def missing() -> list[str]:
     if shutil.which("git") is None:
         problems.append("git was not found on the PATH. On Debian or Ubuntu: apt install git")
     if VENV.exists() and not VENV.is_dir():
-        problems.append(f"{VENV.name} is a file, and has to be a folder: move it away.")
+        problems.append(f"{VENV.name} is a file but must be a folder: move it away.")
     if not VENV.exists() and shutil.disk_usage(ROOT).free < NEEDED_DISK:
-        problems.append(f"Less than {NEEDED_DISK / 2**30:.0f} GiB are free where the book lies.")
+        problems.append(f"Less than {NEEDED_DISK / 2**30:.0f} GiB of disk space are free.")
     return problems
 
 
 def ask(question: str) -> str:
-    """What the environment's Python prints; empty if there is none, or it is broken."""
+    """What the environment's Python prints; empty if it is missing or broken."""
     command = [str(VENV_PYTHON), "-c", question]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
@@ -68,13 +68,13 @@ def ask(question: str) -> str:
 
 
 def environment_version() -> tuple[int, int] | None:
-    """Python version of the environment that is there; None if there is none or it is broken."""
+    """Python version of the environment; None if it is missing or broken."""
     version = ask("import pip, sys; print(*sys.version_info[:2])")
     return (int(version.split()[0]), int(version.split()[1])) if version else None
 
 
 def stamp_key(torch: str, version: tuple[int, int]) -> str:
-    """Hash of everything that decides what is installed."""
+    """Hash of everything that determines what is installed."""
     digest = hashlib.sha256(repr((torch, version, str(ROOT))).encode())
     for name in ("pyproject.toml", "constraints.txt"):
         digest.update((ROOT / name).read_bytes())
@@ -82,7 +82,7 @@ def stamp_key(torch: str, version: tuple[int, int]) -> str:
 
 
 def installed_extras(key: str) -> list[str]:
-    """Extras that the stamp records for ``key``; none if it is missing, torn or of another key."""
+    """Extras in the stamp; empty if it is missing, damaged or has another ``key``."""
     try:
         stamp = json.loads(STAMP.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -103,16 +103,16 @@ def installed_torch() -> str:
 
 
 def read_page(address: str) -> str:
-    """Text of a web page; empty if it is not there within ``PATIENCE`` seconds."""
+    """Text of a web page; empty if it does not arrive within ``PATIENCE`` seconds."""
     request = urllib.request.Request(address, headers={"User-Agent": "dpofield"})
     pages = []
 
     def read() -> None:
-        # No network, a proxy that refuses, a broken answer: all mean that the page is not there.
+        # No network, a refusing proxy, a broken answer: in all cases the page is missing.
         with suppress(Exception), urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             pages.append(answer.read().decode("utf8", "replace"))
 
-    # In a thread, because no time limit of a socket covers the look-up of a name or a slow answer.
+    # In a thread, because the timeout of a socket covers neither name look-up nor a slow answer.
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     thread.join(PATIENCE)
@@ -127,22 +127,22 @@ def has_cpu_build(torch: str, python: tuple[int, int]) -> bool:
 
 
 def install_torch(words: str, python: tuple[int, int]) -> None:
-    """Install torch as the user's ``words`` for pip ask; without any, the CPU build on Linux."""
+    """Install torch from the user's ``words`` for pip; without them, the CPU build on Linux."""
     pin = pinned_torch()
     cpu = sys.platform == "linux" and not words and installed_torch() != pin
     if cpu and has_cpu_build(pin, python):
-        print("Taking the CPU build of torch; TORCH=torch takes the one with CUDA.", flush=True)
-        # From there torch alone: what it needs comes from the user's own index, with the rest.
+        print("Installing the CPU build of torch; for CUDA, set TORCH=torch.", flush=True)
+        # Only torch comes from this index; its dependencies come from the user's own index later.
         if pip_install("--no-deps", "--index-url", CPU_INDEX, f"torch=={pin}+cpu"):
             return
-        print("That did not work; taking torch from pip's own index.", flush=True)
+        print("That failed; installing torch from pip's default index.", flush=True)
     chosen = shlex.split(words) or [f"torch=={pin}"]
     must(pip_install(*chosen, "--constraint", "constraints.txt"))
 
 
 def pip_install(*arguments: str) -> bool:
-    """Run pip in the environment with its own words shown; return whether it succeeded."""
-    # Compiled at the first import instead: most of what is installed is never imported.
+    """Run pip in the environment and show its output; return whether it succeeded."""
+    # Modules are compiled at their first import, because most of them are never imported.
     options = ["--no-input", "--no-compile"]
     command = [str(VENV_PYTHON), "-m", "pip", "install", *options, *arguments]
     print("+ pip install", shlex.join(arguments), flush=True)
@@ -158,22 +158,20 @@ def pip_install(*arguments: str) -> bool:
 
 
 def must(installed: bool) -> None:
-    """End the program if pip did not succeed."""
+    """Exit if pip failed."""
     if not installed:
         raise SystemExit(
-            "Installing failed; pip says why above. What was downloaded is kept: run the same "
-            "command again to go on. For another build of torch see TORCH in README.md."
+            "The installation failed; see pip's message above. Downloads are kept: run the same "
+            "command again to continue. For another build of torch, see TORCH in README.md."
         )
 
 
 def main() -> None:
-    """Check the machine, make the environment if needed, install what the extra asks for."""
+    """Check the machine, make the environment if needed, and install the extra."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("extra", choices=["book", "test"])
-    parser.add_argument("--torch", default="", help="words for pip that name torch")
-    parser.add_argument(
-        "--chosen", action="store_true", help="this interpreter was asked for by name"
-    )
+    parser.add_argument("--torch", default="", help="arguments for pip that name torch")
+    parser.add_argument("--chosen", action="store_true", help="the user named this interpreter")
     options = parser.parse_args()
 
     problems = missing()
@@ -183,12 +181,12 @@ def main() -> None:
 
     (ROOT / "_build").mkdir(exist_ok=True)
     with (ROOT / "_build" / ".setup-lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another make at the same time waits here
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a second make waits here
         prepare(options.extra, options.torch, options.chosen)
 
 
 def prepare(extra: str, torch: str, chosen: bool) -> None:
-    """Make the environment unless it is there, and install ``extra`` unless it is installed."""
+    """Make the environment unless it exists, and install ``extra`` unless it is installed."""
     version = environment_version()
     wanted = sys.version_info[:2]
     if version is None or version < OLDEST or (chosen and version != wanted):
@@ -203,9 +201,9 @@ def prepare(extra: str, torch: str, chosen: bool) -> None:
     if extra in extras or "test" in extras:
         return
 
-    print(f"Installing what `make {extra}` needs (once; minutes)", flush=True)
+    print(f"Installing what `make {extra}` needs (once; takes minutes)", flush=True)
     STAMP.unlink(missing_ok=True)
-    install_torch(torch, version)  # first and alone, so that it can come from another index
+    install_torch(torch, version)  # first, because it can come from another index
     must(pip_install("--editable", f".[{extra}]", "--constraint", "constraints.txt"))
     whole = STAMP.with_suffix(".tmp")
     whole.write_text(json.dumps({"key": key, "extras": [*extras, extra]}), "utf-8")
@@ -216,4 +214,4 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        raise SystemExit("\nInterrupted; run the same command again to go on.") from None
+        raise SystemExit("\nInterrupted; run the same command again to continue.") from None

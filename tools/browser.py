@@ -1,4 +1,4 @@
-"""What the audit and the browser tests share: the site on loopback, a Chromium, axe."""
+"""For the audit and the browser tests: the site on loopback, a Chromium, axe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import node
 
 ROOT = Path(__file__).resolve().parent.parent
 HTML = ROOT / "_build" / "html"
-# Quiet and without calls of its own; no sandbox, because a container often runs as root.
+# No network requests of its own; no sandbox, because a container often runs as root.
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -41,7 +41,7 @@ def _file(path: Path) -> tuple[bytes, str, bool]:
 
 @contextmanager
 def serve(root: Path = HTML) -> Iterator[str]:
-    """Serve a folder on loopback as a web host would, compressed; yield its address."""
+    """Serve a folder on loopback, compressed as on a web host; yield its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -98,9 +98,9 @@ def pages(root: Path = HTML) -> list[str]:
 
 
 def axe(page: Any) -> list[dict[str, Any]]:
-    """What axe-core finds in an open page: id, impact, selectors.
+    """Violations that axe-core finds in an open page: id, impact, selectors.
 
-    All rules run, best practices too.
+    All rules run, including best practices.
     """
     if page.evaluate("typeof axe") == "undefined":
         source = node.node_modules(dev=True) / "axe-core" / "axe.min.js"

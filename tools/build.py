@@ -1,8 +1,8 @@
 """Build the book: ``.venv/bin/python tools/build.py`` (the last step of ``make book``).
 
 Makes the GPT-2 checkpoint, executes the stale chapters into the cache that Jupyter Book reads, and
-lets Jupyter Book write the pages with warnings and nitpicks as errors. The build can be interrupted
-at any point and started again: what is not whole is made anew.
+runs Jupyter Book with warnings and nitpicks as errors. The build can be interrupted at any point:
+the next build makes every incomplete part again.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ SITE = BUILD / "html" / "index.html"
 
 
 def say(text: str = "") -> None:
-    """Print at once, so that progress shows through a pipe too."""
+    """Print immediately, so that progress is visible through a pipe too."""
     print(text, flush=True)
 
 
 @contextmanager
 def sole_build() -> Iterator[None]:
-    """Hold the build folder, so that two builds do not write the same files."""
+    """Lock the build folder, so that two builds do not write the same files."""
     BUILD.mkdir(exist_ok=True)
     with (BUILD / ".lock").open("w") as lock:
         try:
@@ -47,7 +47,7 @@ def sole_build() -> Iterator[None]:
 
 
 def cell_timeout() -> int:
-    """Seconds one cell may take: the setting that Jupyter Book itself obeys."""
+    """Time limit per cell in seconds, from the setting that Jupyter Book uses."""
     config = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
     return int(config.get("execute", {}).get("timeout", 300))
 
@@ -58,9 +58,9 @@ def processors() -> int:
 
 
 def longest_first(stale: list[Chapter]) -> list[Chapter]:
-    """Order that keeps all kernels busy to the end: by the last known time, the unknown first.
+    """Sort chapters so that all kernels stay busy: unknown times first, then the longest.
 
-    Of the unknown the last of the book comes first: that is where the laboratory stands.
+    Without known times, the last chapter runs first, because the laboratory is late in the book.
     """
     try:
         known = json.loads(COSTS.read_text(encoding="utf-8"))
@@ -70,14 +70,14 @@ def longest_first(stale: list[Chapter]) -> list[Chapter]:
 
 
 def make_checkpoint() -> None:
-    """Train the small GPT-2's starting checkpoint, unless it is there already."""
+    """Train the small GPT-2's starting checkpoint, unless it exists."""
     done = subprocess.run([sys.executable, "-m", "dpofield.lab.checkpoint"], cwd=ROOT)
     if done.returncode:
-        raise SystemExit("The GPT-2 checkpoint could not be made (its own words are above).")
+        raise SystemExit("The GPT-2 checkpoint could not be made; see the error above.")
 
 
 def execute(jobs: int, fresh: bool) -> list[Chapter]:
-    """Bring the cache up to date; end the program with the tracebacks if a chapter fails."""
+    """Bring the cache up to date; exit with the tracebacks if a chapter fails."""
     try:
         chapters = read_chapters(ROOT)
     except FileNotFoundError as error:
@@ -94,7 +94,7 @@ def execute(jobs: int, fresh: bool) -> list[Chapter]:
     failures = {}
     with closing(side_by_side(longest_first(stale), jobs, cell_timeout())) as ended:
         for number, (chapter, failure) in enumerate(ended, 1):
-            # An output made while its sources were edited belongs to no version of them.
+            # If sources were edited during the run, the output belongs to no version of them.
             if not failure and Snapshot().chapter(chapter.name) != fingerprints[chapter.name]:
                 failure = "Sources changed while it ran; run `make book` again."
             if failure:
@@ -114,16 +114,16 @@ def execute(jobs: int, fresh: bool) -> list[Chapter]:
 
 
 def write_pages() -> bool:
-    """Run Jupyter Book, with every warning an error; return whether there was none."""
+    """Run Jupyter Book with warnings as errors; return whether there were none."""
     command = ["jupyter-book", "build", ".", "-n", "-W", "--keep-going"]
     script = Path(sys.executable).with_name(command[0])
     return subprocess.run([script, *command[1:]], cwd=ROOT).returncode == 0
 
 
 def table(chapters: list[Chapter]) -> str:
-    """What each chapter cost: time, processor time and peak memory of its kernel.
+    """The cost of each chapter: time, processor time and peak memory of its kernel.
 
-    The processor time is what it takes on a machine that has nothing else to do.
+    The processor time is the time on an otherwise idle machine.
     """
     width = max(len(chapter.name) for chapter in chapters)
     rows = [f"{'chapter':<{width}}  seconds  processor s  peak MB"]
@@ -137,10 +137,10 @@ def table(chapters: list[Chapter]) -> str:
 
 
 def main() -> None:
-    """Build the book, and say what each part of it took."""
+    """Build the book, and print the time of each part."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0] if __doc__ else None)
-    parser.add_argument("--jobs", type=int, default=processors(), help="chapters at a time")
-    parser.add_argument("--fresh", action="store_true", help="execute every chapter anew")
+    parser.add_argument("--jobs", type=int, default=processors(), help="chapters in parallel")
+    parser.add_argument("--fresh", action="store_true", help="execute every chapter again")
     options = parser.parse_args()
     os.environ.update(kernel_environment())
     start = time.perf_counter()
@@ -155,9 +155,9 @@ def main() -> None:
         f"{end - start:.1f} s in all."
     )
     if not whole:
-        raise SystemExit("Jupyter Book found errors (above); the pages are not to be trusted.")
+        raise SystemExit("Jupyter Book reported errors (see above); do not trust the pages.")
     say(f"The book: {SITE.as_uri()}")
-    say("Open it with `make serve`, or the file itself: it needs no server.")
+    say("Open it with `make serve`, or open the file directly: it needs no server.")
 
 
 if __name__ == "__main__":
@@ -165,5 +165,5 @@ if __name__ == "__main__":
         main()
     except KeyboardInterrupt:
         raise SystemExit(
-            "\nInterrupted; what was finished is kept. Run it again to go on."
+            "\nInterrupted; finished work is kept. Run the command again to continue."
         ) from None

@@ -1,4 +1,4 @@
-"""The chapters: reading them, executing them side by side, and the cache of their outputs."""
+"""Read the chapters, execute them in parallel, and cache their outputs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-KEPT_EXECUTIONS = 60  # in the cache, those of edited chapters too: undoing an edit is then free
+KEPT_EXECUTIONS = 60  # includes earlier texts, so that undoing an edit needs no execution
 
 
 @dataclass
 class Chapter:
-    """One page with code: its name in the table of contents, its cells, and what they cost.
+    """One page with code: its name in the table of contents, its cells, and their cost.
 
     `data` has `execution_seconds` (the name that MyST-NB reads), `cpu_seconds` and `peak_mb`.
     """
@@ -42,7 +42,7 @@ class Chapter:
 def read_chapter(root: Path, name: str) -> Chapter | None:
     """The page `name` (as in the table of contents), or None if it has no code to execute.
 
-    Notebooks as such (.ipynb) are not executed: they are handed out unsolved, and would raise.
+    Notebooks (.ipynb) are not executed: they are unsolved assignments, and would raise.
     """
     path = root / f"{name}.md"
     if not path.is_file() or not is_myst_markdown_notebook(path.read_text(encoding="utf-8")):
@@ -53,7 +53,7 @@ def read_chapter(root: Path, name: str) -> Chapter | None:
 def read_chapters(root: Path) -> list[Chapter]:
     """Pages with code to execute, in the order of the table of contents.
 
-    Raises FileNotFoundError that names a page which _toc.yml lists and which is not there.
+    Raises FileNotFoundError with the name of a page that _toc.yml lists but that does not exist.
     """
     names = list(parse_toc_yaml(root / "_toc.yml"))
     for name in names:
@@ -63,10 +63,10 @@ def read_chapters(root: Path) -> list[Chapter]:
 
 
 class Cache:
-    """Outputs by the text of the cells, as Jupyter Book looks them up, each under a fingerprint.
+    """The outputs by the text of the cells, as in Jupyter Book, each with a fingerprint.
 
-    Beside each notebook that jupyter-cache keeps, a file says under which fingerprint it was made.
-    It is written last and removed with the notebook, so a record without it was interrupted.
+    Beside each notebook of jupyter-cache, a file holds the fingerprint under which it was executed.
+    This file is written last and removed with the notebook; a record without it is incomplete.
     """
 
     def __init__(self, path: Path) -> None:
@@ -74,13 +74,13 @@ class Cache:
         self.store: Any = get_cache(path)
         try:
             self.store.list_cache_records()
-        except Exception:  # any damage whatever means that the cache must be filled anew
+        except Exception:  # after any damage, the cache must be filled again
             self.clear()
         self.store.change_cache_limit(KEPT_EXECUTIONS)
 
     def clear(self) -> None:
-        """Forget everything."""
-        # What jupyter-cache makes, by name, and never the folder: a wrong path must cost nothing.
+        """Remove all records."""
+        # Removes only files of jupyter-cache, never the folder: a wrong path must do no harm.
         shutil.rmtree(self.path / "executed", ignore_errors=True)
         for name in ("global.db", "__version__.txt"):
             (self.path / name).unlink(missing_ok=True)
@@ -90,7 +90,7 @@ class Cache:
         return self.path / "executed" / str(record.hashkey)
 
     def find(self, chapter: Chapter, fingerprint: str) -> bool:
-        """Whether the chapter's outputs are there, and what they cost; stale ones are removed."""
+        """Whether current outputs exist; reads their cost, and removes stale outputs."""
         try:
             record = self.store.match_cache_notebook(chapter.notebook)
         except KeyError:
@@ -109,7 +109,7 @@ class Cache:
         self.store.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
     def mark(self, chapter: Chapter, fingerprint: str) -> None:
-        """Say under which fingerprint the chapter was executed, if it is there at all."""
+        """Record the fingerprint under which a chapter in the cache was executed."""
         try:
             record = self.store.match_cache_notebook(chapter.notebook)
         except KeyError:
@@ -118,7 +118,7 @@ class Cache:
 
 
 def process_cost(pid: int) -> tuple[float | None, float | None]:
-    """Processor seconds that a process has used and the most memory (MB) that it has had.
+    """Processor seconds and peak memory (MB) of a process.
 
     Both are None where the system has no /proc.
     """
@@ -132,7 +132,7 @@ def process_cost(pid: int) -> tuple[float | None, float | None]:
 
 
 def execute(chapter: Chapter, timeout: int) -> str:
-    """Run a chapter in a kernel of its own; return the traceback if it fails, else nothing."""
+    """Run a chapter in a new kernel; return the traceback if it fails, else an empty string."""
 
     def note_cost(**_: object) -> None:
         process = getattr(getattr(client.km, "provisioner", None), "process", None)
@@ -142,18 +142,18 @@ def execute(chapter: Chapter, timeout: int) -> str:
     client = NotebookClient(
         chapter.notebook,
         timeout=timeout,
-        # Times in the cells' metadata would change the key under which the cache looks.
+        # Times in the metadata of cells would change the key of the cache.
         record_timing=False,
         resources={"metadata": {"path": str(chapter.path.parent)}},
         on_cell_executed=note_cost,
-        extra_arguments=["--log-level=ERROR"],  # not its warning that a local port is open
+        extra_arguments=["--log-level=ERROR"],  # hides its warning about an open local port
     )
     start = time.perf_counter()
     try:
         client.execute()
     except CellExecutionError as error:
         return str(error)
-    except Exception:  # a time-out, or a kernel that died or never started
+    except Exception:  # a timeout, or a kernel that crashed or did not start
         return traceback.format_exc()
     chapter.data["execution_seconds"] = time.perf_counter() - start
     chapter.executed = True
@@ -165,11 +165,11 @@ def side_by_side(
 ) -> Generator[tuple[Chapter, str], None, None]:
     """Execute chapters, `jobs` at a time; yield each as it ends, with its traceback if it fails.
 
-    To close the iterator ends the kernels that run.
+    Closing the iterator ends the running kernels.
     """
-    # Threads, since the work is done in the kernels; an interruption reaches this thread only.
-    # Jupyter-cache's `local-parallel` has fixed shares, no order and no number of jobs, and does
-    # not end when it is interrupted.
+    # Threads, because the kernels do the work; an interruption reaches only this thread.
+    # The `local-parallel` executor of jupyter-cache has fixed chunks, no order and no number of
+    # jobs, and does not stop on an interruption.
     pool = ThreadPoolExecutor(max_workers=jobs)
     before = set(psutil.Process().children())
     try:
@@ -179,6 +179,6 @@ def side_by_side(
     except BaseException:
         pool.shutdown(wait=False, cancel_futures=True)
         for kernel in set(psutil.Process().children()) - before:
-            kernel.kill()  # the thread that waits for it then ends
+            kernel.kill()  # then the thread that waits for it ends
         raise
     pool.shutdown()

@@ -1,9 +1,9 @@
-"""Find a Chromium for the browser tests, or get one: ``python tools/chromium.py``.
+"""Find or install a Chromium for the browser tests: ``python tools/chromium.py``.
 
-Tried in this order, each attempt reported: the variable CHROMIUM, the PATH, Playwright's own
-download (made now if it is not there), and as root on Debian or Ubuntu the system's package.
-`playwright install --with-deps` alone would not do: its download is out of reach where a machine
-sees only mirrors of package indexes.
+Tries in this order, and reports each attempt: the variable CHROMIUM, the PATH, Playwright's own
+download (made now if it is missing), and as root on Debian or Ubuntu the system's package.
+`playwright install --with-deps` alone is not enough: a machine may reach only mirrors of package
+indexes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from pathlib import Path
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MAC = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 HELP = (
-    "No Chromium could be found or installed. Install one by the system's own means "
+    "No Chromium could be found or installed. Install one with the system's package manager "
     "(Debian, Ubuntu: apt install chromium), or name it: CHROMIUM=/path/to/chromium make test"
 )
 
 
 class NoChromiumError(RuntimeError):
-    """There is no Chromium that starts; the text says what to do."""
+    """There is no Chromium that starts; the message names a remedy."""
 
 
 def starts(path: str) -> bool:
-    """Whether the program at ``path`` runs at all: some are stubs, some lack a library."""
+    """Whether the program at ``path`` starts: some are stubs, some lack a library."""
     try:
         done = subprocess.run([path, "--version"], capture_output=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
@@ -36,11 +36,11 @@ def starts(path: str) -> bool:
 
 
 def playwright_path() -> str:
-    """Where Playwright keeps its Chromium, or would; empty without Playwright."""
-    # In a process of its own: Playwright's synchronous interface refuses a running event loop.
-    ask = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium"
+    """Path at which Playwright installs its Chromium; empty without Playwright."""
+    # In a separate process: Playwright's synchronous interface rejects a running event loop.
+    code = "from playwright.sync_api import sync_playwright as s\nwith s() as p: print(p.chromium"
     done = subprocess.run(
-        [sys.executable, "-c", f"{ask}.executable_path)"], capture_output=True, text=True
+        [sys.executable, "-c", f"{code}.executable_path)"], capture_output=True, text=True
     )
     return done.stdout.strip() if done.returncode == 0 else ""
 
@@ -48,7 +48,7 @@ def playwright_path() -> str:
 def find() -> str:
     """Path of a Chromium that starts.
 
-    Raises NoChromiumError, which says what to do, if there is none or CHROMIUM names a wrong one.
+    Raises NoChromiumError, with a remedy, if no Chromium starts or CHROMIUM names a wrong program.
     """
     named = os.environ.get("CHROMIUM", "")
     if named:
@@ -66,9 +66,9 @@ def find() -> str:
 
 
 def attempt(reason: str, *command: str, timeout: int) -> bool:
-    """Run one installation step with its output shown; return whether it worked."""
+    """Run one installation step and show its output; return whether it worked."""
     print(f"Chromium: {reason}: {' '.join(command)}", flush=True)
-    # Short waits, for a machine that does not reach the download at all.
+    # A short timeout, for a machine that cannot reach the download.
     environment = {**os.environ, "PLAYWRIGHT_DOWNLOAD_CONNECTION_TIMEOUT": "15000"}
     try:
         worked = subprocess.run(command, timeout=timeout, env=environment).returncode == 0
@@ -79,9 +79,9 @@ def attempt(reason: str, *command: str, timeout: int) -> bool:
 
 
 def ensure() -> str:
-    """Path of a Chromium that starts, installed now if there was none.
+    """Path of a Chromium that starts, installed now if necessary.
 
-    Raises NoChromiumError after every attempt has failed.
+    Raises NoChromiumError if every attempt fails.
     """
     try:
         return find()
@@ -89,18 +89,18 @@ def ensure() -> str:
         if os.environ.get("CHROMIUM"):
             raise
     playwright = [sys.executable, "-m", "playwright", "install", "chromium"]
-    if attempt("none on the PATH, so by Playwright", *playwright, timeout=600):
+    if attempt("none on the PATH, so install with Playwright", *playwright, timeout=600):
         try:
             return find()
         except NoChromiumError:
-            print("Chromium: it was downloaded but does not start; a library is missing.")
+            print("Chromium: it was downloaded but does not start; it lacks a library.")
     if os.geteuid() == 0 and shutil.which("apt-get"):
         packages = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-        if not attempt("as root, so by the system", *packages, timeout=900):
-            attempt("perhaps the package list is old", "apt-get", "update", timeout=300)
-            attempt("once more", *packages, timeout=900)
+        if not attempt("root, so install with the system", *packages, timeout=900):
+            attempt("update the package list", "apt-get", "update", timeout=300)
+            attempt("try again", *packages, timeout=900)
     else:
-        print("Chromium: not root on Debian or Ubuntu, so the system's package is left alone.")
+        print("Chromium: not root on Debian or Ubuntu, so the system's package is not installed.")
     return find()
 
 

@@ -10,14 +10,14 @@ HEADER = """\
 # Every version that the book was built and tested with, written by `make constraints`.
 # Holds for all extras of pyproject.toml. To renew: see "Renew the versions" in CONTRIBUTING.md.
 """
-# The project itself, and what every environment brings along.
+# The project itself, and packages that every environment has.
 LEFT_OUT = {"dpofield", "pip", "setuptools", "wheel"}
 
 
 def installed() -> list[str]:
-    """Lines ``name==version`` for what is installed, without build labels such as ``+cpu``.
+    """Lines ``name==version`` for the installed packages, without build labels such as ``+cpu``.
 
-    The label names where a build came from; the version without it admits all builds.
+    A label requires one build; a version without it allows every build.
     """
     versions = {}
     for distribution in importlib.metadata.distributions():

@@ -1,12 +1,12 @@
-// What `make lint` asks of our JavaScript: tools/lint.py runs it from the root of the checkout.
+// Rules for our JavaScript (`make lint`); tools/lint.py runs ESLint from the root of the checkout.
 import { basename } from "node:path";
 import js from "@eslint/js";
 
 const GEOMETRY = ["abs", "ceil", "floor", "hypot", "max", "min", "random", "round"];
-// Other mathematics, by file and function, each with its reason.
+// Other allowed mathematics, by file and function, with the reason.
 const ALLOWED = {
   "controls.js": { slider: "equal factors at equal distances on the track" },
-  "integrate.js": { tailPower: "a numerical method, whatever is integrated" },
+  "integrate.js": { tailPower: "a numerical method for any integrand" },
   "loss_gallery.js": { relation: "the angle between two arrows" },
   "plot.js": {
     decade: "round numbers on an axis",
@@ -36,7 +36,7 @@ const mathematics = {
         const { parent } = node;
         const plain = parent.type === "MemberExpression" && parent.object === node && !parent.computed;
         if (!plain || !GEOMETRY.includes(parent.property.name)) {
-          report(node, plain ? `Math.${parent.property.name}` : "Math by another name");
+          report(node, plain ? `Math.${parent.property.name}` : "an alias of Math");
         }
       },
       ":matches(BinaryExpression[operator='**'], AssignmentExpression[operator='**='])"(node) {
@@ -44,14 +44,14 @@ const mathematics = {
       },
       "Program:exit"(node) {
         for (const name of Object.keys(allowed).filter((one) => !used.has(one))) {
-          context.report({ node, message: `${name} needs no leave for mathematics any more.` });
+          context.report({ node, message: `${name} has no mathematics: remove it from tools/eslint.config.mjs.` });
         }
       },
     };
   },
 };
 
-// Only what is used, so that a forgotten declaration called `name` or `top` is found.
+// Only the globals that are used, so that an undeclared `name` or `top` is found.
 const known = (names) => Object.fromEntries(names.split(/\s+/).map((name) => [name, "readonly"]));
 const BROWSER = known(`
   Blob DOMPoint HTMLCanvasElement Image IntersectionObserver Node SVGSVGElement URL URLSearchParams

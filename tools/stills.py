@@ -1,9 +1,8 @@
-"""The moving figures' still pictures, for pages without JavaScript: `python tools/stills.py`.
+"""Save still pictures of the interactive figures, for pages without JavaScript.
 
-Opens every figure of the built site and saves its view, as a reader does with "Save SVG", to
-`book/assets/stills`: as it starts, or where it has more to show. Run it after a change of a figure,
-then build again: a picture of other code than the page's is not shown (tools/ext/widgets.py), and a
-test fails.
+`python tools/stills.py` opens every figure of the built site and saves its view, as a reader does
+with "Save SVG", to `book/assets/stills`. Run it after a change to a figure, then build again: the
+page does not show a picture from other code (tools/ext/widgets.py), and a test fails.
 """
 
 from __future__ import annotations
@@ -19,21 +18,21 @@ from fingerprint import why_not_current
 from tqdm import tqdm
 
 FIGURE = 'class="dpofield-widget"'
-WIDTH = 1280  # of the window; figures are as wide as the text
-# Ids inside a figure are drawn by lot: the same lot each time, or every picture would differ.
+WIDTH = 1280  # px, of the window; figures are as wide as the text
+# Seed Math.random so that element ids, and so the stills, are reproducible.
 SAME_LOT = "let lot = 0.5; Math.random = () => (lot = (lot * 9301 + 0.49297) % 1);"
-# A slider, by its name, that is taken to its end first: at its start nothing has moved yet.
+# Figure -> slider that is moved to its end first, because at its start nothing has moved.
 TO_THE_END = {"RunPlayer": "step"}
 
 
 def pages_with_figures() -> list[str]:
-    """The book's pages on which a figure moves."""
+    """The book's pages with interactive figures."""
     pages = [name for name in browser.pages() if name.startswith("book/")]
     return [name for name in pages if FIGURE in (browser.HTML / name).read_text("utf8")]
 
 
 def save(page: Any, box: Any) -> str:
-    """The SVG of a figure in an open page, by its own button."""
+    """The SVG of a figure in an open page, from its button."""
     box.scroll_into_view_if_needed()
     page.wait_for_function(
         "box => box.dataset.mounted && box.dataset.mounted !== ''", arg=box.element_handle()
@@ -48,7 +47,7 @@ def save(page: Any, box: Any) -> str:
 
 
 def figures(chrome: Any, site: str, pages: list[str]) -> Iterator[tuple[str, str]]:
-    """Name and SVG of every figure on these pages, in light."""
+    """Name and SVG of every figure on these pages, in light mode."""
     for name in pages:
         context = chrome.new_context(viewport={"width": WIDTH, "height": 900}, color_scheme="light")
         context.add_init_script(SAME_LOT)
@@ -61,7 +60,7 @@ def figures(chrome: Any, site: str, pages: list[str]) -> Iterator[tuple[str, str
 
 
 def main() -> None:
-    """Write the pictures of the built site; remove those of figures that are gone."""
+    """Write the pictures of the built site; remove those of figures that no longer exist."""
     if why := why_not_current():
         sys.exit(f"{why}: run `make book` first")
     pages = pages_with_figures()

@@ -1,7 +1,7 @@
-"""Which modules of a package a piece of code runs, and one hash of what they do.
+"""Find the modules of a package that a piece of code runs, and hash their code.
 
-Both are read from syntax trees, and nothing is imported. A comment, a docstring or the layout of a
-file changes no hash. Where the modules cannot be known exactly, more are counted, never fewer.
+Both come from syntax trees, and nothing is imported. Comments, docstrings and layout do not change
+the hash. If the modules cannot be determined exactly, too many are counted, never too few.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-# Code that mentions one of these can import what it does not name: its whole package counts.
+# Code with one of these names can import modules without naming them: its whole package counts.
 _FINDERS = {"import_module", "iter_modules", "walk_packages", "resolve_name", "run_module",
             "run_path", "spec_from_file_location"}  # fmt: skip
 _BARE_FINDERS = {"__import__", "exec", "eval"}  # `model.eval()` is another function
-# Code that mentions one of these can print docstrings or source lines: all text counts.
+# Code with one of these names can print docstrings or source lines: all text counts.
 _TEXT_READERS = {"getdoc", "getsource", "getsourcelines", "getcomments", "linecache"}
 
 
 @dataclass(frozen=True)
 class Code:
-    """What the syntax tree of one source says, before any name in it is resolved.
+    """Facts from the syntax tree of one source, before names are resolved.
 
-    `imports` holds `(module, None)` where the module itself becomes a value, and `(module, name)`
-    where a name is taken from it. `offers` are the names that a module-level `__getattr__` can
-    provide, with the import that provides each; it is None where there is no `__getattr__`.
+    `imports` holds `(module, None)` if the module itself becomes a value, and `(module, name)` if
+    a name is imported from it. `offers` maps each name that a module-level `__getattr__` can
+    provide to its import; it is None without a `__getattr__`.
     """
 
     module: str
@@ -68,7 +68,7 @@ class _Reader(ast.NodeVisitor):
     def visit_Import(self, node: ast.Import) -> None:
         for alias in node.names:
             self.imports.add((alias.name, None))
-            if not alias.asname and "." in alias.name:  # it binds the first part of the name
+            if not alias.asname and "." in alias.name:  # binds the first part of the name
                 self.imports.add((alias.name.partition(".")[0], None))
 
     def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
@@ -100,7 +100,7 @@ class _Reader(ast.NodeVisitor):
 
 
 def _tree(node: object) -> str:
-    """A syntax tree as text, alike in all versions of Python: empty fields are left out."""
+    """A syntax tree as text, equal in all versions of Python: empty fields are omitted."""
     if isinstance(node, list):
         return f"[{','.join(_tree(part) for part in node if not _is_note(part))}]"
     if not isinstance(node, ast.AST):
@@ -119,7 +119,7 @@ def _hash(text: str) -> str:
 
 @lru_cache(maxsize=4096)
 def read_code(text: str, module: str = "", package: str = "") -> Code:
-    """The facts of a source text; if it is not Python, it may import and read anything.
+    """Facts of a source text. A text that is not Python may import and read anything.
 
     >>> read_code("import math  # why").digest == read_code("'''Why.'''\\nimport math").digest
     True
@@ -138,7 +138,7 @@ def read_code(text: str, module: str = "", package: str = "") -> Code:
             reader.visit(node)
     defined = frozenset(_defined(tree))
     finds = bool(_FINDERS & (reader.mentioned | reader.bare) or _BARE_FINDERS & reader.bare)
-    for node in hook:  # finds the modules that `offers` names
+    for node in hook:  # after `finds`: the hook imports only what `offers` lists
         reader.visit(node)
     own_text = "__doc__" in reader.bare
     return Code(
@@ -168,10 +168,10 @@ def _defined(tree: ast.Module) -> Iterator[str]:
 
 
 class Sources:
-    """The modules of the package in the folder `package`, each file read once, when it is needed.
+    """The modules of the package in the folder `package`; each file is read once, on first use.
 
-    `files` has the file that importing a module runs, and None for a folder without `__init__.py`;
-    `data` has the files that are not Python, by the package in whose folder they lie.
+    `files` maps a module to the file that its import runs, or to None for a folder without
+    `__init__.py`. `data` maps a package to the files in its folder that are not Python.
     """
 
     def __init__(self, package: Path) -> None:
@@ -212,7 +212,7 @@ class Sources:
         return sorted(m for m in self.files if f"{m}.".startswith(f"{package or self.name}."))
 
     def _imported(self, module: str, name: str | None = None) -> Iterator[str]:
-        """Modules that one import statement runs, by what it says alone."""
+        """Modules that one import statement runs directly."""
         parts = module.split(".")
         for length in range(1, len(parts) + 1):
             parent = ".".join(parts[:length])
@@ -221,7 +221,7 @@ class Sources:
             yield parent
         code = self.code(module)
         if name is None:
-            # The module is a value now, and each name that it offers is one attribute away.
+            # The module is a value, so each name that it offers can be read as an attribute.
             for base, offered in (code.offers or {}).values():
                 yield from self._imported(base, offered)
         elif name == "*":
@@ -234,10 +234,10 @@ class Sources:
             yield from self.modules(module)
 
     def _runs(self, code: Code) -> Iterator[str]:
-        """Modules that a source runs, or may run, without those that they run in turn."""
+        """Modules that a source runs, or may run, directly."""
         for module, name in code.imports:
             yield from self._imported(module, name)
-        for text in code.strings:  # for import_module, `python -m`, or another hash
+        for text in code.strings:  # used by import_module, `python -m`, or another hash
             if f"{text}.".startswith(f"{self.name}."):
                 package = text.rstrip(".")
                 if package in self.files:
@@ -245,11 +245,11 @@ class Sources:
                     yield from self.modules(package) if text != package else ()
         if code.finds_modules:
             yield from self.modules(code.package or None)
-        if (self.name, None) in code.imports:  # any module that is loaded is an attribute of it
+        if (self.name, None) in code.imports:  # each loaded module is an attribute of it
             yield from self.modules()
 
     def closure(self, *codes: Code) -> frozenset[str]:
-        """Every module that these sources run, directly or not; their own names are included."""
+        """The sources and every module that they run, directly or indirectly."""
         found: set[str] = set()
         waiting = [m for code in codes for m in (*filter(None, [code.module]), *self._runs(code))]
         while waiting:
@@ -260,9 +260,9 @@ class Sources:
         return frozenset(found)
 
     def digest(self, modules: Iterable[str], text: bool = False) -> str:
-        """SHA-256 of what these modules do, and of the data files in the folders of packages.
+        """SHA-256 of the code of these modules, and of the data files in the folders of packages.
 
-        With `text`, or if one of them reads docstrings or source lines, comments count too.
+        With `text`, or if a module reads docstrings or source lines, comments count too.
         """
         names = sorted(set(modules))
         codes = [self.code(name) for name in names]

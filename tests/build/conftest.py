@@ -1,4 +1,4 @@
-"""A tiny book in a scratch folder, built by the project's own tools."""
+"""A tiny book in a temporary folder, built with the project's own tools."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ ONE = """\
 from dpofield.value import VALUE
 open("../_build/RUNS", "a").write("one ")
 print("the value is", VALUE)"""
-# Does as the file _build/ORDER says, so that a test can disturb a build that is running.
+# The file _build/ORDER selects an action, so that a test can disturb a running build.
 TWO = """\
 import time
 from pathlib import Path
@@ -67,7 +67,7 @@ if order == "wait":
     Path("../_build/STARTED").touch()
     time.sleep(50)
 print("two is done", NOTE)"""
-# Stands for the book's other extensions; kills the build where Sphinx is between two pages.
+# Replaces the book's other extensions; can kill the build between two pages.
 TINY_EXTENSION = """\
 import os, signal
 from pathlib import Path
@@ -84,7 +84,7 @@ def setup(app):
 
 @dataclass
 class Tree:
-    """A book's folder, and ways to build it and to look at what came out."""
+    """The folder of a book, with methods that build it and read the results."""
 
     root: Path
 
@@ -100,7 +100,7 @@ class Tree:
         self.write(name, text.replace(old, new))
 
     def start(self, *command: str | Path) -> subprocess.Popen[str]:
-        """Start a command in the tree, as from a shell without our variables."""
+        """Start a command in the tree, without our PYTHONPATH."""
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         return subprocess.Popen(
             [*map(str, command)],
@@ -112,17 +112,17 @@ class Tree:
         )
 
     def run(self, *command: str | Path) -> tuple[int, str]:
-        """Run a command in the tree: its exit code, and all that it printed."""
+        """Run a command in the tree; return its exit code and its output."""
         process = self.start(*command)
         output, _ = process.communicate(timeout=600)
         return process.returncode, output
 
     def build(self, *options: str) -> tuple[int, str]:
-        """What ``make book`` ends in."""
+        """Run the last step of ``make book``."""
         return self.run(sys.executable, "tools/build.py", *options)
 
     def jupyter_book(self) -> tuple[int, str]:
-        """What a reader may call who does not know of ``make book``."""
+        """Build with Jupyter Book itself, without ``make book``."""
         return self.run(JUPYTER_BOOK, "build", ".")
 
     def page(self, name: str) -> str:
@@ -130,7 +130,7 @@ class Tree:
         return (self.root / "_build" / "html" / f"{name}.html").read_text(encoding="utf-8")
 
     def runs(self) -> list[str]:
-        """The chapters that were executed so far, in their order."""
+        """The chapters executed so far, in order."""
         return (self.root / "_build" / "RUNS").read_text().split()
 
     def mark(self) -> Path:
@@ -164,6 +164,6 @@ def _built_book(tmp_path_factory: pytest.TempPathFactory) -> Tree:
 
 @pytest.fixture
 def tiny(_built_book: Tree, tmp_path: Path) -> Tree:
-    """A tiny book that is built and current, for one test to disturb."""
+    """A tiny book that is built and current, for changes by one test."""
     shutil.copytree(_built_book.root, tmp_path / "tiny")
     return Tree(tmp_path / "tiny")

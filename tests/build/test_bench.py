@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say; no time is asserted here."""
+"""The benchmarks measure what their names state; no test here depends on a time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dpofield.lab.logprobs import pair_logprobs
 
 
 def test_ratios_are_taken_within_a_round() -> None:
-    """A round in which everything was slow has no say in the ratio."""
+    """A round in which everything is slow does not change the ratio."""
     row = compare("r", "s", "", [2.0, 4.0, 60.0], [1.0, 2.0, 20.0])
     assert (row.ratio, row.low, row.high) == (2.0, 2.0, 3.0)
     assert (row.first, row.second) == (4.0, 2.0)
@@ -28,7 +28,7 @@ def test_ratios_are_taken_within_a_round() -> None:
 
 
 def test_programs_take_turns() -> None:
-    """Warm-up first and uncounted; then one after the other, round by round."""
+    """After an uncounted warm-up, each round runs every program once."""
     calls: list[str] = []
 
     def program(name: str) -> Any:
@@ -41,7 +41,7 @@ def test_programs_take_turns() -> None:
 
 @pytest.mark.parametrize("shape", work.SHAPES)
 def test_counted_work_is_what_torch_counts(monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
-    """Products with weights by torch's counter, exactly; attention by counting who sees whom."""
+    """Products with weights equal torch's count; attention equals a count of visible tokens."""
     monkeypatch.setitem(work.SIZES, "tiny", (2, 32))
     model, batch = work.model("tiny"), work.rows(shape, 3)
     with FlopCounterMode(display=False) as counter:
@@ -50,19 +50,19 @@ def test_counted_work_is_what_torch_counts(monkeypatch: pytest.MonkeyPatch, shap
     counted = counter.get_flop_counts()["Global"]
     products, attention = work.step_work("tiny", batch)
     done = sum(n for name, n in counted.items() if "mm" in str(name))
-    # Where nearly all places predict, the end of the last layer is left whole.
+    # If nearly all places predict, the last layer computes its end for all places.
     assert products < done < 1.1 * products if shape == "response-heavy" else products == done
     start = work.SHAPES[shape].prompt
     rows = [row.tolist() for row in batch.input_ids]
     beginnings = {tuple(row[:n]) for row in rows for n in range(1, len(row))}
     predict = {tuple(row[:n]) for row in rows for n in range(start, len(row))}
-    # Two products a layer, two operations a multiplication, three passes; two layers.
+    # Two products per layer, two operations per multiplication, three passes, two layers.
     seen = sum(map(len, beginnings)) + sum(map(len, predict))
     assert attention == 2 * 2 * 3 * 32 * seen
 
 
 def test_shapes_are_as_named() -> None:
-    """Tokens of prompt and response; one word apart is one word apart."""
+    """Numbers of tokens in prompt and response; pairs at edit distance 1 differ in one word."""
     for name, shape in work.SHAPES.items():
         batch = work.rows(name, 4)
         assert batch.lengths.tolist() == [shape.response + 1] * 8
@@ -75,7 +75,7 @@ def test_shapes_are_as_named() -> None:
 
 
 def test_steps_are_timed_in_whoever_trains(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """TRL's trainer and ours both give a time a step, and the rows name all they are of."""
+    """TRL's trainer and ours both give a time per step, and the rows have their names."""
     monkeypatch.setattr(work, "SIZES", {"tiny": (1, 16)})
     monkeypatch.setattr(work, "SHAPES", {"mixed": work.Shape(3, 4)})
     monkeypatch.setattr(training, "PAIRS", 2)
@@ -88,7 +88,7 @@ def test_steps_are_timed_in_whoever_trains(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_a_step_is_from_update_to_update() -> None:
-    """Intervals between optimizer steps, the first of them left out."""
+    """Times are intervals between optimizer steps, without the first interval."""
     p = torch.nn.Parameter(torch.ones(1))
     optimizer = torch.optim.SGD([p], lr=0.0)
     before = dict(optimizers._global_optimizer_post_hooks)
@@ -98,14 +98,14 @@ def test_a_step_is_from_update_to_update() -> None:
 
 
 def test_the_kernel_is_measured_on_both_forms() -> None:
-    """The programs' names are those that the rows divide."""
+    """The programs have the names that the rows use."""
     assert {f"{a}, {b}" for a in ("pairs", "matrix") for b in ("plain", "by layers")} < {*PROGRAMS}
 
 
 def test_what_is_not_run_again_is_kept(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any
 ) -> None:
-    """`--only` replaces its own group; the table shows all; machine and versions are named."""
+    """`--only` replaces only the named group; the table shows all; versions are recorded."""
     path = tmp_path / "bench.json"
     row = compare("old", "", "", [1.0], [2.0])
     for name, text in (("field", "old"), ("kernel", "new")):

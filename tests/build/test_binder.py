@@ -1,4 +1,4 @@
-"""A reader on Binder: the chapter opens as a notebook, runs to its end, and fits into memory."""
+"""On Binder a chapter opens as a notebook, runs to its end, and fits into memory."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 CHAPTER = "book/training-field.md"  # the heaviest: it trains a GPT-2
 BUDGET = 1.2e9  # bytes, for server and kernel together
-LIMIT = 2e9  # bytes, what Binder gives before it kills
-RESERVED = 1.1e9  # bytes of addresses that Arrow's allocator takes and does not fill
+LIMIT = 2e9  # bytes, above which Binder kills the processes
+RESERVED = 1.1e9  # bytes of address space that Arrow's allocator reserves and does not use
 BIN = Path(sys.executable).parent
 
 
 class MemoryWatch(threading.Thread):
-    """Measures a process and its children ten times a second; kills them above ``LIMIT``.
+    """Measures a process and its children ten times per second; kills them above ``LIMIT``.
 
     The sum is of proportional set sizes, which count a shared page once, as Binder's container
-    does. A limit on address space would refuse torch, which reserves far more than it touches;
-    a limit per process cannot see the sum. So this watch kills for the sum, and RLIMIT_DATA
-    stops any one process that grows faster than it looks.
+    does. A limit on address space would stop torch, which reserves far more than it uses, and a
+    limit per process does not limit the sum. RLIMIT_DATA stops a single process that grows between
+    two measurements.
     """
 
     def __init__(self, pid: int) -> None:
@@ -76,7 +76,7 @@ class MemoryWatch(threading.Thread):
 
 
 class Server:
-    """A Jupyter server on loopback, asked through its own interface."""
+    """A client of a Jupyter server on loopback."""
 
     def __init__(self, port: int, token: str) -> None:
         self.address = f"127.0.0.1:{port}"
@@ -97,7 +97,7 @@ class Server:
         return True
 
     async def execute(self, kernel: str, cells: list[str]) -> None:
-        """Run cells one after the other, as JupyterLab does; a failing one fails the test."""
+        """Run cells in order, as JupyterLab does; a failing cell fails the test."""
         request = HTTPRequest(
             f"ws://{self.address}/api/kernels/{kernel}/channels", headers=self.headers
         )
@@ -125,7 +125,7 @@ class Server:
             text = await socket_.read_message()
             assert text is not None, "the kernel's connection closed"
             if isinstance(text, bytes):
-                continue  # carries binary buffers, which a reply never does
+                continue  # has binary buffers, and a reply never has
             reply = json.loads(text)
             if reply["parent_header"].get("msg_id") != name:
                 continue
@@ -137,9 +137,9 @@ class Server:
 
 @pytest.fixture
 def reader_environment(tmp_path: Path) -> dict[str, str]:
-    """The variables of a reader whose Jupyter has been set up by postBuild alone."""
+    """Environment variables of a reader whose Jupyter is configured by postBuild alone."""
     places = {f"JUPYTER_{kind}_DIR": str(tmp_path / kind) for kind in ("CONFIG", "DATA", "RUNTIME")}
-    # Binder sets no number of threads, and reads a reader's own files from an empty home.
+    # Binder does not set the number of threads, and a reader's home folder there is empty.
     ours = {"OMP_NUM_THREADS", "MKL_NUM_THREADS", "MPLBACKEND", "PYTHONPATH"}
     clean = {k: v for k, v in os.environ.items() if k not in ours}
     environment = {**clean, **places, "HOME": str(tmp_path), "IPYTHONDIR": str(tmp_path / "ipy")}
@@ -196,7 +196,7 @@ def server(
 
 
 def test_the_heaviest_chapter_runs_as_on_binder(server: tuple[Server, MemoryWatch]) -> None:
-    """Protects: double click opens a notebook; all its cells run; 1.2 GB hold server and kernel."""
+    """Protects: chapters open as notebooks; all cells run; 1.2 GB suffice for server and kernel."""
     ask, watch = server
     plugin = ask.ask("/lab/api/settings/@jupyterlab/docmanager-extension:plugin")
     viewers = plugin["schema"]["properties"]["defaultViewers"]["default"]
@@ -211,7 +211,7 @@ def test_the_heaviest_chapter_runs_as_on_binder(server: tuple[Server, MemoryWatc
     session = {"path": CHAPTER, "name": "", "type": "notebook", "kernel": {"name": kernel}}
     identity = ask.ask("/api/sessions", session)["kernel"]["id"]
     try:
-        # in a thread of its own: this one has Playwright's loop once a browser test has run in it
+        # in a new thread: after a browser test, this thread has Playwright's event loop
         with ThreadPoolExecutor(1) as thread:
             thread.submit(lambda: asyncio.run(ask.execute(identity, cells))).result()
     finally:

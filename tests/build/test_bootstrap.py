@@ -1,4 +1,4 @@
-"""Setting up: what is said when something is missing, and that nothing is done twice."""
+"""Setup: messages about missing programs, and no repeated work."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ else:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the set-up reads; the bootstrap module takes it for the project."""
+    """A folder with the files that the setup reads; the bootstrap module uses it as the project."""
     (tmp_path / "tools").mkdir()
     for name in ("Makefile", "pyproject.toml", "constraints.txt", "tools/bootstrap.py"):
         shutil.copy(ROOT / name, tmp_path / name)
@@ -41,13 +41,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(bootstrap, "VENV", venv)
     monkeypatch.setattr(bootstrap, "VENV_PYTHON", venv / "bin" / "python")
     monkeypatch.setattr(bootstrap, "STAMP", venv / "stamp.json")
-    monkeypatch.setattr(bootstrap, "CPU_INDEX", "http://127.0.0.1:9")  # where nobody answers
+    monkeypatch.setattr(bootstrap, "CPU_INDEX", "http://127.0.0.1:9")  # where no server answers
     return tmp_path
 
 
 @pytest.fixture
 def pip(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
-    """Calls of pip, noted instead of made; the environment itself counts as there."""
+    """Calls of pip, recorded instead of made; the environment counts as existing."""
     calls: list[tuple[str, ...]] = []
     monkeypatch.setattr(bootstrap, "pip_install", lambda *words: calls.append(words) or True)
     monkeypatch.setattr(bootstrap, "environment_version", lambda: sys.version_info[:2])
@@ -56,7 +56,7 @@ def pip(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]
 
 
 def make(folder: Path, *arguments: str, **environment: str) -> str:
-    """Run make in ``folder``, which must fail; returns what it said."""
+    """Run make in ``folder``, which must fail; return its output."""
     program = shutil.which("make")
     assert program
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "PYTHON"))}
@@ -68,7 +68,7 @@ def make(folder: Path, *arguments: str, **environment: str) -> str:
 
 
 def test_no_python_is_said(project: Path, tmp_path: Path) -> None:
-    """Protects: a machine without Python gets a sentence, not a shell's error."""
+    """Protects: without Python, the user gets a clear message, not an error of the shell."""
     bare = tmp_path / "bin"
     bare.mkdir()
     shell = shutil.which("sh")
@@ -79,7 +79,7 @@ def test_no_python_is_said(project: Path, tmp_path: Path) -> None:
 
 
 def test_an_old_python_is_said(project: Path, tmp_path: Path) -> None:
-    """Protects: the version check, which has to run on the very version that it refuses."""
+    """Protects: the version check, which must run on the version that it rejects."""
     (tmp_path / "old.py").write_text(OLD_PYTHON)
     old = tmp_path / "python3.9"
     old.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{tmp_path / "old.py"}" "$@"\n')
@@ -91,7 +91,7 @@ def test_an_old_python_is_said(project: Path, tmp_path: Path) -> None:
 
 
 def test_everything_missing_is_said_at_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects: one list of what is missing, each with its remedy, not one thing at a time."""
+    """Protects: one list of all missing programs, each with its remedy."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
     monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda name: None)
     problems = " ".join(bootstrap.missing())
@@ -100,7 +100,7 @@ def test_everything_missing_is_said_at_once(project: Path, monkeypatch: pytest.M
 
 
 def test_torch_comes_first_then_the_rest_once(project: Path, pip: list[tuple[str, ...]]) -> None:
-    """Protects: the order that allows a CPU build of torch, and that a repeat does nothing."""
+    """Protects: torch is installed first, so that it can be a CPU build; a repeat does nothing."""
     bootstrap.prepare("book", "torch==2.13.0", chosen=False)
     assert pip == [
         ("torch==2.13.0", "--constraint", "constraints.txt"),
@@ -114,7 +114,7 @@ def test_torch_comes_first_then_the_rest_once(project: Path, pip: list[tuple[str
 def test_the_makefile_passes_the_words_on(
     project: Path, monkeypatch: pytest.MonkeyPatch, given: str
 ) -> None:
-    """Protects: TORCH reaches the program whole, and is empty unless it is given."""
+    """Protects: TORCH reaches the program unchanged, and is empty by default."""
     (project / "tools" / "bootstrap.py").write_text("import sys; print(sys.argv[1:]); sys.exit(1)")
     words = ["--torch", given] if given else []
     assert str([*words, "book"]) in make(project, "book", *([f"TORCH={given}"] if given else []))
@@ -129,7 +129,7 @@ def test_the_test_extra_serves_the_book(project: Path, pip: list[tuple[str, ...]
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
 def test_other_versions_are_installed(project: Path, pip: list[tuple[str, ...]], name: str) -> None:
-    """Protects: the stamp is of the lists' content, not of their times."""
+    """Protects: the stamp depends on the contents of the lists, not on their dates."""
     bootstrap.prepare("book", "torch==2.13.0", chosen=False)
     (project / name).touch()
     bootstrap.prepare("book", "torch==2.13.0", chosen=False)
@@ -140,7 +140,7 @@ def test_other_versions_are_installed(project: Path, pip: list[tuple[str, ...]],
 
 
 def test_another_spelling_of_torch(project: Path, pip: list[tuple[str, ...]]) -> None:
-    """Protects: TORCH may hold several words for pip."""
+    """Protects: TORCH may have several arguments for pip."""
     bootstrap.prepare("book", "torch==2.13.0+cpu --extra-index-url 'a b'", chosen=False)
     assert pip[0][:3] == ("torch==2.13.0+cpu", "--extra-index-url", "a b")
 
@@ -148,7 +148,7 @@ def test_another_spelling_of_torch(project: Path, pip: list[tuple[str, ...]]) ->
 def test_an_interrupted_installation_is_taken_up_again(
     project: Path, pip: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects: the stamp of an older state does not outlive a new installation that broke off."""
+    """Protects: after an interrupted installation, the older stamp does not exist."""
     bootstrap.prepare("book", "torch==2.13.0", chosen=False)
     with monkeypatch.context() as context:
 
@@ -185,18 +185,18 @@ def page(text: str, status: int = 200, **headers: str) -> Answer:
 
 
 def listing(*wheels: str) -> Answer:
-    """A package index's page of these wheels."""
+    """A page of a package index that lists these wheels."""
     links = "".join(f'<a href="/{name.replace("+", "%2B")}#sha256=0">{name}</a>' for name in wheels)
     return page(f"<!DOCTYPE html><html><body>{links}</body></html>")
 
 
 def never(request: BaseHTTPRequestHandler) -> None:
-    """No answer for longer than anybody waits."""
+    """No answer before the timeout."""
     time.sleep(3)
 
 
 def drop_by_drop(request: BaseHTTPRequestHandler) -> None:
-    """An answer that never ends, in which each piece comes in time."""
+    """An answer that arrives in small pieces and lasts longer than the timeout."""
     page("")(request)
     for _ in range(30):
         request.wfile.write(b"<!-- wait -->")
@@ -205,12 +205,12 @@ def drop_by_drop(request: BaseHTTPRequestHandler) -> None:
 
 @pytest.fixture
 def index(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Answer]]:
-    """A server that stands for the index of torch's CPU builds: answers by address."""
+    """A server in place of the index of torch's CPU builds: address -> answer."""
     answers: dict[str, Answer] = {}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            with suppress(ConnectionError):  # the other side may have gone
+            with suppress(ConnectionError):  # the client may have disconnected
                 answers.get(self.path, page("not here", 404))(self)
 
         def log_message(self, *_: object) -> None:
@@ -230,15 +230,15 @@ def index(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
 def test_the_cpu_build_is_taken_unasked(
     index: dict[str, Answer], pip: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Protects: on a plain Linux no CUDA is downloaded, the reader is told so in one sentence, and
-    all but torch itself comes from the reader's own index."""
+    """Protects: on Linux, the CPU build is the default, a message reports it, and everything except
+    torch comes from the user's own index."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
     bootstrap.prepare("book", "", chosen=False)
     assert pip == [
         ("--no-deps", "--index-url", bootstrap.CPU_INDEX, FROM_CPU_INDEX),
         ("--editable", ".[book]", "--constraint", "constraints.txt"),
     ]
-    assert "TORCH=torch takes the one with CUDA" in capsys.readouterr().out
+    assert "for CUDA, set TORCH=torch" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_whatever_answers_the_book_is_made(
     capsys: pytest.CaptureFixture[str],
     answer: Answer,
 ) -> None:
-    """Protects: where no index with the right wheel answers in time, pip's own index serves."""
+    """Protects: if the CPU index does not list the right wheel in time, pip's index is used."""
     monkeypatch.setattr(bootstrap, "PATIENCE", 0.5)
     index["/whl/cpu/torch/"] = answer
     index["/login"] = page("<h1>Sign in</h1>")
@@ -276,13 +276,13 @@ def test_whatever_answers_the_book_is_made(
     bootstrap.prepare("book", "", chosen=False)
     assert time.monotonic() - start < 2
     assert pip[0] == FROM_OWN_INDEX
-    assert len(capsys.readouterr().out.splitlines()) == 1  # that it installs
+    assert len(capsys.readouterr().out.splitlines()) == 1  # the message about the installation
 
 
 def test_without_a_network_the_book_is_made(
     project: Path, pip: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects: a host that is unknown, or that refuses, is no error."""
+    """Protects: an unknown host, or a refused connection, is no error."""
     for address in ("http://no-such-host.invalid/whl", "http://127.0.0.1:9"):
         monkeypatch.setattr(bootstrap, "CPU_INDEX", address)
         assert not bootstrap.has_cpu_build(PIN, PYTHON)
@@ -298,7 +298,7 @@ def test_nobody_is_asked_without_need(
     words: str,
     system: str,
 ) -> None:
-    """Protects: TORCH overrides; and only on Linux does pip's own index bring CUDA."""
+    """Protects: TORCH has priority, and the CPU index is used only on Linux."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
     monkeypatch.setattr(bootstrap.sys, "platform", system)
     bootstrap.prepare("book", words, chosen=False)
@@ -308,25 +308,25 @@ def test_nobody_is_asked_without_need(
 def test_an_installed_torch_stays(
     index: dict[str, Answer], pip: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects: a network that comes and goes changes neither the stamp nor the build of torch."""
+    """Protects: a change of the network changes neither the stamp nor the build of torch."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
     bootstrap.prepare("book", "", chosen=False)
     monkeypatch.setattr(bootstrap, "installed_torch", lambda: PIN)
     there = index.pop("/whl/cpu/torch/")
     bootstrap.prepare("book", "", chosen=False)
-    assert len(pip) == 2  # the stamp holds
-    bootstrap.prepare("test", "", chosen=False)  # more is installed, without the network
-    assert pip[2] == FROM_OWN_INDEX  # which pip finds satisfied
+    assert len(pip) == 2  # the stamp matches
+    bootstrap.prepare("test", "", chosen=False)  # another extra, without the network
+    assert pip[2] == FROM_OWN_INDEX  # pip finds it installed
     index["/whl/cpu/torch/"] = there
     bootstrap.STAMP.unlink()
-    bootstrap.prepare("test", "", chosen=False)  # and with it: no other build either
+    bootstrap.prepare("test", "", chosen=False)  # with the network: no other build either
     assert pip[4] == FROM_OWN_INDEX
 
 
 def test_wheels_that_cannot_be_fetched(
     index: dict[str, Answer], project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects: an index that answers and does not deliver is no obstacle; the last failure is."""
+    """Protects: if the CPU index fails, pip's index is used; if both fail, the setup fails."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
     (project / ".venv").mkdir()
     monkeypatch.setattr(bootstrap, "environment_version", lambda: PYTHON)
@@ -350,7 +350,7 @@ def test_wheels_that_cannot_be_fetched(
 def test_pip_takes_the_build_that_was_seen(
     index: dict[str, Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Protects: pip, asked in these words, takes the CPU build out of all that the index has."""
+    """Protects: with these arguments, pip selects the CPU build from the index."""
     served = [WHEEL, WHEEL.replace("+cpu", ""), WHEEL.replace(PIN, "99.0")]
     links = []
     for name in served:
@@ -376,7 +376,7 @@ def test_pip_takes_the_build_that_was_seen(
 
 
 def test_a_venv_that_is_a_file_is_said(project: Path) -> None:
-    """Protects: what stands in the way is named, and nothing is deleted."""
+    """Protects: the message names the file, and nothing is deleted."""
     (project / ".venv").write_text("mine")
     assert any(".venv is a file" in problem for problem in bootstrap.missing())
     assert (project / ".venv").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""The build of the book: what it says, what it refuses, and that it can be stopped anywhere."""
+"""The build of the book: its messages, its errors, and interruptions at any point."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.build.conftest import Tree
 
 
 def kernels_in(folder: Path) -> list[psutil.Process]:
-    """Kernels that work in ``folder``."""
+    """Kernels that run in ``folder``."""
     found = []
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = " ".join(process.info["cmdline"] or [])
@@ -33,10 +33,10 @@ def wait_until(condition: object, seconds: float = 60) -> bool:
 
 
 def test_what_is_edited_is_made_anew_and_nothing_else(tiny: Tree) -> None:
-    """Protects: a repeated build and one after an edit of prose, or of a comment, execute nothing.
+    """Protects: a repeated build, or one after an edit of prose or a comment, executes nothing.
 
-    All pages follow a page's new title. A code edit of one chapter, and a changed module, cost the
-    chapters that they concern.
+    A new title appears on all pages. A change of code or of a module executes only the chapters
+    that depend on it.
     """
     code, output = tiny.build()
     assert code == 0, output
@@ -63,10 +63,10 @@ def test_what_is_edited_is_made_anew_and_nothing_else(tiny: Tree) -> None:
 
 
 def test_plain_jupyter_book_follows_the_package_even_after_a_kill(tiny: Tree) -> None:
-    """Protects: no stale page for someone who does not build through ``make``.
+    """Protects: no page is stale after a build without ``make``.
 
-    Sphinx saves its view of the pages before it writes them, and would believe it when the build
-    was killed between two pages. Only the chapter that imports the module is executed, and once.
+    Sphinx saves its environment before it writes the pages, and would use it after the build was
+    killed between two pages. Only the chapter that imports the module is executed, and only once.
     """
     tiny.write("_build/ORDER", "die")
     tiny.write("src/dpofield/value.py", "VALUE = 'second'\n")
@@ -83,9 +83,9 @@ def test_plain_jupyter_book_follows_the_package_even_after_a_kill(tiny: Tree) ->
 
 
 def test_a_failure_is_shown_and_stays_one(tiny: Tree) -> None:
-    """Protects: the terminal says which chapter failed and why, and what was finished is kept.
+    """Protects: the output names the failed chapter and the error, and finished work is kept.
 
-    Sphinx warns about a page when it reads it, and would be content when the build is repeated.
+    Sphinx warns about a page only when it reads it, so a repeated build would pass.
     """
     tiny.edit("book/one.md", 'print("the value is", VALUE)', "1 / 0")
     tiny.edit("book/two.md", "two is done", "two is done again")
@@ -111,9 +111,9 @@ def test_a_failure_is_shown_and_stays_one(tiny: Tree) -> None:
 
 
 def test_an_interruption_ends_the_kernels_and_harms_nothing(tiny: Tree) -> None:
-    """Protects: Ctrl-C while a chapter runs; no orphan, no half result, the next build goes on.
+    """Protects: Ctrl-C ends the kernels, leaves no partial result, and the next build continues.
 
-    An output made while its sources were edited belongs to no version of them, and is not kept.
+    If sources are edited during the run, the output belongs to no version of them and is not kept.
     """
     tiny.write("_build/ORDER", "wait")
     tiny.edit("book/two.md", "two is done", "two is done again")
@@ -139,7 +139,7 @@ def test_an_interruption_ends_the_kernels_and_harms_nothing(tiny: Tree) -> None:
 
 
 def test_a_page_that_is_not_there_is_named(tiny: Tree) -> None:
-    """Protects: the message for a line too many in the table of contents."""
+    """Protects: the message about a missing page in the table of contents."""
     tiny.edit("_toc.yml", "book/two", "book/three")
     code, output = tiny.build()
     assert code != 0

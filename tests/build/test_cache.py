@@ -1,4 +1,4 @@
-"""The execution cache: a record is found whole, and under its own fingerprint only."""
+"""The execution cache: only complete records with the right fingerprint are found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def keep(folder: Path, code: str, fingerprint: str) -> Path:
 
 
 def test_a_record_is_found_under_its_own_fingerprint_only(tmp_path: Path) -> None:
-    """Protects: the whole point; a stale record is removed, so that Jupyter Book cannot find it."""
+    """Protects: a stale record is removed, so that Jupyter Book cannot find it."""
     keep(tmp_path, "1", "a")
     found = chapter()
     assert Cache(tmp_path).find(found, "a")
@@ -36,7 +36,7 @@ def test_a_record_is_found_under_its_own_fingerprint_only(tmp_path: Path) -> Non
 
 
 def test_the_records_of_others_stay(tmp_path: Path) -> None:
-    """Protects: a stale chapter costs itself only, and an edit that is undone costs nothing."""
+    """Protects: removing a stale record keeps the others, so undoing an edit needs no execution."""
     keep(tmp_path, "1", "a")
     keep(tmp_path, "2", "a")
     assert not Cache(tmp_path).find(chapter("2"), "b")
@@ -45,9 +45,9 @@ def test_the_records_of_others_stay(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["unmarked", "half written", "gone", "no tables"])
 def test_what_is_not_whole_is_not_found(tmp_path: Path, damage: str) -> None:
-    """Protects: jupyter-cache enters a record before it writes the outputs, so a kill can tear it.
+    """Protects: incomplete records, which jupyter-cache leaves if it is killed before the outputs.
 
-    Records that a build without this project's extension made are unmarked too.
+    Records from a build without this project's extension have no mark either.
     """
     outputs = keep(tmp_path, "1", "a")
     mark = outputs.with_name("FINGERPRINT")
@@ -73,7 +73,7 @@ def test_executed_again_is_unmarked(tmp_path: Path) -> None:
 
 
 def test_clearing_a_wrong_path_costs_nothing(tmp_path: Path) -> None:
-    """Protects: emptying a folder that is no cache at all removes nobody's files."""
+    """Protects: clearing a folder that is not a cache removes no other files."""
     (tmp_path / "thesis.md").write_text("years of work")
     (tmp_path / "src").mkdir()
     Cache(tmp_path).clear()

@@ -1,4 +1,4 @@
-"""Finding a Chromium, and getting one: the order of the attempts, and what is said at the end."""
+"""Finding and installing a Chromium: the order of the attempts, and the final message."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 
 class Machine:
-    """A pretended machine: what is on it, what can be installed, and what was tried."""
+    """A simulated machine: its programs, the programs it can install, and the attempts."""
 
     def __init__(self) -> None:
         self.programs: dict[str, str] = {}
@@ -32,7 +32,7 @@ class Machine:
 
 @pytest.fixture
 def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    """A machine with nothing on it but apt-get, used as root."""
+    """A machine with only apt-get, used as root."""
     pretended = Machine()
     pretended.programs["apt-get"] = "/bin/apt-get"
     monkeypatch.delenv("CHROMIUM", raising=False)
@@ -45,7 +45,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_what_is_on_the_path_is_taken(machine: Machine) -> None:
-    """Protects: nothing is installed where a browser is."""
+    """Protects: if a browser exists, nothing is installed."""
     machine.programs["google-chrome"] = "/opt/google-chrome"
     machine.working.add("/opt/google-chrome")
     assert chromium.ensure() == "/opt/google-chrome"
@@ -53,14 +53,14 @@ def test_what_is_on_the_path_is_taken(machine: Machine) -> None:
 
 
 def test_a_stub_is_passed_over(machine: Machine) -> None:
-    """Protects: a program of the right name that does not start (Ubuntu has one) is no browser."""
+    """Protects: a program of the right name that does not start (Ubuntu has one) is not used."""
     machine.programs["chromium-browser"] = "/usr/bin/chromium-browser"
     with pytest.raises(chromium.NoChromiumError):
         chromium.find()
 
 
 def test_playwright_comes_before_the_system(machine: Machine) -> None:
-    """Protects: the order, in which what needs no root comes first."""
+    """Protects: the installation that does not need root is tried first."""
     machine.offers = {"apt-get install": "/usr/bin/chromium"}
     assert chromium.ensure() == "/usr/bin/chromium"
     assert "playwright install chromium" in machine.tried[0]
@@ -71,7 +71,7 @@ def test_playwright_comes_before_the_system(machine: Machine) -> None:
 def test_in_vain(
     machine: Machine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Protects: after everything has failed the message says what a person can do."""
+    """Protects: after every attempt has failed, the message names a remedy."""
     with pytest.raises(chromium.NoChromiumError, match="apt install chromium"):
         chromium.ensure()
     assert sum("apt-get update" in step for step in machine.tried) == 1
@@ -94,7 +94,7 @@ def test_a_named_browser_is_not_replaced(machine: Machine, monkeypatch: pytest.M
 
 
 def test_the_one_that_is_found_here_runs() -> None:
-    """Protects: ``starts`` itself, on the browser that the other tests use, and on no browser."""
+    """Protects: ``starts`` itself, with the browser of the other tests and with other programs."""
     assert chromium.starts(chromium.find())
     assert not chromium.starts("/no/such/program")
     assert not chromium.starts(shutil.which("false") or "")

@@ -10,9 +10,9 @@ from pathlib import Path
 import yaml
 from fingerprint import ROOT, declared_dependencies
 
-# Where conda-forge has another name for what pip calls so.
+# Name on the package index -> name on conda-forge, where they differ.
 CONDA_NAMES = {"torch": "pytorch-cpu", "matplotlib": "matplotlib-base"}
-# What an environment has besides: Python itself, and pip to put the project in.
+# Only in environment.yml: Python itself, and pip, which installs the project.
 CONDA_ONLY = {"python", "pip"}
 
 
@@ -28,7 +28,7 @@ def parts(requirement: str) -> tuple[str, str]:
 
 
 def conda_dependencies() -> tuple[dict[str, str], list[str]]:
-    """What environment.yml asks of conda, by name, and what it asks of pip."""
+    """The requirements in environment.yml for conda, by name, and for pip."""
     listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     conda = dict(parts(entry) for entry in listed if isinstance(entry, str))
     pip = [line for entry in listed if isinstance(entry, dict) for line in entry["pip"]]
@@ -43,17 +43,17 @@ def constraints() -> dict[str, str]:
 
 
 def test_conda_and_pip_name_the_same_dependencies() -> None:
-    """Protects: Binder has what the package and a notebook need, in the same ranges, no more."""
+    """Protects: Binder has exactly the requirements of the package and of notebooks."""
     declared = declared_dependencies()
     wanted = dict(parts(line) for line in [*declared[""], *declared["notebook"]])
     expected = {CONDA_NAMES.get(name, name): version for name, version in wanted.items()}
     conda, pip = conda_dependencies()
     assert {n: v for n, v in conda.items() if n not in CONDA_ONLY} == expected
-    assert pip == ["--editable ."], "pip is to add the project, and nothing that conda has not"
+    assert pip == ["--editable ."], "pip must install only the project"
 
 
 def test_every_dependency_has_a_proven_version() -> None:
-    """Protects: no name of pyproject.toml is left to the day's newest release."""
+    """Protects: every requirement of pyproject.toml has a pinned version."""
     proven = constraints()
     for extra, requirements in declared_dependencies().items():
         for requirement in requirements:
@@ -62,13 +62,13 @@ def test_every_dependency_has_a_proven_version() -> None:
 
 
 def test_constraints_hold_here() -> None:
-    """Protects: the versions that the tests run under are the ones that are promised."""
+    """Protects: the tests run with the pinned versions."""
     for name, version in constraints().items():
         try:
             installed = importlib.metadata.version(name).split("+")[0]
         except importlib.metadata.PackageNotFoundError:
             continue  # needed by another extra or another Python
-        assert installed == version, f"{name}: {installed} is installed, {version} is promised"
+        assert installed == version, f"{name}: {installed} is installed, {version} is pinned"
 
 
 def test_constraints_name_versions_only() -> None:
@@ -79,7 +79,7 @@ def test_constraints_name_versions_only() -> None:
 
 
 def test_torch_is_pinned_alike() -> None:
-    """Protects: the words that readers are told to type name the proven torch."""
+    """Protects: the commands in the documentation name the pinned version of torch."""
     for name in ("README.md", "CONTRIBUTING.md", "book/coursework.md"):
         for version in re.findall(r"torch==([\d.]*\d)", (ROOT / name).read_text()):
             assert version == constraints()["torch"], name

@@ -1,4 +1,4 @@
-"""What decides a chapter's outputs: each way to depend on something, and what decides nothing."""
+"""The fingerprint of a chapter changes with each kind of dependency, and with nothing else."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ ALL = set(CELLS)
 LOSS, DRAWN = "src/dpofield/formulas/loss.py", "src/dpofield/figures/drawn.py"
 DRAW = "def draw(data: Typed):"
 
-# What is done to which file, and the chapters that it must concern. Old text None: a new file.
+# Edit -> file, old text (None: a new file), new text, chapters whose fingerprint must change.
 WAYS: dict[str, tuple[str, str | None, str, set[str]]] = {
     "a formula": (LOSS, "-SCALE * beta", "SCALE * beta", {"draws"}),
     "a constant": (LOSS, "SCALE = 2", "SCALE = 3", {"draws"}),
@@ -163,7 +163,7 @@ def changed(before: dict[str, str], after: dict[str, str]) -> set[str]:
 
 @pytest.mark.parametrize("way", WAYS)
 def test_what_a_chapter_depends_on(tree: Path, way: str) -> None:
-    """Protects: no page is older than what it shows, and no chapter runs for nothing."""
+    """Protects: no page is older than its sources, and no chapter runs without need."""
     name, old, new, chapters = WAYS[way]
     before, state = fingerprints(tree), fp.Snapshot(tree).state()
     edit(tree, name, old, new)
@@ -173,14 +173,14 @@ def test_what_a_chapter_depends_on(tree: Path, way: str) -> None:
 
 @pytest.mark.parametrize("name", ["src/dpofield/widgets/example.json", "book/data.csv"])
 def test_data_count_by_name(tree: Path, name: str) -> None:
-    """Protects: the same content in another file is another state."""
+    """Protects: the name of a data file counts, not only its content."""
     before = fingerprints(tree)
     (tree / name).rename((tree / name).with_name("renamed.txt"))
     assert changed(before, fingerprints(tree))
 
 
 def test_the_surroundings_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects: another library, Python or variable of the kernel is another state."""
+    """Protects: the versions of libraries and Python, and the kernel's variables, count."""
     seen = [fingerprints(tree)]
     with monkeypatch.context() as context:
         context.setattr(importlib.metadata, "version", lambda name: "99")
@@ -213,7 +213,7 @@ def test_the_surroundings_count(tree: Path, monkeypatch: pytest.MonkeyPatch) -> 
     ],
 )
 def test_where_the_modules_are_not_known_more_are_counted(tree: Path, code: str) -> None:
-    """Protects: a package as a value, a star, a magic, a search: any lazy name may be meant."""
+    """Protects: if the code may import any lazy name (by a star, a magic), all of them count."""
     (tree / "book/moves.md").write_text(f"# Page\n\n```{{code-cell}}\n{code}\n```\n")
     before = fingerprints(tree)
     edit(tree, "src/dpofield/widgets/other.py", "...", "x = 1")
@@ -233,9 +233,9 @@ def test_where_the_modules_are_not_known_more_are_counted(tree: Path, code: str)
     ],
 )
 def test_what_needs_no_execution(tree: Path, name: str, old: str, part: str) -> None:
-    """Protects: an edit of text or tools makes the site old, and leaves the outputs alone.
+    """Protects: an edit of text or tools makes the site stale, but not the outputs.
 
-    The package counts as a tool where an extension of Sphinx imports it.
+    A module of the package counts as a tool if an extension of Sphinx imports it.
     """
     before = fp.Snapshot(tree).state()
     edit(tree, name, old, "x")
@@ -243,7 +243,7 @@ def test_what_needs_no_execution(tree: Path, name: str, old: str, part: str) -> 
 
 
 def test_no_page_reads_what_is_written_about_the_site() -> None:
-    """Protects: the files under results/ that are not hashed are input to nothing."""
+    """Protects: no chapter or module reads the files under results/ that are not hashed."""
     for folder in ("book", "src"):
         for path in fp.files_under(fp.ROOT / folder):
             for name in fp.WRITTEN_ABOUT_THE_SITE:
@@ -258,8 +258,8 @@ def test_cells_are_those_that_run() -> None:
         assert ast.dump(ast.parse(found)) == ast.dump(ast.parse("\n".join(cells))), chapter.name
 
 
-# Runs the import statements of each chapter, those in function bodies too, in a package that is
-# imported anew; says which modules of the package are there then.
+# Runs the import statements of each chapter, including those in functions, after removing the
+# package from sys.modules; prints the modules of the package that are then imported.
 RUN_IMPORTS = """\
 import ast, json, sys
 

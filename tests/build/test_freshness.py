@@ -1,6 +1,6 @@
-"""A wrong sign in the formulas is caught by a proof, by numbers and by the page, each alone.
+"""A proof, a numeric test and the page each detect a wrong sign in the formulas.
 
-Done in a scratch copy of the project with its caches, so that a stale page would show.
+The tests use a temporary copy of the project with its caches, so that they detect a stale page.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ THEOREMS = "src/dpofield/formulas/theorems/_common.py"
 SYMBOLIC = "tests/formulas/test_theorems.py::test_residual_is_exactly_zero[theorem-1]"
 TOC = "format: jb-book\nroot: book/theorem-1\n"
 
-# Name: file, what stands there, the same with the other sign, the numeric test that must notice.
+# Name -> file, its text, the text with the wrong sign, the numeric test that must fail.
 WRONG_SIGNS = {
     "loss": (
         "src/dpofield/formulas/losses/margin.py",
@@ -39,7 +39,7 @@ WRONG_SIGNS = {
 
 
 class Copy:
-    """A scratch copy of the project, with what git would commit and the build's caches."""
+    """A temporary copy of the project: files that git would commit, and the build's caches."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -76,7 +76,7 @@ class Copy:
 
     def replace(self, name: str, old: str, new: str) -> None:
         text = (self.root / name).read_text(encoding="utf-8")
-        assert old in text, f"{name} no longer has {old!r}: give this test what it has instead"
+        assert old in text, f"{name} no longer has {old!r}: update this test"
         (self.root / name).write_text(text.replace(old, new), encoding="utf-8")
 
     def test(self, *names: str) -> tuple[int, str]:
@@ -84,9 +84,9 @@ class Copy:
         return self.run(sys.executable, "-m", "pytest", "-q", "-rf", *names)
 
     def build(self) -> str:
-        """Build the page as someone would who knows nothing of ``make``; what was printed.
+        """Build the page without ``make``; return the output.
 
-        References to the chapters that are left out give warnings, so they are no errors here.
+        References to omitted chapters give warnings, so warnings are no errors here.
         """
         code, output = self.run(JUPYTER_BOOK, "build", ".")
         assert code == 0, output
@@ -98,7 +98,7 @@ class Copy:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
-    """The copy, built once from the sources as they are."""
+    """The copy, built once from unchanged sources."""
     copy = Copy(tmp_path_factory.mktemp("copy"))
     output = copy.build()
     assert "Executing notebook failed" not in output, output
@@ -107,7 +107,7 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Copy:
 
 
 def test_the_copy_is_what_runs_and_is_right(copy: Copy) -> None:
-    """Protects this module: the tests below see the copy's sources, which pass as they are."""
+    """Protects this module: the tests below use the copy's sources, which pass unchanged."""
     code, output = copy.run(sys.executable, "-c", "import dpofield; print(dpofield.__file__)")
     assert code == 0
     assert Path(output.strip()).is_relative_to(copy.root), "the installed package hides the copy"
@@ -118,18 +118,18 @@ def test_the_copy_is_what_runs_and_is_right(copy: Copy) -> None:
 
 @pytest.mark.parametrize("what", WRONG_SIGNS)
 def test_a_wrong_sign_is_caught_three_times(copy: Copy, what: str) -> None:
-    """Protects: no green book over a wrong formula; no single check is all there is."""
+    """Protects: a wrong formula cannot pass, and three independent checks detect it."""
     name, right, wrong, numeric = WRONG_SIGNS[what]
     copy.replace(name, right, wrong)
     try:
         code, output = copy.test(SYMBOLIC, numeric)
         assert code == 1, output
-        assert f"FAILED {SYMBOLIC}" in output, "the proof did not notice"
-        assert f"FAILED {numeric}" in output, "the numbers did not notice"
+        assert f"FAILED {SYMBOLIC}" in output, "the proof did not fail"
+        assert f"FAILED {numeric}" in output, "the numeric test did not fail"
         output = copy.build()
-        assert "Executing notebook failed" in output, "the page did not notice"
+        assert "Executing notebook failed" in output, "the page did not fail"
         assert "AssertionError" in copy.page()
         demos = copy.root / "_build" / "html" / "demos"
-        assert demos.exists() == ("no demo pages" not in output), "a demo of before is left"
+        assert demos.exists() == ("no demo pages" not in output), "an outdated demo is left"
     finally:
         copy.replace(name, wrong, right)

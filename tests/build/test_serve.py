@@ -1,4 +1,4 @@
-"""`make serve`: the built site on this machine only."""
+"""`make serve` serves the built site on this machine only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fingerprint import ROOT
 
 @pytest.fixture
 def command(tmp_path: Path) -> list[str | Path]:
-    """`make serve` in a folder with a built page, on a port that is free."""
+    """`make serve` in a folder with a built page, on a free port."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     (tmp_path / "tools").mkdir()
     (tmp_path / "tools" / "fingerprint.py").write_text("why_not_current = lambda: 'it is old'")
@@ -33,15 +33,15 @@ def command(tmp_path: Path) -> list[str | Path]:
 
 
 def start(command: list[str | Path]) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own, as a terminal does."""
+    """Start a command in a new process group, as a terminal does."""
     return subprocess.Popen(
         command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, process_group=0
     )
 
 
 def test_serve_shows_the_site(command: list[str | Path]) -> None:
-    """Protects: the site is served on loopback at PORT, a reader hears that it is old, a port in
-    use is explained, and Ctrl-C ends it."""
+    """Protects: the site is served on loopback at PORT, messages report an old site and a port in
+    use, and Ctrl-C ends the server."""
     port = str(command[-1]).removeprefix("PORT=")
     server = start(command)
     try:
@@ -68,7 +68,7 @@ def test_serve_shows_the_site(command: list[str | Path]) -> None:
 
 
 def test_nothing_to_serve_is_said(command: list[str | Path], tmp_path: Path) -> None:
-    """Protects: without a built site the reader is told what to run."""
+    """Protects: without a built site, the message names the command to run."""
     (tmp_path / "_build" / "html" / "index.html").unlink()
     server = start(command)
     words, _ = server.communicate(timeout=60)

@@ -1,4 +1,4 @@
-"""The built site over http and from file://, and a Chromium that tells on every request."""
+"""The built site over http and from file://, and a Chromium whose requests are recorded."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ CHAPTERS = [
     f"{file}.html"
     for file in [TOC["root"], *(c["file"] for part in TOC["parts"] for c in part["chapters"])]
 ]
-"""The pages of the table of contents, so that a list of tests does not hang on a built site."""
+"""The pages of the table of contents; the list of tests then needs no built site."""
 
-LATE = 0.15  # s; a font may come this late and must not move the page then
-# What moved without the reader, as the browser counts it for CLS, but all of it added up.
+LATE = 0.15  # s, by which fonts are delayed; they must not move the page then
+# Layout shifts as the browser counts them for CLS; the tests use their sum.
 MOVES = """window.moves = [];
 new PerformanceObserver((list) => window.moves.push(...list.getEntries())).observe(
   { type: "layout-shift", buffered: true });"""
@@ -35,7 +35,7 @@ def site() -> Iterator[str]:
 
 @dataclass
 class Visit:
-    """An open page and what it did: requests off the host, failures, console errors."""
+    """An open page with its requests to other hosts, failed requests and console errors."""
 
     page: Any
     outside: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Visit:
     errors: list[str] = field(default_factory=list)
 
     def moved(self) -> tuple[float, str]:
-        """How far the page has moved by itself (in shares of the window), and what moved first."""
+        """Sum of layout shifts without user input (fractions of the window), and the first text."""
         moves = self.page.evaluate(
             """() => moves.filter((move) => !move.hadRecentInput).map((move) => [move.value,
               move.sources.map(({ node }) => node?.textContent?.slice(0, 60)).join("; ")])"""
@@ -53,7 +53,7 @@ class Visit:
 
 @pytest.fixture
 def visit(chrome: Any) -> Iterator[Any]:
-    """Open a page with every request off its own host blocked and written down."""
+    """Open a page; requests to other hosts are blocked and recorded."""
     contexts = []
 
     def go(

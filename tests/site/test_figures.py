@@ -1,4 +1,4 @@
-"""Dark twins of the figures: every palette colour is mapped, nothing else is touched."""
+"""Dark copies of the figures: every palette colour is replaced, and nothing else."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def draw() -> str:
 
 
 def colours(svg: str) -> set[str]:
-    """Colours an SVG names."""
+    """Hexadecimal colours in an SVG."""
     return {found.lower() for found in re.findall(r"#[0-9a-fA-F]{6}\b", svg)}
 
 
 def test_light_and_dark_do_not_overlap() -> None:
-    """A colour that is light for one role and dark for another would be mapped by accident."""
+    """A colour that is light for one role and dark for another would be replaced by mistake."""
     assert len(LIGHT) == len(style.PALETTE), "two roles share a light colour"
     assert not LIGHT & DARK
 
 
 def test_a_matplotlib_figure_changes_all_its_colours() -> None:
-    """The house style draws in the palette only, and its twin in the dark side only."""
+    """The style uses only the palette's light colours, and the dark copy only its dark ones."""
     svg = draw()
     assert colours(svg) == LIGHT
     assert colours(figures.darken(svg, style.PALETTE)) == DARK
@@ -51,14 +51,14 @@ def test_a_matplotlib_figure_changes_all_its_colours() -> None:
 
 @given(st.lists(st.sampled_from([*sorted(LIGHT | DARK), "#123456", "url(#p1)", "fill: "])))
 def test_one_pass(parts: list[str]) -> None:
-    """The mapping is by word and in one pass: a dark colour put in is not mapped again."""
+    """Colours are replaced in one pass: an inserted dark colour is not replaced again."""
     swap = {light.lower(): dark.lower() for light, dark in style.PALETTE.values()}
     expected = " ".join(swap.get(part, part) for part in parts)
     assert figures.darken(" ".join(parts), style.PALETTE) == expected
 
 
 def test_pair_of_images() -> None:
-    """Two images of one size and one text; the classes by which the theme shows one of them."""
+    """Both images have the same size and text, and classes by which the theme shows one."""
     tag = '<img alt="Both partials" class="x" src="../_images/ab.svg" style="width: 5px" />'
     pair = figures.pair(tag, '<svg width="360pt" height="180pt">')
     assert pair.count('alt="Both partials"') == 2
@@ -68,7 +68,7 @@ def test_pair_of_images() -> None:
 
 
 def test_a_wide_figure_scrolls_on_a_phone() -> None:
-    """Panels side by side are not shrunk until nothing can be read; the keyboard reaches them."""
+    """A wide figure scrolls on a phone instead of shrinking, and is reachable by keyboard."""
     tag = '<img alt="Two panels" src="../_images/ab.svg" />'
     wide, narrow = (figures.pair(tag, f'<svg width="{w}pt" height="180pt">') for w in (540, 400))
     assert wide.startswith(
@@ -78,6 +78,6 @@ def test_a_wide_figure_scrolls_on_a_phone() -> None:
 
 
 def test_an_svg_without_a_size_is_refused() -> None:
-    """Without a size the page would jump, so the build says so."""
+    """Without a size the page would jump, so the build fails."""
     with pytest.raises(ValueError, match="no width and height"):
         figures.size('<svg viewBox="0 0 1 1">')

@@ -1,6 +1,6 @@
-"""What the built pages promise without a browser: links that lead somewhere, names, no third party.
+"""The built pages without a browser: valid links, titles, alt texts, no third party.
 
-Read with the standard library's parser, not with the code that wrote the pages.
+The standard library's parser reads the pages, independently of the code that wrote them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Page(HTMLParser):
         self.title = found[1].strip() if found else ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect what a test asks for."""
+        """Collect what the tests need."""
         values = dict(attrs)
         if values.get("id"):
             self.ids.add(values["id"] or "")
@@ -57,12 +57,12 @@ def read(path: Path) -> Page:
 
 
 def pages() -> list[str]:
-    """The pages with content of their own: not the redirect at the root."""
+    """All pages except the redirect at the root, which has no content."""
     return [name for name in browser.pages() if name != "index.html"]
 
 
 def test_internal_links_and_anchors_resolve(built: Path) -> None:
-    """A reader never lands on a missing page or on the top of a page instead of the place."""
+    """Every internal link has an existing page and an existing anchor."""
     broken = []
     for name in pages():
         here = built / name
@@ -81,7 +81,7 @@ def test_internal_links_and_anchors_resolve(built: Path) -> None:
 
 
 def test_nothing_is_loaded_from_another_host(built: Path) -> None:
-    """No page names a script, style, font or image elsewhere, even one it would load only later."""
+    """No page refers to a script, style, font or image on another host."""
     outside = [
         f"{name}: {address}"
         for name in pages()
@@ -101,7 +101,7 @@ def test_no_mathjax_and_no_widget_manager(built: Path) -> None:
 
 
 def test_titles_and_descriptions(built: Path) -> None:
-    """Each page says what it is in a search result, each in words of its own."""
+    """Each page has the title of the book and its own description for search engines."""
     seen: dict[str, str] = {}
     for name in pages():
         page = read(built / name)
@@ -114,7 +114,7 @@ def test_titles_and_descriptions(built: Path) -> None:
 
 
 def test_images_have_words_and_a_size(built: Path) -> None:
-    """Every image has alt text that is not the hash of its file; figures reserve their room."""
+    """Every image has alt text that is not the hash of its file; figures have a size."""
     for name in pages():
         for image in read(built / name).images:
             alt = image.get("alt")
@@ -126,7 +126,7 @@ def test_images_have_words_and_a_size(built: Path) -> None:
 
 
 def test_dark_twins_are_there(built: Path) -> None:
-    """Each figure with a light side has its dark side on disk, and they are not the same file."""
+    """Each light figure has a dark copy on disk with other contents."""
     twins = 0
     for name in pages():
         for image in read(built / name).images:
@@ -140,7 +140,7 @@ def test_dark_twins_are_there(built: Path) -> None:
 
 
 def test_fonts_are_small(built: Path) -> None:
-    """The cut fonts keep a page light: the mathematics font within 100 KB, icons within 10."""
+    """The mathematics font is smaller than 100 KB, and icon fonts than 10 KB."""
     static = built / "_static"
     assert (static / "stix-math.woff2").stat().st_size < 100_000
     for icons in static.glob("vendor/fontawesome/webfonts/*"):

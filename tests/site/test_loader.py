@@ -1,4 +1,4 @@
-"""The widget loader on a page of its own, opened from file:// with nothing else loaded."""
+"""The widget loader as the only script of a page, opened from file://."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ def page(
 
 
 def mounted(page: Any, value: str = "1") -> Any:
-    """The first box, once it says that it is mounted."""
+    """The first box, after it is mounted."""
     box = page.locator(f'.dpofield-widget[data-mounted="{value}"]').first
     box.wait_for(timeout=10_000)
     return box
 
 
 def test_loader_is_small() -> None:
-    """Four kilobytes replace the widget manager's 916."""
+    """The loader has at most 4 KB; it replaces the widget manager, which has 916 KB."""
     assert LOADER.stat().st_size <= 4096
 
 
 @pytest.mark.browser
 def test_model_events(visit: Any, tmp_path: Path) -> None:
-    """Listeners hear a change once, in order; `once` once; an equal value changes nothing."""
+    """Listeners are called once per change, in order; `once` only once; not for an equal value."""
     seen = visit(page(tmp_path, {"m": {"_esm": ESM, "beta": 1.0}}, views=["m"]))
     mounted(seen.page)
     log = seen.page.evaluate(
@@ -134,7 +134,7 @@ def test_binary_traits(visit: Any, tmp_path: Path) -> None:
     ],
 )
 def test_errors_are_shown(visit: Any, tmp_path: Path, model: dict[str, Any], words: str) -> None:
-    """A figure that cannot start says so where it would be, and on the console."""
+    """The error of a figure that cannot start appears in its box and on the console."""
     seen = visit(page(tmp_path, {"m": model}, views=["m"]))
     box = mounted(seen.page, "error")
     assert words in box.inner_text()
@@ -143,7 +143,7 @@ def test_errors_are_shown(visit: Any, tmp_path: Path, model: dict[str, Any], wor
 
 
 def test_box_reserves_the_height() -> None:
-    """The room comes from the widget's own traits, with a sentence for a page without scripts."""
+    """The height of the box comes from the widget's traits; without scripts it has a sentence."""
     box = widgets.box("<script></script>", {"_height": 500, "_height_narrow": 640}, "x")
     assert "--wide:500px;--narrow:640px" in box
     assert "<noscript>" in box

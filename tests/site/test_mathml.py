@@ -1,4 +1,4 @@
-"""The renderer of mathematics: MathML of the right shape, numbers and links, loud on bad TeX."""
+"""The renderer of mathematics: structure of the MathML, numbers, links, errors on bad TeX."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def count(text: str, tag: str) -> int:
 
 
 def test_a_fraction_with_scripts(typeset: mathml.Typesetter) -> None:
-    """Theorem 1's derivative has one fraction, and its scripts are scripts."""
+    """The derivative in Theorem 1 has one fraction and three pairs of scripts."""
     text = typeset(r"\frac{\beta x_2^{\beta-1}}{x_1^\beta + x_2^\beta}", display=True)
     assert count(text, "mfrac") == 1
     assert count(text, "msubsup") == 3
@@ -59,7 +59,7 @@ def test_a_fraction_with_scripts(typeset: mathml.Typesetter) -> None:
 def test_tables_have_their_rows(
     typeset: mathml.Typesetter, tex: str, rows: int, cells: int
 ) -> None:
-    """Alignments, cases and matrices keep rows and columns, and take no second number."""
+    """Alignments, cases and matrices keep rows and columns, and get no second number."""
     text = typeset(mathml.display_tex(tex), display=True)
     assert count(text, "mtr") == rows
     assert count(text, "mtd") == cells
@@ -67,7 +67,7 @@ def test_tables_have_their_rows(
 
 
 def test_sympy_output_is_typeset(typeset: mathml.Typesetter) -> None:
-    """What SymPy prints in a cell is known: fractions, roots, integrals, matrices."""
+    """The LaTeX of SymPy can be typeset: fractions, roots, integrals, matrices."""
     x, y = sp.symbols("x_1 beta", positive=True)
     for expression in (
         sp.log(1 + x**y).diff(x),
@@ -82,7 +82,7 @@ def test_sympy_output_is_typeset(typeset: mathml.Typesetter) -> None:
 
 
 def test_macros_of_the_book(typeset: mathml.Typesetter) -> None:
-    """Each macro of `_config.yml` works where it is used."""
+    """The macros of `_config.yml` work inside formulas."""
     text = typeset(r"\E\,\KL + \logratio{\yw} + \pitheta\piref\yl", display=False)
     assert "𝔼" in text
     assert count(text, "mfrac") == 1
@@ -97,7 +97,7 @@ def test_a_definition_does_not_reach_the_next_formula(typeset: mathml.Typesetter
 
 @pytest.mark.parametrize("tex", [r"\nosuchcommand", r"\frac{a", r"\begin{align} a", "x^1^2"])
 def test_bad_tex_is_an_error(typeset: mathml.Typesetter, tex: str) -> None:
-    """Nothing wrong is typeset in silence, and the words fit on one line."""
+    """Bad TeX raises an error, and its message has one line."""
     with pytest.raises(mathml.TexError) as caught:
         typeset(tex, display=False)
     assert "\n" not in str(caught.value)
@@ -130,7 +130,7 @@ def build(folder: Path, text: str) -> tuple[str, str]:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 def test_numbers_links_and_warnings_in_a_page(tmp_path: Path) -> None:
-    """An equation is numbered, linked to, in a focusable box; bad TeX names its file and line."""
+    """An equation has a number, a link and a focusable box; bad TeX is located by a warning."""
     html, warnings = build(
         tmp_path,
         "Title\n=====\n\nSee :eq:`one` and :math:`x_1`.\n\n"
@@ -149,7 +149,7 @@ def test_numbers_links_and_warnings_in_a_page(tmp_path: Path) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
 def test_no_line_begins_with_the_comma_after_a_formula(tmp_path: Path) -> None:
-    """What touches a formula is inside it, each time once; the words around it are as before."""
+    """Punctuation next to a formula is moved into it, once; the words around it are unchanged."""
     html, _ = build(
         tmp_path,
         "Title\n=====\n\nAs (:math:`a`, :math:`b`, :math:`c` and :math:`\\nosuch`). "

@@ -1,4 +1,4 @@
-"""Every built page in Chromium, over http and from file://, with the network cut."""
+"""Every built page in Chromium, over http and from file://, without other hosts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SIZES = """() => [...document.querySelectorAll(".dpf")].map((root) => ({
   wider: [...root.children].filter((e) => !e.matches(".dpf-unseen"))
     .filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.className),
 }))"""
-# The theme lets the keyboard into a code block that scrolls, but 0.3 s after a change of width.
+# The theme makes a scrolling code block focusable only 0.3 s after a change of width.
 REACHED = """() => [...document.querySelectorAll("pre")].every((block) =>
   block.scrollWidth <= block.clientWidth || block.tabIndex === 0)"""
 
@@ -46,20 +46,20 @@ def scroll_through(page: Any) -> None:
 
 
 def test_every_page_is_visited() -> None:
-    """The list of pages below, which comes from the table of contents, is that of the site: none
-    is missed, and every demo is published under the name by which chapters link it."""
+    """PAGES, from the table of contents, has all pages of the site, so the tests below miss none;
+    every demo has the name that the links in chapters use."""
     assert sorted([*PAGES, "index.html"]) == browser.pages()
 
 
 def test_figures_are_in_the_book() -> None:
-    """The checks of figures below have something to look at: each figure is in some chapter."""
+    """The chapters have at least as many figures as demos, so the tests below check figures."""
     texts = [(browser.HTML / name).read_text("utf8") for name in CHAPTERS]
     assert sum(text.count('class="dpofield-widget') for text in texts) >= len(DEMOS)
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_page_is_whole_from_a_folder(visit: Any, name: str) -> None:
-    """From file://: no request leaves the host, nothing fails, the console is silent, and every
+    """From file://, no request goes to another host, nothing fails, the console is empty, and every
     widget runs."""
     seen = visit((browser.HTML / name).as_uri())
     scroll_through(seen.page)
@@ -71,10 +71,10 @@ def test_page_is_whole_from_a_folder(visit: Any, name: str) -> None:
 def test_page_is_for_everybody(
     visit: Any, site: str, subtests: Any, name: str, scheme: str, widths: tuple[int, ...]
 ) -> None:
-    """Over http, on a desk and a phone, light and dark. No request leaves the host, nothing fails,
-    the console is silent, every widget runs, and the page does not move under the reader, although
-    its fonts come late. axe finds nothing, nothing sticks out sideways, what scrolls is reached by
-    keyboard, figures fill the room that was reserved, and of two images one is seen."""
+    """Over http, on wide and narrow screens, light and dark. No request goes to another host,
+    nothing fails, the console is empty and every widget runs. The page does not move, although its
+    fonts arrive late. axe finds nothing, and nothing is wider than the page. Scrolling boxes are
+    reachable by keyboard. Figures fill their reserved space, and one of two images is visible."""
     seen = visit(f"{site}/{name}", scheme=scheme, width=widths[0], late_fonts=True)
     page = seen.page
     assert page.evaluate("document.documentElement.dataset.theme") == scheme
@@ -84,7 +84,7 @@ def test_page_is_for_everybody(
         assert shift < 0.01, first
     with subtests.test("one side of a figure is seen"):
         one_side_of_each_figure(page, scheme)
-    for width in widths:  # wide formulas and tables scroll in themselves
+    for width in widths:  # wide formulas and tables scroll in their boxes
         page.set_viewport_size({"width": width, "height": 900})
         page.wait_for_function(REACHED)
         with subtests.test(f"nothing sticks out at {width}"):
@@ -112,8 +112,8 @@ def test_page_is_for_everybody(
 
 
 def one_side_of_each_figure(page: Any, scheme: str) -> None:
-    """In either theme one of a figure's two images is shown, on the page's own ground, with its
-    caption."""
+    """In either theme one of a figure's two images is visible, on the background of the page, with
+    its caption."""
     for twins in page.locator(".twins").all():
         shown = [image for image in twins.locator("img").all() if image.is_visible()]
         assert len(shown) == 1
@@ -137,7 +137,7 @@ def test_search_finds_a_word_of_the_book(visit: Any, site: str) -> None:
 
 
 def test_launch_and_download(visit: Any, site: str) -> None:
-    """The rocket opens this page on Binder in JupyterLab; the source can be downloaded."""
+    """The rocket button opens this page on Binder in JupyterLab; the source can be downloaded."""
     name = next(name for name in CHAPTERS if name.startswith("book/theorem"))
     page = visit(f"{site}/{name}").page
     rocket = page.locator("a[href*='mybinder.org']").get_attribute("href")

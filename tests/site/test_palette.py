@@ -1,4 +1,4 @@
-"""One palette: each colour is typed in `dpofield.palette` and reaches whatever has a colour."""
+"""Each colour is defined once, in `dpofield.palette`, and everything else uses it from there."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from dpofield.widgets.tokens import tokens_css
 ROOT = Path(palette.__file__).parents[2]
 FOLDERS = ("src", "tools", "book", "tests", "coursework")
 WRITTEN = {".py", ".css", ".js", ".mjs", ".svg", ".md", ".yml", ".html", ".toml"}
-PICTURES = ROOT / "book" / "assets"  # drawn by programs; tests of their own compare them
+PICTURES = ROOT / "book" / "assets"  # drawn by programs; other tests compare them
 HEX = re.compile(r"(?<![&\w/])#(?:[0-9a-f]{6}|[0-9a-f]{3})\b", re.IGNORECASE)
 
 ROLES = PALETTE | PAGE
 COLOURS = {colour for pair in ROLES.values() for colour in pair} | {*MAGNITUDE, *ON_HEAT}
-# Not of the palette, and why: examples in docstrings and tests, and the black that is refused.
+# Not in the palette: examples in docstrings and tests, and black, which figures must not have.
 OTHERS = {"#000000", "#ffffff", "#aaaaaa", "#bbbbbb", "#123456"}
 
 
 def written() -> Iterator[tuple[Path, str]]:
-    """Every file that people write, but the palette itself, with its text."""
+    """Every file that is not generated, except the palette itself, with its text."""
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*")):
             generated = path.is_relative_to(PICTURES) or {"node_modules", "_build"} & {*path.parts}
@@ -42,11 +42,11 @@ def rgb(colour: str) -> tuple[int, ...]:
 
 
 def test_a_colour_is_typed_once() -> None:
-    """A colour typed a second time, or one that is no role, would stay behind when one changes."""
+    """A colour outside the palette would not change with the palette."""
     found = {}
     for path, text in written():
         hexes = {match[0].lower() for match in HEX.finditer(text)}
-        if path.suffix in {".py", ".md", ".yml"}:  # there `#abc` is an anchor, or a number
+        if path.suffix in {".py", ".md", ".yml"}:  # in these, `#abc` is an anchor or a number
             hexes = {colour for colour in hexes if len(colour) == 7}
         if hexes - OTHERS:
             found[str(path)] = hexes - OTHERS
@@ -55,7 +55,7 @@ def test_a_colour_is_typed_once() -> None:
 
 
 def test_every_name_has_a_colour() -> None:
-    """A role that is renamed or removed leaves no style sheet or script that still asks for it."""
+    """Every colour name in a style sheet or script is defined, also after a role is renamed."""
     sources = [text for path, text in written() if path.parts[0] in {"src", "tools"}]
     asked = {name for text in sources for name in re.findall(r"var\(--([\w-]+)", text)}
     given = {name for text in sources for name in re.findall(r"--([\w-]+)['\"]?[:,]", text)}
@@ -66,7 +66,7 @@ def test_every_name_has_a_colour() -> None:
 
 
 def test_figures_that_move_have_the_palette() -> None:
-    """Every role of a figure is in the style sheet of the moving ones, light and dark."""
+    """Every role of a figure is in the style sheet of interactive figures, light and dark."""
     css = tokens_css(".figure")
     for role, (light, dark) in PALETTE.items():
         assert css.count(f"--{role}: {light};") == css.count(f"--{role}: {dark};") == 2
@@ -82,9 +82,9 @@ def test_the_favicon_is_drawn_in_roles() -> None:
 
 
 def test_committed_pictures_are_of_the_palette() -> None:
-    """A still picture drawn before a colour was changed is found without a browser."""
+    """An outdated colour in a still picture is found without a browser."""
     tokens = {rgb(colour) for colour in HEX.findall(tokens_css(".figure"))}
-    known = {*tokens, (0, 0, 0)}  # black: what SVG has for a fill that nothing shows
+    known = {*tokens, (0, 0, 0)}  # black: the default fill of SVG, where it is invisible
     paths = sorted(STILLS.glob("*.svg"))
     assert paths
     for path in paths:
@@ -92,7 +92,7 @@ def test_committed_pictures_are_of_the_palette() -> None:
         whole = {tuple(map(int, c)) for c in re.findall(r"rgb\((\d+),(\d+),(\d+)\)", text)}
         assert whole <= known, f"run `make stills`: {path.name}"
         for *mixed, alpha in re.findall(r"rgba\((\d+),(\d+),(\d+),([\d.]+)\)", text):
-            # what a browser keeps of a colour that is hardly there
+            # a browser rounds the channels of an almost transparent colour
             off = min(
                 max(abs(int(a) - b) for a, b in zip(mixed, one, strict=True)) for one in tokens
             )
@@ -101,7 +101,7 @@ def test_committed_pictures_are_of_the_palette() -> None:
 
 @pytest.mark.built
 def test_the_built_site_has_every_colour() -> None:
-    """Each role reaches the site's one style sheet in both forms, and the favicon has its own."""
+    """The site's style sheet has each role, light and dark, and the favicon has its own colours."""
     css = (browser.HTML / "_static" / SHEET).read_text("utf8")
     for role, (light, dark) in ROLES.items():
         assert f"--{role}: {light};" in css

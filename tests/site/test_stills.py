@@ -1,4 +1,4 @@
-"""What a reader without JavaScript sees of the figures that move."""
+"""The interactive figures without JavaScript."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def numbers(words: str) -> list[float]:
 
 
 def test_every_figure_has_its_picture(chrome: Any, site: str) -> None:
-    """Each figure of each page has a picture, drawn by its present code, which says what the
-    figure says at its start (numbers that a training made may differ between machines)."""
+    """Each figure of each page has a picture, drawn by its current code, with the description of
+    the figure. (Numbers from a training may differ slightly between machines.)"""
     names = set()
     for name, svg in stills.figures(chrome, site, stills.pages_with_figures()):
         path = stills.STILLS / name
@@ -40,7 +40,7 @@ def test_every_figure_has_its_picture(chrome: Any, site: str) -> None:
 
 @pytest.mark.parametrize("width", [1280, 390])
 def test_pages_without_scripts(visit: Any, site: str, width: int) -> None:
-    """With JavaScript off each figure is a picture that loads, has words, and fits the page."""
+    """Without JavaScript each figure is a picture that loads, has alt text, and fits the page."""
     pages = stills.pages_with_figures()
     assert len(pages) > 8
     for name in pages:
@@ -61,7 +61,7 @@ def test_pages_without_scripts(visit: Any, site: str, width: int) -> None:
 
 
 def test_a_page_on_paper(visit: Any, site: str) -> None:
-    """On paper a figure that never came near the window is its picture; on a screen, never."""
+    """On paper, a figure that has not started is replaced by its picture; on a screen, never."""
     page = visit(f"{site}/book/corollary-1.html").page
     picture = page.locator(".dpofield-widget > .still")
     assert picture.count() == 1
@@ -76,7 +76,7 @@ def test_a_page_on_paper(visit: Any, site: str) -> None:
 
 
 def test_a_picture_knows_its_code(tmp_path: Path) -> None:
-    """A picture of other code has another name, and is not taken; what is no picture is refused."""
+    """A picture from other code has another name; an SVG without a description is rejected."""
     assert still_name("book/a.html", "X", "00000000") != still_name("book/a.html", "X", "00000001")
     with pytest.raises(ValueError, match="make it again"):
         still("<svg></svg>", "a.svg")

@@ -1,4 +1,4 @@
-"""Node without Node on the machine, cut fonts, one style sheet."""
+"""Node from the wheel, reduced fonts, one style sheet."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ TOOLS = Path(node.__file__).parent
 
 def test_node_runs() -> None:
     """The wheel's Node starts and is new enough for the packages."""
-    told = subprocess.run([node.node(), "--version"], capture_output=True, text=True, check=True)
-    assert int(re.match(r"v(\d+)", told.stdout)[1]) >= 22
+    done = subprocess.run([node.node(), "--version"], capture_output=True, text=True, check=True)
+    assert int(re.match(r"v(\d+)", done.stdout)[1]) >= 22
 
 
 def scratch_tools(folder: Path) -> Path:
-    """A folder with a lock of no packages."""
+    """A folder with a lock file without packages."""
     (folder / "package.json").write_text('{"name": "x", "version": "1.0.0"}')
     lock = {"name": "x", "version": "1.0.0", "lockfileVersion": 3, "requires": True,
             "packages": {"": {"name": "x", "version": "1.0.0"}}}  # fmt: skip
     (folder / "package-lock.json").write_text(json.dumps(lock))
-    (folder / "node_modules").mkdir()  # npm makes none when there is nothing to put in
+    (folder / "node_modules").mkdir()  # npm makes no empty folder
     return folder
 
 
 def test_npm_runs_only_when_the_lock_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A second call is free; a changed lock, a wish for more, or an interruption is not."""
+    """npm runs again only after a changed lock, a call with `dev`, or an interruption."""
     calls: list[list[str]] = []
 
     def npm(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
@@ -50,7 +50,7 @@ def test_npm_runs_only_when_the_lock_changed(
     assert len(calls) == 1
     assert "--omit=dev" in calls[0]
     node.node_modules(tools=tools, dev=True)
-    node.node_modules(tools=tools)  # what the tests need serves the book too
+    node.node_modules(tools=tools)  # a folder with dev packages also works for the book
     assert len(calls) == 2
     assert "--omit=dev" not in calls[1]
     (tools / "package-lock.json").write_text("{}")
@@ -62,7 +62,7 @@ def test_npm_runs_only_when_the_lock_changed(
 
 
 def test_npm_failure_names_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When npm fails the reader learns its words and what to do, and no success is remembered."""
+    """If npm fails, the error has its message and a remedy, and no stamp is written."""
 
     def npm(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         return subprocess.CompletedProcess(command, 1, "", "npm error code ENOTFOUND")
@@ -87,7 +87,7 @@ def test_lock_names_no_registry_and_matches() -> None:
 
 
 def test_cut_font_keeps_what_mathematics_needs(tmp_path: Path) -> None:
-    """The subset has the letters asked for, the MATH table and its stretched parts, in 100 KB."""
+    """The subset has the letters, the MATH table and its stretched parts, in 100 KB."""
     font = (node.node_modules() / fonts.MATH_FONT).read_bytes()
     cut = fonts.cut(font, fonts.BASICS | {ord("≪")}, tmp_path)
     assert len(cut) < 100_000
@@ -100,7 +100,7 @@ def test_cut_font_keeps_what_mathematics_needs(tmp_path: Path) -> None:
 
 
 def test_cut_font_is_remembered(tmp_path: Path) -> None:
-    """A prose edit does not cut the font again; another letter does."""
+    """The font is reduced again only for another letter, not for the same letters."""
     font = (node.node_modules() / fonts.MATH_FONT).read_bytes()
     fonts.cut(font, {65, 66}, tmp_path)
     (kept,) = tmp_path.iterdir()
@@ -117,7 +117,7 @@ def test_italic_letters_of_single_identifiers_are_kept() -> None:
 
 
 def test_purge_keeps_what_can_match(tmp_path: Path) -> None:
-    """Only rules that name what no page and no script has go; states, fonts and at-rules stay."""
+    """Only rules that cannot match are removed; pseudo-classes, fonts and at-rules stay."""
     (tmp_path / "_static").mkdir()
     (tmp_path / "_static" / "late.js").write_text('box.classList.add("late")')
     (tmp_path / "page.html").write_text('<p class="in fa-sun" hidden><a href="#">x</a></p>')
@@ -141,7 +141,7 @@ def test_purge_keeps_what_can_match(tmp_path: Path) -> None:
 
 
 def test_imports_and_addresses_move_with_the_bundle(tmp_path: Path) -> None:
-    """A sheet from a subfolder still finds its fonts when it is part of the bundle above."""
+    """The URLs of a style sheet in a subfolder are valid in the bundle above it."""
     (tmp_path / "styles").mkdir()
     (tmp_path / "basic.css").write_text("p{c:d}")
     sheet = tmp_path / "styles" / "a.css"
@@ -151,14 +151,14 @@ def test_imports_and_addresses_move_with_the_bundle(tmp_path: Path) -> None:
 
 
 def test_description_has_whole_words() -> None:
-    """A description is cut between words and says that it was cut."""
+    """A description is cut between words and ends with an ellipsis."""
     words = theme.description("gradient field " * 40)
     assert len(words) <= theme.DESCRIPTION_LENGTH
     assert re.fullmatch(r"(gradient field ?)+(gradient)?…", words)
 
 
 def test_nothing_built_is_committed() -> None:
-    """Fonts and scripts of others come from pinned packages; git holds none of them."""
+    """Fonts and scripts of others come from pinned packages; git has none of them."""
     git = shutil.which("git")
     if git is None or not (TOOLS.parent / ".git").exists():
         pytest.skip("not a git checkout")

@@ -27,7 +27,7 @@
       this.#fire(`change:${name}`, this, value);
       this.#fire("change", this);
     }
-    save_changes() {} // no kernel to tell
+    save_changes() {} // there is no kernel
     send() {}
     on(names, call) {
       for (const name of names.split(" ")) this.#listeners.push({ name, call });
@@ -45,7 +45,7 @@
     }
   }
 
-  // One import for one source. A blob URL works from file:// too.
+  // One import per source. A blob URL works from file:// too.
   const modules = new Map();
   const load = (source) => {
     if (!modules.has(source)) {
@@ -94,7 +94,7 @@
     }
   };
 
-  // The page is whole here, because this script is deferred.
+  // The page is complete here, because this script is deferred.
   const records = Object.assign({}, ...[...scripts("state")].map((s) => read(s).state));
   const boxes = new Map([...scripts("view")].map((s) => [s.parentElement, read(s).model_id]));
   const show = (box) => mount(box, boxes.get(box), records);

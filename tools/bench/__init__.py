@@ -1,5 +1,5 @@
-"""What the laboratory's speed is worth, against what a reader would take instead: `make bench`.
+"""Compare the speed of the laboratory with that of the usual alternatives: `make bench`.
 
-Every row is a ratio of two programs doing the same work, taken by turns in one run, so that a busy
-machine slows both. Times are of this machine; only ratios are worth comparing with another.
+Every row is a ratio of two programs that do the same work. They run alternately, so that a busy
+machine slows both. Compare ratios between machines, not times.
 """

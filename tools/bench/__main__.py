@@ -1,6 +1,6 @@
 """Run the benchmarks: `make bench`, or `PYTHONPATH=tools python -m bench [--only NAME ...]`.
 
-Prints one table and writes `results/bench.json`. Wants a quiet machine and half an hour.
+Prints one table and writes `results/bench.json`. Takes half an hour on an idle machine.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ GROUPS = {
     "field": (field_rows, 9),
     "chapters": (chapter_rows, 1),
 }
-"""Name of a group of rows -> what yields them, and how many rounds each program runs."""
+"""Name of a group of rows -> the function that yields them, and the rounds per program."""
 
 
 def table(rows: list[Row]) -> str:
@@ -48,10 +48,10 @@ def table(rows: list[Row]) -> str:
 
 
 def main() -> None:
-    """Run the groups that are asked for, or all."""
+    """Run the named groups, or all groups."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", nargs="+", choices=GROUPS, help="these groups, and keep the rest")
-    parser.add_argument("--rounds", type=int, help="rounds of every program")
+    parser.add_argument("--only", nargs="+", choices=GROUPS, help="run only these, keep the others")
+    parser.add_argument("--rounds", type=int, help="rounds per program")
     parser.add_argument("--output", type=Path, default=RESULTS)
     options = parser.parse_args()
     names = options.only or list(GROUPS)
@@ -72,7 +72,8 @@ def main() -> None:
         }
         report = {"groups": {name: groups[name] for name in GROUPS if name in groups}}
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(options.output, json.dumps(report, indent=1) + "\n")  # what is done is kept
+        # Written per group, so that an interruption keeps the finished groups.
+        write_whole(options.output, json.dumps(report, indent=1) + "\n")
     everything = [Row(**row) for group in groups.values() for row in group["rows"]]
     print(table(everything))
     print(f"{machine()}; written to {options.output.name}")

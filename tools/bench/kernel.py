@@ -1,4 +1,4 @@
-"""The kernel by layers against one backward a response: time, and peak memory beside a step."""
+"""The kernel by layers against one backward pass per response: time and peak memory."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _kernel(function: Callable[..., object], **options: Any) -> Callable[[], obj
 
 
 def _step() -> Callable[[], object]:
-    """One training step on the same pairs in the plain form, as the kernel reads them."""
+    """One training step on the same pairs, without shared prefixes, as in the kernel."""
     model, batch = work.model(SIZE), work.rows(SHAPE, PAIRS)
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, fused=True)
 
@@ -51,7 +51,7 @@ PROGRAMS: dict[str, Callable[[], Callable[[], object]]] = {
 
 
 def _peak_mb(name: str) -> float:
-    """MB that a program needs above what stands when it is ready to run."""
+    """Peak memory (MB) of a program, above the memory in use before it runs."""
     run = PROGRAMS[name]()
     before = psutil.Process().memory_info().rss / 1e6
     run()
@@ -60,7 +60,7 @@ def _peak_mb(name: str) -> float:
 
 
 def kernel_rows(rounds: int) -> Iterator[list[Row]]:
-    """Time by turns; peak memory in a process of its own a time."""
+    """Times, measured alternately; peak memory, each time in a new process."""
     shape = f"{PAIRS} pairs, {SHAPE}"
     found = by_turns({name: seconds(make()) for name, make in PROGRAMS.items()}, rounds)
     yield [

@@ -1,4 +1,4 @@
-"""The whole response set, the field, and the chapters themselves."""
+"""Benchmarks of the whole response set, the field, and the chapters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 
 
 def enumeration_rows(rounds: int) -> Iterator[list[Row]]:
-    """All responses of the small world to a prompt: by prefix tree, and row by row."""
+    """All responses of the small world to one prompt: by prefix tree, and row by row."""
     world, model = World(), small_gpt2(seed=0)
     prompt = world.prompts[0]
     responses = Responses(world, word_tokenizer(), prompt)
@@ -52,7 +52,7 @@ def enumeration_rows(rounds: int) -> Iterator[list[Row]]:
 
 
 def field_rows(rounds: int) -> Iterator[list[Row]]:
-    """The field printed from SymPy, checks of the domain included, against NumPy by hand."""
+    """The field printed from SymPy, with its domain checks, against plain NumPy."""
     rng = np.random.default_rng(0)
     for n in (1_000, 1_000_000):
         x1, x2 = np.exp(rng.normal(size=(2, n)))
@@ -78,7 +78,7 @@ def field_rows(rounds: int) -> Iterator[list[Row]]:
 
 
 def chapter_rows(rounds: int) -> Iterator[list[Row]]:
-    """All chapters executed one after the other, and as many at a time as there are cores."""
+    """All chapters executed one at a time, and in parallel with one chapter per core."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     os.environ.update(kernel_environment())
 

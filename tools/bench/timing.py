@@ -1,4 +1,4 @@
-"""Measure two or more programs by turns, and say how sure the ratio is."""
+"""Measure programs alternately, and compute their ratios with ranges."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: how many times the first program's time or work is of the second's.
+    """One line of the table: the ratio of the first program's time or work to the second's.
 
     `ratio` is the median over rounds of the ratio within a round, `low` and `high` its range.
     `first` and `second` are medians in `unit`.
@@ -32,7 +32,7 @@ class Row:
     unit: str = "s"
 
     def record(self) -> dict[str, Any]:
-        """The row as it is written, in four significant digits."""
+        """The row as it is saved, with four significant digits."""
         return {
             k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in asdict(self).items()
         }
@@ -46,7 +46,7 @@ def compare(
     second: Sequence[float],
     unit: str = "s",
 ) -> Row:
-    """The row that two sequences of measurements, taken round by round, make.
+    """The row of two sequences of measurements, with one measurement per round.
 
     >>> compare("a", "", "", [3.0, 4.0, 8.0], [1.0, 2.0, 2.0]).ratio
     3.0
@@ -59,7 +59,7 @@ def compare(
 def by_turns(
     programs: Mapping[str, Callable[[], float]], rounds: int, *, warm_up: bool = True
 ) -> dict[str, list[float]]:
-    """Run every program once a round; what each returned, round by round."""
+    """Run every program once per round; return the results of each program by round."""
     if warm_up:
         for program in programs.values():
             program()
@@ -71,7 +71,7 @@ def by_turns(
 
 
 def seconds(work: Callable[[], object], repeats: int = 1) -> Callable[[], float]:
-    """A program for `by_turns`: seconds that `work` takes, the median of some repeats."""
+    """A program for `by_turns`: the seconds that `work` takes, as a median over `repeats`."""
 
     def program() -> float:
         taken = []
@@ -87,7 +87,7 @@ def seconds(work: Callable[[], object], repeats: int = 1) -> Callable[[], float]
 def seconds_a_step(train: Callable[[], object]) -> Callable[[], float]:
     """A program for `by_turns`: median seconds from one optimizer step to the next in `train`.
 
-    All that a trainer does between two updates is in it, whoever's trainer it is.
+    The time includes everything that a trainer does between two updates.
     """
 
     def program() -> float:
@@ -103,7 +103,7 @@ def seconds_a_step(train: Callable[[], object]) -> Callable[[], float]:
 
 
 def sgemm_peak() -> float:
-    """Floating-point operations a second of this machine's best matrix product in float32."""
+    """Floating-point operations per second of this machine's fastest float32 matrix product."""
     best = 0.0
     for n in (512, 1024, 2048):
         a, b, out = torch.randn(n, n), torch.randn(n, n), torch.empty(n, n)

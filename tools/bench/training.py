@@ -1,4 +1,4 @@
-"""DPO steps: ours against TRL and against the plain loop, and how near the machine's limit."""
+"""DPO steps: our loop against TRL, the plain loop and the machine's limit."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
 
-PAIRS = 16  # a step
-STEPS = 7  # a turn, of which the first two are not counted
+PAIRS = 16  # per step
+STEPS = 7  # per measurement; the first two are not counted
 BETA, LR = 0.1, 1e-4
 
 
 def ours(size: str, shape: str, *, share: bool | None = None) -> Callable[[], object]:
-    """Our training loop, the reference computed beforehand."""
+    """Our training loop, with a precomputed reference."""
     model, batch = work.model(size), work.rows(shape, PAIRS * STEPS)
     reference = reference_logprobs(model, batch)
     settings = Training(
@@ -34,7 +34,7 @@ def ours(size: str, shape: str, *, share: bool | None = None) -> Callable[[], ob
 
 
 def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[[], object]:
-    """TRL's trainer on the same pairs and weights: model and settings as they come, in float32."""
+    """TRL's trainer on the same pairs and weights, with the model of transformers, in float32."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
     from transformers.utils import logging
@@ -65,7 +65,7 @@ def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[
 
 
 def step_rows(rounds: int) -> Iterator[list[Row]]:
-    """Steps of each size and shape: against TRL, TRL precomputed, the plain loop; and the limit."""
+    """Our steps per size and shape, against TRL, precomputed TRL, the plain loop and the limit."""
     for size in work.SIZES:
         for shape in work.SHAPES:
             with tempfile.TemporaryDirectory() as folder:
@@ -94,7 +94,7 @@ def step_rows(rounds: int) -> Iterator[list[Row]]:
 
 
 def _alone(size: str, shape: str, threads: int) -> float:
-    """Seconds a step of our loop in a process of its own with this many threads."""
+    """Seconds per step of our loop with this many threads; runs in a separate process."""
     torch.set_num_threads(threads)
     program = seconds_a_step(ours(size, shape))
     program()
@@ -102,7 +102,7 @@ def _alone(size: str, shape: str, threads: int) -> float:
 
 
 def thread_rows(rounds: int) -> Iterator[list[Row]]:
-    """Many runs on all cores: each over all threads in turn, or side by side with one thread."""
+    """Many runs on all cores: one at a time with all threads, or in parallel with one each."""
     cores = torch.get_num_threads()
     for size in work.SIZES:
         wide, side_by_side, peak = [], [], []
@@ -122,14 +122,14 @@ def thread_rows(rounds: int) -> Iterator[list[Row]]:
 
 
 def _needed(size: str, shape: str) -> float:
-    """Floating-point operations that a step needs, the mean over the steps of a turn."""
+    """Floating-point operations per step, as a mean over the steps of one measurement."""
     batch = work.rows(shape, PAIRS * STEPS)
     steps = (torch.arange(k, k + PAIRS) for k in range(0, PAIRS * STEPS, PAIRS))
     return sum(sum(work.step_work(size, batch.pairs(step))) for step in steps) / STEPS
 
 
 def piece_rows(rounds: int) -> Iterator[list[Row]]:
-    """What single measures pay: one pass over the weights, one operation for gelu."""
+    """Gains of two single changes: one pass over the weights, and one operation for gelu."""
     from transformers.activations import GELUTanh, NewGELUActivation
 
     for size in work.SIZES:
@@ -153,7 +153,7 @@ def piece_rows(rounds: int) -> Iterator[list[Row]]:
         yield [compare(name, size, "", found["spelled"], found["one"])]
 
 
-# Words in the names of torch's operations -> what they do in a step.
+# Part of a step -> words in the names of torch's operations that belong to it.
 KINDS = {
     "matrix products": ("mm",),
     "attention": ("scaled_dot_product",),
@@ -165,7 +165,7 @@ KINDS = {
 
 
 def profile_rows(rounds: int) -> Iterator[list[Row]]:
-    """Where the time of our step goes: the share of each kind of operation, by torch's profiler."""
+    """The share of each kind of operation in the time of our step, from torch's profiler."""
     from torch.profiler import ProfilerActivity, profile
 
     for size in work.SIZES:

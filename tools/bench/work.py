@@ -1,4 +1,4 @@
-"""The models and pairs that are measured, and the floating-point work that they ask for."""
+"""The models and pairs to measure, and the floating-point operations that they need."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIZES = {"1 M": (4, 128), "5 M": (6, 256)}
 
 @dataclass(frozen=True)
 class Shape:
-    """Tokens of prompt and response (an end is added), and whether one word alone differs."""
+    """Tokens of prompt and response, without the end token, and whether only one word differs."""
 
     prompt: int
     response: int
@@ -39,7 +39,7 @@ SHAPES = {
 
 
 def model(size: str, *, stock: bool = False) -> Any:
-    """An untrained GPT-2 of this size, always the same; `stock`: just as transformers makes it."""
+    """An untrained GPT-2 of this size, with a fixed seed; `stock`: as transformers makes it."""
     layers, width = SIZES[size]
     torch.manual_seed(0)
     config = GPT2Config(
@@ -53,7 +53,7 @@ def model(size: str, *, stock: bool = False) -> Any:
 
 @cache
 def tokenizer() -> Any:
-    """One token a word: pad, end, unknown, the colon, and words to fill the vocabulary."""
+    """One token per word: pad, end, unknown, the colon, and words to fill the vocabulary."""
     return word_tokenizer((":", *(f"w{i:03d}" for i in range(VOCABULARY - 4))))
 
 
@@ -84,11 +84,12 @@ def rows(shape: str, n: int) -> Batch:
 
 
 def step_work(size: str, batch: Batch) -> tuple[float, float]:
-    """Multiplications and additions that one DPO step on these pairs cannot do without.
+    """Multiplications and additions that one DPO step on these pairs needs at least.
 
-    In the products with weights, and in attention. Every distinct beginning goes through the layers
-    once, forward and twice that backward, and attends to itself and what stands before it. Those
-    that predict a scored token also pass the end of the last layer, and meet the vocabulary.
+    Returns the counts for products with weights and for attention. Every distinct prefix passes
+    through the layers once, and attends to its own tokens; the backward pass costs twice the
+    forward pass. Only prefixes that predict a scored token pass through the end of the last layer
+    and the product with the vocabulary.
     """
     layers, width = SIZES[size]
     forest = plant(batch.input_ids, batch.attention_mask, batch.response_mask)

@@ -1,6 +1,6 @@
 """The book's own Sphinx extension: mathematics, figures, widgets and the trimmed theme.
 
-Each module mends one thing and has its own `setup`; `_config.yml` loads this package once.
+Each module has one task and its own `setup`; `_config.yml` loads this package once.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ PARTS = (
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    """Load every part; the order of the page handlers is set by their priorities."""
+    """Load every part; the priorities set the order of the page handlers."""
     for part in PARTS:
         part.setup(app)
-    # One Node process serves the writer, so pages are written by one process.
+    # The writer uses one Node process, so only one process may write pages.
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": False}

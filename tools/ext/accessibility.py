@@ -1,4 +1,4 @@
-"""Mends for what axe finds in the pages of the theme and the extensions."""
+"""Corrections of what axe finds in the pages of the theme and the extensions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sphinx.application import Sphinx
 
 
 def mend(body: str) -> str:
-    """The body of a page without roles that contradict each other.
+    """The body of a page with corrected roles, names and keyboard access.
 
     >>> mend('<div role="list" class="citation-list"><div role="doc-biblioentry">')
     '<div class="citation-list"><div>'
@@ -18,13 +18,13 @@ def mend(body: str) -> str:
     >>> mend("<pre>x</pre>")
     '<pre tabindex="0">x</pre>'
     """
-    # docutils: a list whose children are no list items, entries outside a bibliography
+    # docutils writes lists without list items, and entries outside a bibliography
     body = re.sub(r'\srole="(?:list|doc-biblioentry|doc-backlink|doc-noteref)"', "", body)
-    # its name is the text that is seen: "Show code cell source"
+    # the visible text is the accessible name
     body = body.replace('<summary aria-label="Toggle hidden content">', "<summary>")
-    # the corner above an index heads nothing
+    # the empty corner above an index is not a header
     body = re.sub(r"<th[^>]*>\s*(?:<p>\s*</p>)?\s*</th>", "<td></td>", body)
-    # wide tables scroll inside their output
+    # wide tables scroll, and must be reachable by keyboard
     body = body.replace(
         '<div class="output text_html">', '<div class="output text_html" tabindex="0">'
     )
@@ -38,5 +38,5 @@ def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) 
 
 
 def setup(app: Sphinx) -> None:
-    """Mend the body of each page."""
+    """Correct the body of each page."""
     app.connect("html-page-context", _page, priority=820)

@@ -1,7 +1,7 @@
-"""Figures that survive dark mode: each SVG drawn with the palette gets a twin in the dark colours.
+"""Figures for dark mode: each SVG in palette colours gets a copy in the dark colours, its twin.
 
-Both images are in the page, one hidden by the theme (`display: none`, so it is neither loaded nor
-read aloud), with their size written out so that nothing moves when they arrive.
+The page has both images, and the theme hides one (`display: none`, so it is neither loaded nor read
+aloud). Both tags have a size, so that nothing moves when the images arrive.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ logger = logging.getLogger(__name__)
 
 PIXELS = {"": 1.0, "px": 1.0, "pt": 4 / 3, "in": 96.0}
 WIDE = 600
-"""Above this width, in CSS pixels, a figure shrunk to a phone could not be read: it scrolls."""
+"""Width in CSS pixels above which a figure scrolls on a phone, because it would be illegible."""
 
 
 def darken(svg: str, palette: Mapping[str, tuple[str, str]]) -> str:
-    """The SVG with every light colour of the palette replaced by its dark twin, in one pass.
+    """The SVG with every light colour of the palette replaced by its dark colour, in one pass.
 
     >>> darken("fill: #AAAAAA; stroke: #bbbbbb", {"a": ("#aaaaaa", "#bbbbbb")})
     'fill: #bbbbbb; stroke: #bbbbbb'
@@ -49,7 +49,7 @@ def size(svg: str) -> tuple[int, int]:
 
 
 def pair(tag: str, svg: str) -> str:
-    """Two `img` tags, light and dark, made from one."""
+    """Two `img` tags, light and dark, made from one tag."""
     width, height = size(svg)
     tag = re.sub(r'\s(?:width|height|loading|class)="[^"]*"', "", tag)
     tag = re.sub(r'\sstyle="[^"]*"', "", tag).rstrip("/> ")
@@ -77,7 +77,7 @@ def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) 
             return img[0]
         if "#000000" in svg:
             logger.warning(
-                "figure %s draws in black, which vanishes on a dark page: use field.style",
+                "figure %s has black, which is invisible on a dark page: use figures.style",
                 source.name,
                 location=pagename,
             )
@@ -92,5 +92,5 @@ def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) 
 
 
 def setup(app: Sphinx) -> None:
-    """Pair the figures of each page."""
+    """Add the dark copies to the figures of each page."""
     app.connect("html-page-context", _page, priority=810)

@@ -1,7 +1,7 @@
-"""Fonts cut down to what the pages of this build use.
+"""Fonts reduced to the characters that the pages of this build use.
 
-STIX Two Math is 400 KB and Font Awesome 250 KB; a book needs a tenth of the one and twenty glyphs
-of the other. Runs last, over the finished pages, and remembers each cut beside the doctrees.
+STIX Two Math is 400 KB and Font Awesome 250 KB; the book needs a tenth of STIX and twenty glyphs of
+Font Awesome. Runs last, on the finished pages, and caches each font beside the doctrees.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sphinx.application import Sphinx
 
 from .styles import SHEET
 
-logging.getLogger("fontTools").setLevel(logging.WARNING)  # it tells of every table
+logging.getLogger("fontTools").setLevel(logging.WARNING)  # it reports every table
 
 MATH_FONT = "@fontsource/stix-two-math/files/stix-two-math-latin-400-normal.woff2"
 TEXT_FONTS = {"": "400-normal", "-italic": "400-italic", "-bold": "600-normal"}
@@ -30,8 +30,8 @@ def _characters(*spans: str) -> set[int]:
     return {code for span in spans for code in range(ord(span[0]), ord(span[1]) + 1)}
 
 
-# Kept whether or not a page has them now: a prose edit then rarely needs a new font. Italic
-# letters are here because a browser draws <mi>x</mi> with them although the page says "x".
+# Always kept, so that an edit of prose rarely needs a new font. Italic letters are included because
+# a browser draws <mi>x</mi> with them although the page has "x".
 BASICS = (
     _characters(" ~", "\xa0ÿ", "Αϖ", "𝐀𝐳", "𝐴𝑧", "𝛢𝜛", "𝒜𝒵")
     | {ord(c) for c in "ℎ−∗∘√∂∇∈∉⊂∪∩∞∑∏∫≈≠≡≤≥≪≫∼∝≻≺→←↔⇒⇔↦↑↓…⋯⋮⋱′″∣∥⟨⟩⌈⌉⌊⌋ℓℝℕ𝔼ℙ𝟙ˆ˜¯˙⏞⏟"}
@@ -40,7 +40,7 @@ BASICS = (
 
 
 def cut(font: bytes, codes: Iterable[int], cache: Path) -> bytes:
-    """The font as WOFF2 with these code points and what they stretch into; keeps the MATH table."""
+    """The font as WOFF2 with these code points and their stretched forms; keeps the MATH table."""
     codes = sorted(set(codes))
     key = hashlib.sha256(font + repr(codes).encode()).hexdigest()[:24]
     done = cache / f"{key}.woff2"
@@ -78,7 +78,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
     codes = BASICS.union(*map(math_characters, pages))
     font = (modules / MATH_FONT).read_bytes()
     (static / "stix-math.woff2").write_bytes(cut(font, codes, cache))
-    for name, style in TEXT_FONTS.items():  # small enough as they come
+    for name, style in TEXT_FONTS.items():  # small enough to keep whole
         text = modules / f"@fontsource/stix-two-text/files/stix-two-text-latin-{style}.woff2"
         (static / f"stix-text{name}.woff2").write_bytes(text.read_bytes())
 
@@ -88,7 +88,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
     for path in static.glob("vendor/fontawesome/webfonts/*.woff2"):
         path.write_bytes(cut(path.read_bytes(), icons, cache))
 
-    # What no page asks for any more
+    # Files that no page uses any more
     for name in (
         "scripts/fontawesome.js*",
         "vendor/fontawesome/webfonts/*.ttf",

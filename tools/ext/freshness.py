@@ -1,9 +1,9 @@
-"""Sphinx extension: no page is older than anything it depends on, however the build is started.
+"""Sphinx extension: no page is older than its sources, however the build is started.
 
-A page is read again when its fingerprint has changed, and before it is read its outputs are removed
-from the execution cache if they were made under another one. When one page changes all are written
-again (numbers, navigation and glued values travel between pages). A mark beside the site says that
-its pages are whole, and of what they were made.
+A page is read again if its fingerprint has changed. First, its outputs are removed from the
+execution cache if they have another fingerprint. If one page changes, all pages are written again,
+because they share numbers, navigation and glued values. A mark file beside the site exists while
+its pages are complete, and has the hashes of their sources.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ KEY = "dpofield_fingerprint"
 
 
 class Freshness:
-    """What one build knows: the state of the sources at its start, and the pages it reads."""
+    """State of one build: the hashes of the sources at its start, and the pages it reads."""
 
     def __init__(self) -> None:
         self.start = fp.Snapshot()
@@ -32,11 +32,11 @@ class Freshness:
         self.executing: Chapter | None = None
 
     def prepare(self, app: Sphinx, config: Config) -> None:
-        """Let Sphinx forget a build that was not whole, and one by other tools."""
+        """Make Sphinx start again after an incomplete build, or one by other tools."""
         os.environ.update(fp.kernel_environment())
         config[KEY] = [self.start.site()]
-        # Sphinx saves its view of the pages before it writes them. After an interruption it would
-        # take an old page for a new one; after warnings it would not repeat them, and be content.
+        # Sphinx saves its environment before it writes the pages. After an interruption it would
+        # treat old pages as new; after warnings it would not repeat them, and the build would pass.
         mark = fp.mark_of(Path(app.outdir))
         if not mark.exists():
             (Path(app.doctreedir) / ENV_PICKLE_FILENAME).unlink(missing_ok=True)
@@ -48,11 +48,11 @@ class Freshness:
         return [name for name in known if known[name] != self.start.chapter(name)]
 
     def note_read(self, _app: Sphinx, _env: BuildEnvironment, names: list[str]) -> None:
-        """Remember which pages are read in this build."""
+        """Record which pages are read in this build."""
         self.read = set(names)
 
     def open_cache(self, app: Sphinx) -> None:
-        """Find the execution cache, once MyST-NB has settled where it is."""
+        """Open the execution cache, after MyST-NB has set its path."""
         config = getattr(app.env, "mystnb_config", None)
         if config is not None and config.execution_mode == "cache":
             self.cache = Cache(Path(config.execution_cache_path))
@@ -64,24 +64,24 @@ class Freshness:
         self.executing = None if found else chapter
 
     def after_page(self, app: Sphinx, _: object) -> None:
-        """Note under which fingerprint a page was read, and executed if it was."""
+        """Record the fingerprint of a page, and of its outputs if it was executed."""
         name = app.env.docname
         fingerprint = app.env.metadata[name][KEY] = self.start.chapter(name)
         if self.cache and self.executing and fp.Snapshot().chapter(name) == fingerprint:
             self.cache.mark(self.executing, fingerprint)
 
     def write_all(self, _: Sphinx, env: BuildEnvironment) -> list[str]:
-        """All pages, if any was read anew."""
+        """All other pages, if any page was read again."""
         return sorted(env.found_docs - self.read) if self.read else []
 
     def finish(self, app: Sphinx, error: Exception | None) -> None:
-        """Say that the pages are whole, if they are."""
+        """Write the mark file if the pages are complete."""
         if error is None and not app._warncount and fp.Snapshot().state() == self.state:
             fp.write_whole(fp.mark_of(Path(app.outdir)), json.dumps(self.state, indent=1))
 
 
 def setup(app: Sphinx) -> None:
-    """Connect the extension; it is last to see a finished build."""
+    """Connect the extension; its `finish` runs last."""
     build = Freshness()
     app.add_config_value(KEY, None, "env", frozenset({list}))
     app.connect("config-inited", build.prepare, priority=100)

@@ -1,7 +1,7 @@
-"""Typeset the book's mathematics while it is built: TeX to MathML by Temml in one Node process.
+"""Typeset the book's mathematics during the build: TeX to MathML by Temml in one Node process.
 
-The pages need no script for mathematics, only a font and a small style sheet (see `mathfont`).
-A formula that Temml refuses is a Sphinx warning with its place, so it stops a strict build.
+The pages need no script for mathematics, only a font and a small style sheet (see `fonts`).
+A formula that Temml rejects gives a Sphinx warning with its location, so a strict build fails.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ ENVIRONMENTS = {
 
 OPENING = re.compile(r"[(\[“‘]+$")
 CLOSING = re.compile(r"^[)\]”’.,;:!?]+")
-"""What must not be parted from a formula before and after it."""
+"""Punctuation before and after a formula that must stay on its line."""
 
 
 class TexError(ValueError):
-    """The formula is not TeX that Temml knows."""
+    """Temml cannot typeset the formula."""
 
 
 class Typesetter:
-    """A Node process that stays up between formulas; each answer is remembered.
+    """A Node process that runs until it is closed; each answer is cached.
 
     >>> with Typesetter({r"\\half": r"\\frac12"}) as typeset:
     ...     typeset(r"\\half", display=False)
@@ -56,7 +56,7 @@ class Typesetter:
         self.answers: dict[tuple[str, bool], dict[str, str]] = {}
 
     def __call__(self, tex: str, *, display: bool) -> str:
-        """MathML of one formula; `TexError` with Temml's words when it cannot be typeset."""
+        """MathML of one formula; raises `TexError` with Temml's message if it cannot be typeset."""
         key = (tex, display)
         if key not in self.answers:
             self.answers[key] = self._ask(tex, display)
@@ -89,7 +89,7 @@ class Typesetter:
     def close(self) -> None:
         """End the Node process; the next formula starts another."""
         if self.process is not None:
-            self.process.communicate()  # closes its input, which ends it
+            self.process.communicate()  # closes its input, so that it ends
             self.process = None
 
     def __enter__(self) -> Typesetter:
@@ -100,7 +100,7 @@ class Typesetter:
 
 
 def display_tex(tex: str) -> str:
-    r"""TeX of a display block as one expression that takes no numbers of its own.
+    r"""TeX of a display block as one expression without its own numbers.
 
     >>> display_tex(r"\begin{align*} a &= b \\ &= c \end{align*}")
     '\\begin{aligned} a &= b \\\\ &= c \\end{aligned}'
@@ -140,17 +140,17 @@ def _mathml(translator: Any, node: nodes.Node, tex: str, *, display: bool) -> st
 
 
 class Punctuation(SphinxPostTransform):
-    """Take a comma or bracket that touches an inline formula into it.
+    """Move a comma or bracket next to an inline formula into the formula.
 
-    A browser may break a line between a formula and any character, so that one began with a comma.
-    Inside the formula there is no such place.
+    A browser may break a line between a formula and any character, so a line could begin with a
+    comma. Inside the formula there is no such break.
     """
 
     default_priority = 900
     formats = ("html",)
 
     def run(self, **_: Any) -> None:
-        """Move what touches each formula of the page into its attributes."""
+        """Move the punctuation next to each formula of the page into its attributes."""
         for node in list(self.document.findall(nodes.math)):
             for name, step, pattern in (("before", -1, OPENING), ("after", 1, CLOSING)):
                 place = node.parent.index(node) + step
@@ -163,14 +163,14 @@ class Punctuation(SphinxPostTransform):
 
 
 def _with_punctuation(mathml: str, before: str, after: str) -> str:
-    """The formula with text at its ends, inside the pieces between which it may break.
+    """The formula with text at its ends, inside its first and last unbreakable parts.
 
     >>> _with_punctuation("<math><mrow><mi>x</mi></mrow></math>", "(", "),")
     '<math><mrow><mtext>(</mtext><mi>x</mi><mtext>),</mtext></mrow></math>'
     >>> _with_punctuation("<math><mi>x</mi></math>", "", ".")
     '<math><mi>x</mi><mtext>.</mtext></math>'
     """
-    if not mathml.startswith("<math"):  # the formula is wrong, and shown as it was typed
+    if not mathml.startswith("<math"):  # an invalid formula, shown as it was typed
         return escape(before) + mathml + escape(after)
     if before:
         mathml = re.sub(
@@ -197,12 +197,12 @@ def visit_math_block(translator: Any, node: nodes.math_block) -> None:
     mathml = _mathml(translator, node, display_tex(tex), display=True)
     number = get_node_equation_number(translator, node) if node.get("number") else ""
     label = f"Equation {number}" if number else "Formula"
-    # starttag carries the ids, so that links to the equation find it
+    # starttag writes the ids, so that links to the equation work
     translator.body.append(translator.starttag(node, "div", CLASS="math-block"))
     translator.body.append(
         f'<div class="math-scroll" role="group" aria-label="{label}" tabindex="0">{mathml}</div>'
     )
-    if number:  # the number is the permalink: it needs no room of its own and works by touch
+    if number:  # the number is the permalink: it takes no extra space and works by touch
         link = f'href="#{node["ids"][0]}" title="Link to this equation"'
         translator.body.append(f'<a class="eqno" {link}>({number})</a>')
     translator.body.append("</div>\n")
@@ -218,7 +218,7 @@ def _finish(app: Sphinx, _: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Register the renderer `temml` and the macros it knows."""
+    """Register the renderer `temml` and its macros."""
     app.add_config_value("math_macros", {}, "env", [dict])
     app.add_post_transform(Punctuation)
     app.add_html_math_renderer("temml", (visit_math, None), (visit_math_block, None))

@@ -1,4 +1,4 @@
-"""The colours of `dpofield.palette` in the style sheet and in the favicon, where none is typed."""
+"""Write the colours of `dpofield.palette` into the style sheet and the favicon."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def roles_css(roles: Mapping[str, tuple[str, str]]) -> str:
 
 
 def coloured(svg: str, roles: Mapping[str, tuple[str, str]]) -> str:
-    """The drawing with a colour for each stroke whose class is a role, light and dark.
+    """The drawing with a light and a dark colour for each stroke whose class is a role.
 
     >>> coloured('<style></style><path class="a"/>', {"a": ("red", "tan"), "b": ("x", "y")})
     '<style>.a{stroke:red}@media(prefers-color-scheme:dark){.a{stroke:tan}}</style>...'
@@ -48,5 +48,5 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Colour the favicon once it is copied; the style sheet takes its roles in styles.py."""
+    """Colour the favicon after it is copied; styles.py writes the style sheet."""
     app.connect("build-finished", _finish)

@@ -1,7 +1,7 @@
-"""One style sheet for the whole site, holding only the rules that some page can use.
+"""One style sheet for the whole site, with only the rules that some page can use.
 
-The theme and its extensions link fourteen style sheets and use a tenth of their rules; a phone
-waits for each of them. Runs after the pages are written and before the fonts are cut.
+The theme and its extensions link fourteen style sheets and use a tenth of their rules; a browser
+waits for each of them. Runs after the pages are written and before the fonts are reduced.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ def purge(css: str, site: Path) -> str:
     """The CSS without comments and without rules that match nothing on the pages in `site`.
 
     A rule stays if each class, id, element and attribute of its selector is a word on some page or
-    in some script under `_static`. Raises `NodeError` when Node cannot do it.
+    in some script under `_static`. Raises `NodeError` if Node fails.
     """
-    nodejs.node_modules()  # purge.mjs finds PurgeCSS there
+    nodejs.node_modules()  # purge.mjs imports PurgeCSS from there
     command = [str(nodejs.node()), str(Path(__file__).with_name("purge.mjs"))]
     css = re.sub(r"/\*.*?\*/", "", css, flags=re.DOTALL)
     done = subprocess.run(command, input=css, cwd=site, capture_output=True, text=True, check=False)
@@ -34,7 +34,7 @@ def purge(css: str, site: Path) -> str:
 
 
 def read(sheet: Path, static: Path) -> str:
-    """A style sheet with its imports in place and its addresses relative to the static folder."""
+    """A style sheet with its imports inlined and its URLs relative to the static folder."""
     css = sheet.read_text("utf8")
     css = re.sub(
         r"@import\s+(?:url\()?[\"']([^\"']+)[\"']\)?;",
@@ -61,7 +61,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
     names += [str(css.filename).removeprefix("_static/") for css in linked]
     names = [name for name in dict.fromkeys(names) if name not in app.config.dpofield_unwanted_css]
     sheets = [read(static / name, static) for name in names if (static / name).exists()]
-    # Temml's first, so that the book's own rules win; its font is named in book.css
+    # Temml's rules come first, so that the book's rules override them; book.css names its font
     mathematics = re.sub(r"@font-face\s*\{.*?\}", "", temml.read_text("utf8"), flags=re.DOTALL)
     css = "\n".join([roles_css(PALETTE | PAGE), mathematics, *sheets])
     # an icon is a letter of its font: drawn, but not read aloud
@@ -71,7 +71,7 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Bundle the style sheets when the pages are there."""
-    # sphinx-proof's colours clash with each other and with a dark page; nothing here runs thebe
+    """Bundle the style sheets after the pages are written."""
+    # sphinx-proof's colours do not suit each other or a dark page; no page uses thebe
     app.add_config_value("dpofield_unwanted_css", ["proof.css", "sphinx-thebe.css"], "html")
     app.connect("build-finished", _finish, priority=980)

@@ -1,6 +1,6 @@
-"""The theme without what the book does not need: late scripts, search on every page, thebe.
+"""Remove from the theme what the book does not need: blocking scripts and thebe.
 
-The templates beside this file override the theme's blocks; this module feeds them.
+The templates beside this file override blocks of the theme; this module sets their variables.
 """
 
 from __future__ import annotations
@@ -51,19 +51,19 @@ def _page(
     scripts = []
     for script in context.get("script_files", []):
         body, name = script.attributes.get("body") or "", str(script.filename or "")
-        # sphinx-thebe defines its constants twice; nothing here runs code in the page
+        # sphinx-thebe defines its constants twice, and no page runs code
         if "thebe" in body.lower() or "thebe" in name:
             continue
-        # only the version switcher reads it, and it would run before the deferred options
+        # only the version switcher uses it, and it would run before the deferred options
         if body.startswith("DOCUMENTATION_OPTIONS."):
             continue
-        # the search page and the indices have scripts of their own that wait for nothing
+        # inline scripts of the search page and the indices do not wait for deferred scripts
         if (
             name
             and pagename in app.env.all_docs
             and not {"defer", "async"} & set(script.attributes)
         ):
-            # a copy: the same object is in every page's list
+            # a copy, because all pages share the object
             words = {**script.attributes, "defer": "defer"}
             script = type(script)(script.filename, priority=script.priority, **words)
         scripts.append(script)
@@ -81,7 +81,7 @@ def _page(
 
 
 def fonts(body: str) -> list[dict[str, str]]:
-    """The fonts that a page needs from its first line on, as descriptors of CSS with their files.
+    """The fonts that a page needs at once, as CSS descriptors with their files.
 
     >>> [font["file"] for font in fonts("<p>An <em>edit</em> of <math>x</math>")]
     ['text', 'text-bold', 'text-italic', 'math']
@@ -101,6 +101,6 @@ def _templates(app: Sphinx, config: Any) -> None:
 
 
 def setup(app: Sphinx) -> None:
-    """Put our templates before the theme's and mend the context of each page."""
+    """Use our templates before the theme's, and change the context of each page."""
     app.connect("config-inited", _templates)
     app.connect("html-page-context", _page, priority=900)

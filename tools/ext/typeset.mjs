@@ -1,5 +1,5 @@
-// One formula a line in, one line out: {tex, display} -> {mathml} or {error}. Started by mathml.py
-// as `node typeset.mjs <temml.mjs> <macros as JSON>`; ends when its input does.
+// Reads one formula and writes one answer per line: {tex, display} -> {mathml} or {error}. mathml.py
+// starts it as `node typeset.mjs <temml.mjs> <macros as JSON>`; it ends with its input.
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
@@ -14,11 +14,11 @@ for await (const line of createInterface({ input: process.stdin })) {
       displayMode: display,
       throwOnError: true,
       wrap: display ? "none" : "tex", // a display formula scrolls, an inline one may break
-      macros: { ...macros }, // a copy: \gdef in one formula must not reach the next
+      macros: { ...macros }, // a copy: \gdef in one formula must not affect the next
     });
     answer = { mathml };
   } catch (error) {
-    // Temml underlines the place with combining marks over several lines; a log wants one plain line.
+    // Temml marks the error with combining underlines over several lines; a log needs one plain line.
     answer = { error: error.message.replace(/\u0332/g, "").replace(/\s+/g, " ").trim() };
   }
   process.stdout.write(JSON.stringify(answer) + "\n");

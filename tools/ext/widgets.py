@@ -1,10 +1,11 @@
-"""Room for each widget before its script runs, so that the page does not jump; a still picture in
-it for paper, and where no script runs at all.
+"""Reserve the space of each widget, so that the page does not jump when its script runs.
 
-MyST-NB writes a view script where the widget goes and one state script a page. The view is put in
-a box of the height the widget asks for in its traits `_height` and `_height_narrow` (px). The box's
-id is the figure's name in the page's address: its class, and a number from the second one on. No
-heading has such an id, for Sphinx writes them in lower case.
+The space also has a still picture, for paper and for pages without scripts.
+
+MyST-NB writes one view script per widget and one state script per page. The view script is put in a
+box whose height comes from the widget's traits `_height` and `_height_narrow` (px). The id of the
+box is the figure's name in the page's address: its class, with a number from the second box on. No
+heading has such an id, because Sphinx writes the ids of headings in lower case.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = re.compile(
     r'<script type="application/vnd\.jupyter\.widget-view\+json">(.*?)</script>', re.DOTALL
 )
-HEIGHT = 420  # px, for a widget that does not say
+HEIGHT = 420  # px, for a widget without these traits
 STILLS = Path(__file__).parents[2] / "book" / "assets" / "stills"  # made by tools/stills.py
 
 
@@ -60,7 +61,7 @@ def still_name(page: str, figure: str, code: str) -> str:
 
 
 def still(svg: str, address: str) -> str:
-    """The picture as an image that says what its figure says.
+    """The picture as an `img` tag whose alt text is the description of the figure.
 
     >>> still('<svg width="700" height="60"><desc>u &lt; v</desc></svg>', "a.svg")
     '<img class="still" loading="lazy" src="a.svg" width="700" height="60" alt="u &lt; v"/>'
@@ -70,14 +71,14 @@ def still(svg: str, address: str) -> str:
     if not (size and words):
         raise ValueError("this picture was not made by tools/stills.py: make it again")
     alt = escape(unescape(words[1]))
-    return (  # lazy: fetched where it is shown, which is on paper and without scripts
+    return (  # lazy: fetched only when shown, on paper or without scripts
         f'<img class="still" loading="lazy" src="{address}" '
         f'width="{size[1]}" height="{size[2]}" alt="{alt}"/>'
     )
 
 
 def box(script: str, state: dict[str, Any], name: str, picture: str = "") -> str:
-    """The view script inside a box as tall as the widget will be, with its name as id."""
+    """The view script inside a box of the widget's height, with the widget's name as id."""
     wide = int(state.get("_height", HEIGHT))
     narrow = int(state.get("_height_narrow", wide))
     return (
@@ -107,7 +108,7 @@ def _page(app: Sphinx, pagename: str, _: str, context: dict[str, Any], __: Any) 
             )
         figure = name(state, seen)
         path = STILLS / still_name(f"{pagename}.html", figure, code(state))
-        if not path.is_file():  # made once the site is built; a test asks for every one
+        if not path.is_file():  # made after the site is built; a test requires all of them
             return box(view[0], state, figure)
         address = context["pathto"](f"_static/stills/{path.name}", 1)
         return box(view[0], state, figure, still(path.read_text("utf8"), address))
@@ -125,14 +126,14 @@ def _finish(app: Sphinx, error: Exception | None) -> None:
 
 
 def _pictures(_: Sphinx, config: Any) -> None:
-    # other pictures, other pages: Sphinx compares this with the last build's
+    # changed pictures change the pages: Sphinx compares this value with the last build's
     config["dpofield_stills"] = [
         hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(STILLS.glob("*.svg"))
     ]
 
 
 def setup(app: Sphinx) -> None:
-    """Box the widgets of each page."""
+    """Put each widget of a page in a box."""
     app.add_config_value("dpofield_stills", [], "env", frozenset({list}))
     app.connect("config-inited", _pictures)
     app.connect("html-page-context", _page, priority=800)
