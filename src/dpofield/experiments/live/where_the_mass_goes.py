@@ -38,7 +38,7 @@ def only_down(
     `model` is trained. Raises `ValueError` if `batch` is larger than the number of texts.
     """
     if batch > len(texts):
-        raise ValueError(f"batch = {batch}: at most {len(texts)}, the number of texts")
+        raise ValueError(f"batch = {batch}: there are {len(texts)} texts; choose at most that many")
     rows, one = encode_texts(tokenizer, texts), encode_texts(tokenizer, [watched])
     start, before = reference_logprobs(model, rows), reference_logprobs(model, one)
     policy, chance = copy.deepcopy(model), np.random.default_rng(seed)
