@@ -1,10 +1,10 @@
-"""What every test runs under: one thread, fixed seeds, no display, no network, a current book."""
+"""The environment of all tests: one thread, fixed seeds, no display, no network, a current book."""
 
 from __future__ import annotations
 
 import os
 
-# Before anything imports them: they read these once. Processes that tests start inherit them.
+# The libraries read these variables when they are imported; child processes inherit them.
 os.environ.update(
     HF_HUB_OFFLINE="1",
     MKL_NUM_THREADS="1",
@@ -25,7 +25,7 @@ import torch
 from fingerprint import why_not_current
 from hypothesis import settings
 
-# The same examples on every machine and every run; timings are for benchmarks, not for tests.
+# The same examples on every machine and in every run, without time limits.
 settings.register_profile("dpofield", derandomize=True, deadline=None, database=None)
 settings.load_profile("dpofield")
 
@@ -34,7 +34,7 @@ torch.set_num_threads(1)
 
 @pytest.fixture(autouse=True)
 def _fixed_seeds() -> None:
-    """Start every test from the same random state, so that their order does not matter."""
+    """Start every test from the same random state, so that the order of tests has no effect."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
@@ -46,21 +46,21 @@ def _why_not_built() -> str:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Fail, and do not skip, a test of the built site when there is none or an old one."""
+    """Fail (do not skip) a test of the built site if the site is missing or outdated."""
     if item.get_closest_marker("built") and _why_not_built():
         pytest.fail(f"{_why_not_built()}: run make book first", pytrace=False)
 
 
 @pytest.fixture(scope="session")
 def chrome() -> Iterator[Any]:
-    """One Chromium for the whole session: Playwright cannot be started twice in a thread."""
+    """One Chromium for the whole session, because Playwright starts only once per thread."""
     import browser
 
-    with browser.browser() as found:
-        yield found
+    with browser.browser() as chromium:
+        yield chromium
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than cores, up to four: browsers and kernels let a core wait now and then."""
+    """One worker more than cores, at most four: tests of browsers and kernels are partly idle."""
     return min(4, (os.cpu_count() or 1) + 1)

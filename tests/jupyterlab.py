@@ -1,4 +1,4 @@
-"""A JupyterLab of our own, on loopback, and a notebook in it, for tests with a live kernel."""
+"""A local JupyterLab server with one notebook, for tests with a live kernel."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ import nbformat
 
 from dpofield.workbench import PAGE
 
-PATIENCE = 120_000  # ms, for a kernel that starts on a busy machine
+PATIENCE = 120_000  # ms; a kernel starts slowly on a busy machine
 
 
 @contextmanager
 def jupyterlab(home, cells, **more):
-    """Yield the address of a JupyterLab with no settings and one notebook, `live.ipynb`.
+    """Yield the address of a JupyterLab without user settings, with one notebook `live.ipynb`.
 
-    `home` is an empty folder; `more` are settings besides our own.
+    `home` is an empty folder; `more` are additional settings of the server.
     """
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    # without a name JupyterLab would ask for the kernel
+    # Without a kernel name, JupyterLab opens a dialog to select one.
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(book, home / "live.ipynb")
     with socket.socket() as free:
@@ -44,7 +44,7 @@ def jupyterlab(home, cells, **more):
     folders = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR")
     own = {name: str(home / "own" / name.lower()) for name in (*folders, "IPYTHONDIR")}
     own["JUPYTERLAB_WORKSPACES_DIR"] = str(home / "own" / "workspaces")
-    # its kernels are live ones, whatever this process was told of pages
+    # Without PAGE, kernels behave as in a live notebook and not as in the build of a page.
     outer = {name: value for name, value in os.environ.items() if name != PAGE}
     with (home / "log.txt").open("w") as log:
         server = subprocess.Popen(command, env={**outer, **own}, stdout=log, stderr=log)
@@ -64,7 +64,7 @@ def jupyterlab(home, cells, **more):
 
 
 class Notebook:
-    """The notebook in a page of the browser, with its kernel ready."""
+    """The notebook in a browser page, after its kernel has started."""
 
     def __init__(self, page, address):
         self.page = page
@@ -74,8 +74,8 @@ class Notebook:
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
 
     def run(self, number):
-        """Run a cell, and wait until the kernel has it."""
-        # a key that comes before the cell is the active one is lost
+        """Run a cell, and wait until the kernel has received it."""
+        # JupyterLab ignores the key until the cell is active, so the key may need repeating.
         prompt = self.cells.nth(number).locator(".jp-InputPrompt")
         before = prompt.inner_text()
         for _ in range(20):

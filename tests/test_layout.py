@@ -1,4 +1,4 @@
-"""The house has one name per chapter: its slug, in every room."""
+"""Modules that belong to a chapter have the chapter's slug as their name, in every folder."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ ROOMS = {
     "ledger/pages": set(),
     "ledger/checks": set(),
 }
-"""Folder -> the modules in it that several chapters share."""
+"""Folder -> the modules in it that are shared by several chapters."""
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_every_file_is_named_by_its_chapter(room):
-    """The slug of a chapter, with hyphens as underscores in Python, leads to all its parts."""
+    """Every file has a chapter's slug (in Python with underscores for hyphens), or is shared."""
     files = [p for p in (PACKAGE / room).iterdir() if p.suffix in {".py", ".yml"}]
     names = {p.stem.replace("_", "-") for p in files if not p.stem.startswith("_")}
     shared = ROOMS[room]
     assert names - shared <= SLUGS
-    assert shared <= names, "a shared module that is gone must leave this list"
+    assert shared <= names, "remove deleted modules from ROOMS"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -118,6 +119,14 @@ def _hash(text: str) -> str:
 
 
 @lru_cache(maxsize=4096)
+def _hash_data(path: Path) -> str:
+    """SHA-256 of a data file; in JavaScript, lines that are comments do not count."""
+    content = path.read_bytes()
+    if path.suffix == ".js":
+        content = re.sub(rb"^[ \t]*//.*\n", b"", content, flags=re.M)
+    return hashlib.sha256(content).hexdigest()
+
+
 def read_code(text: str, module: str = "", package: str = "") -> Code:
     """Facts of a source text. A text that is not Python may import and read anything.
 
@@ -273,6 +282,5 @@ class Sources:
             content = _hash(path.read_text("utf-8")) if text and path else code.digest
             lines.append(f"{name} {content}")
             for file in self.data.get(name, ()):
-                content = hashlib.sha256(file.read_bytes()).hexdigest()
-                lines.append(f"{file.relative_to(self.folder).as_posix()} {content}")
+                lines.append(f"{file.relative_to(self.folder).as_posix()} {_hash_data(file)}")
         return _hash("\n".join(lines))

@@ -1,14 +1,14 @@
-"""What the chapters say of their numbers: rounded, with intervals, in tables, in the text."""
+"""Formatting of numbers for the chapters: rounding, intervals, tables, glued text."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
-How = int | Callable[[float], str]  # so many digits, or the words themselves
+How = int | Callable[[float], str]  # number of digits, or a function that formats the number
 
 
-class Found(Protocol):
+class Estimate(Protocol):
     """A value with its interval, such as `experiments.stats.Interval`."""
 
     @property
@@ -20,7 +20,7 @@ class Found(Protocol):
 
 
 def number(x: float, digits: int = 2) -> str:
-    """A number with so many digits behind the point, and the minus sign of the text.
+    """A number with `digits` decimal places and a typographic minus sign.
 
     >>> number(-1.234), number(-0.001), number(12.0, 0)
     ('−1.23', '0.00', '12')
@@ -29,7 +29,7 @@ def number(x: float, digits: int = 2) -> str:
 
 
 def percent(x: float) -> str:
-    """A share as a whole number of percent.
+    """A share in percent, without decimal places.
 
     >>> percent(0.254), percent(-0.001)
     ('25%', '0%')
@@ -41,30 +41,30 @@ def _words(x: float, how: How) -> str:
     return number(x, how) if isinstance(how, int) else how(x)
 
 
-def say(found: Found, how: How = 2) -> str:
-    """A value with its interval behind it.
+def say(estimate: Estimate, how: How = 2) -> str:
+    """A value, followed by its interval.
 
     >>> from dpofield.experiments.stats import Interval
     >>> say(Interval(-0.5, -1.0, 0.25)), say(Interval(0.5, 0.4, 0.6), percent)
     ('−0.50 [−1.00, 0.25]', '50% [40%, 60%]')
     """
-    value, low, high = (_words(x, how) for x in (found.value, found.low, found.high))
+    value, low, high = (_words(x, how) for x in (estimate.value, estimate.low, estimate.high))
     return f"{value} [{low}, {high}]"
 
 
-def span(found: Iterable[Found], how: How = 2) -> str:
-    """From the least to the largest of several values.
+def span(estimates: Iterable[Estimate], how: How = 2) -> str:
+    """The smallest and the largest of several values.
 
     >>> from dpofield.experiments.stats import Interval
     >>> span([Interval(0.5, 0.4, 0.6), Interval(0.2, 0.1, 0.3)], percent)
     '20% to 50%'
     """
-    values = [one.value for one in found]
+    values = [estimate.value for estimate in estimates]
     return f"{_words(min(values), how)} to {_words(max(values), how)}"
 
 
 def put(**named: Any) -> None:
-    """Glue each of these into the text under its name, with hyphens for underscores."""
+    """Glue each value under its name, with hyphens for underscores."""
     from myst_nb import glue
 
     for name, text in named.items():
@@ -72,7 +72,7 @@ def put(**named: Any) -> None:
 
 
 def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """The text of a table in Markdown, whatever its cells hold.
+    """The text of a Markdown table; pipes and line breaks in cells are escaped.
 
     >>> print(markdown(["size", "note"], [["|x|", "two\\nlines"]]))
     | size | note |
@@ -88,7 +88,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> Any:
-    """A table as Markdown, in which mathematics is set.
+    """A table as Markdown output, in which mathematics is rendered.
 
     >>> print(table(["loss", "reward"], [["$x$", 1]]).data)
     | loss | reward |

@@ -118,6 +118,9 @@ WAYS: dict[str, tuple[str, str | None, str, set[str]]] = {
     "the import of a cell": ("book/draws.md", "figures.drawn", "figures", {"draws"}),
     "a cell that may fail": ("book/moves.md", "hide-input", "raises-exception", {"moves"}),
     "nothing: a comment": (LOSS, "SCALE = 2", "SCALE = 2  # or 3", set()),
+    "nothing: a comment in JavaScript": (
+        "src/dpofield/widgets/js/player.js", "export", "// one\nexport", set()
+    ),
     "nothing: a docstring": (LOSS, "nothing at", "not a thing at", set()),
     "nothing: the docstring of a module": (LOSS, '"""A loss', '"""The loss', set()),
     "nothing: layout": (DRAWN, DRAW, "\ndef draw(\n    data: Typed,\n):", set()),

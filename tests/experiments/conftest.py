@@ -1,4 +1,4 @@
-"""Tiny runs, and one place for their models and one for their rows, shared by these tests."""
+"""Tiny runs, with a shared cache of models and a store of rows per test."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ TINY: dict[str, Any] = {
 
 
 def tiny(**changes: Any) -> Config:
-    """A configuration that is measured in a moment."""
+    """A configuration that is measured in less than a second."""
     return Config(**TINY | changes)
 
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the starting models of all these tests are cached."""
+    """The cache of the starting models of all these tests."""
     return tmp_path_factory.mktemp("models")
 
 
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(scope="session")
 def row(models: Path) -> dict[str, Any]:
-    """One run of pairs on the evaluated prompt, paths kept."""
+    """The row of a run that has pairs of the evaluated prompt only and keeps its paths."""
     return measure(tiny(prompts="evaluated", keep_paths=True), models)
 
 

@@ -1,4 +1,4 @@
-"""What stands for a measurement where workers die; light, so that processes start soon."""
+"""A replacement of `rows.attempt` that can kill its worker; few imports, so workers start fast."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from dpofield.experiments.provenance import code_hash
 
 
 def attempt(config: Config, root: Any) -> dict[str, Any]:
-    """A row that says in which process it was made; the seed says what else happens.
+    """A row whose `wall_s` is the id of the worker process.
 
-    Seed 1 fails. Seed 2 kills its process the first time, seed 3 every time.
+    Seed 1 fails. Seed 2 kills its process the first time, and seed 3 every time.
     """
     mark = Path(root) / f"{config.seed}.tried"
     if config.seed == 3 or (config.seed == 2 and not mark.exists()):

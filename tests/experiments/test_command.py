@@ -19,7 +19,7 @@ from tests.experiments.conftest import tiny
 
 @pytest.fixture
 def places(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """A smoke plan of three runs, one of which fails."""
+    """Command-line options for folders; the smoke plan has three runs, and one of them fails."""
     few = [tiny(), tiny(seed=1), tiny(sft_steps=0, source="model")]
     monkeypatch.setattr(plans, "SMOKE", few)
     return [f"--store={tmp_path}/store", f"--models={models}", f"--results={tmp_path}/results"]
@@ -28,7 +28,7 @@ def places(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> lis
 def test_from_nothing_to_a_checked_table(
     places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Run, collect again, measure recorded rows again; a failure shows in the exit status."""
+    """Run, collect, and check; the exit status is 1 after a failed run or a changed number."""
     assert command.main(["collect", "smoke", *places]) == 1
     assert "3 of 3 runs are missing: run the plan first" in capsys.readouterr().err
     assert command.main(["run", "smoke", "--workers=1", *places]) == 1
@@ -53,7 +53,7 @@ def test_from_nothing_to_a_checked_table(
 def test_an_estimate_runs_one_of_each_kind(
     places: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And keeps it: the sweep need not make it again."""
+    """The rows of the timed runs are kept, so the sweep does not repeat these runs."""
     monkeypatch.setattr(plans, "SMOKE", [tiny(), tiny(seed=1), tiny(seed=2, steps=5)])
     assert command.main(["estimate", "smoke", "--workers=2", *places]) == 0
     said = capsys.readouterr().out
@@ -69,24 +69,24 @@ def test_an_estimate_runs_one_of_each_kind(
 def test_ctrl_c_says_what_is_kept(
     places: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """No traceback."""
+    """The message is printed without a traceback."""
 
     def pressed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "sweep", pressed)
     assert command.main(["run", "smoke", *places]) == 130
-    assert "what is finished is kept: start again to go on" in capsys.readouterr().err
+    assert "finished runs are kept: start again to continue" in capsys.readouterr().err
 
 
 def test_unknown_plans_and_empty_folders(
     places: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The plans there are, and what to do first."""
+    """The errors list the plans, or have the command to run first."""
     with pytest.raises(SystemExit):
         command.main(["run", "everything", *places])
     assert "training-field" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="no plan 'everything'; there are training-field"):
+    with pytest.raises(ValueError, match="no plan 'everything'; the plans are training-field"):
         plans.plan("everything")
     assert command.main(["check", "1", *places]) == 1
     assert "run a plan first" in capsys.readouterr().err
@@ -104,13 +104,13 @@ def test_unknown_plans_and_empty_folders(
     ],
 )
 def test_how_rows_differ(a: Any, b: Any, expected: float) -> None:
-    """Relative to 1 + |x|; what one has and the other has not is infinitely far."""
+    """Differences are relative to 1 + |x|, and infinite if only one row has a value."""
     found, _ = difference({"u": a}, {"u": b})
     assert found == pytest.approx(expected)
 
 
 def test_what_is_not_compared() -> None:
-    """Who measured, and how long it took."""
+    """The hash of the code and the times are not compared; texts are."""
     assert difference({"wall_s": 1.0, "code_hash": "a"}, {"wall_s": 9.0, "code_hash": "b"}) == (
         0.0,
         "",

@@ -1,4 +1,4 @@
-"""A configuration is a value: checked when made, equal when equal, and the same after a file."""
+"""Configurations: validation, equality, keys, and reading back from tables."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ configs = st.builds(
 
 @given(configs)
 def test_through_a_table_and_back(config: Config) -> None:
-    """Flat, in a data frame beside a row with everything missing, and read back: equal."""
+    """A configuration survives a data frame, also if missing values have changed its types."""
     table = pd.DataFrame([config.flat(), Config().flat()])
     assert Config.from_flat(table.iloc[0]) == config
     assert Config.from_flat(table.iloc[0].to_dict()).key == config.key
 
 
 def test_every_field_is_in_the_key() -> None:
-    """Two runs that differ anywhere never share a row."""
+    """Configurations that differ in any field have different keys."""
     others: dict[str, Any] = {
         "architecture": "llama", "layers": 2, "width": 64, "heads": 2, "sft_steps": 7,
         "sft_seed": 1, "pairs": 8, "pairs_seed": 1, "source": "model", "prompts": "evaluated",
@@ -57,7 +57,7 @@ def test_every_field_is_in_the_key() -> None:
 
 
 def test_the_key_is_the_same_in_another_process() -> None:
-    """Whatever Python's own hashes are seeded with."""
+    """The key does not depend on the seed of Python's hash function."""
     code = "from dpofield.experiments.config import Config; print(Config(seed=3).key)"
     run = [sys.executable, "-c", code]
     said = subprocess.run(
@@ -67,7 +67,7 @@ def test_the_key_is_the_same_in_another_process() -> None:
 
 
 def test_frozen() -> None:
-    """A run cannot change once it has a key; it goes to another process as it is."""
+    """A configuration is immutable, and equal after pickling."""
     config = Config()
     with pytest.raises(FrozenInstanceError):
         config.seed = 1  # type: ignore[misc]
@@ -99,20 +99,20 @@ def test_frozen() -> None:
     ],
 )
 def test_what_is_wrong_is_said(wrong: dict[str, Any], said: str) -> None:
-    """By field, with the remedy."""
+    """The error has the name of the field and a remedy."""
     with pytest.raises(ValueError, match=said.replace("(", r"\(")):
         Config(**wrong)
 
 
 def test_a_row_that_is_no_configuration() -> None:
-    """What is missing is named."""
+    """The error lists the missing fields."""
     with pytest.raises(ValueError, match="the row lacks layers, width"):
         Config.from_flat({"architecture": "gpt2", "key": "x"})
 
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_every_loss_can_be_asked_for(name: str) -> None:
-    """With its own defaults, whether they are given, in part or not: one configuration, one key."""
+    """Defaults that are given, partly given or left out make equal configurations and keys."""
     defaults = LOSSES[name].defaults
     part = dict([*defaults.items()][:1])
     same = [Config(loss=name), Config(loss=name, params=defaults), Config(loss=name, params=part)]

@@ -1,4 +1,4 @@
-"""Pairs are what the configuration asks for, and always the same ones."""
+"""Pairs satisfy the configuration and are reproducible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from dpofield.lab.world import World
 
 @pytest.fixture(scope="module")
 def strong() -> tuple[Any, Any]:
-    """The book's own checkpoint: what it says is mostly on the grammar."""
+    """The book's own checkpoint, whose samples are mostly on the grammar."""
     return sft_checkpoint("strong", progress=False)
 
 
@@ -41,7 +41,7 @@ def strong() -> tuple[Any, Any]:
     ],
 )
 def test_pairs_are_as_asked(strong: Any, world: World, source: Any, asked: dict[str, Any]) -> None:
-    """Each filter, by a definition that stands here again; the reward decides who is preferred."""
+    """Each filter is checked by a second definition; the preferred response has more reward."""
     model, tokenizer = strong
     config = Config(**{"pairs": 12, "source": source, "prompts": "evaluated"} | asked)
     pairs = draw(config, model, tokenizer)
@@ -66,7 +66,7 @@ def words(pair: Pair, which: int) -> tuple[str, str]:
 
 
 def levenshtein(a: list[str], b: list[str]) -> int:
-    """Edit distance by its recursion, row by row."""
+    """Levenshtein distance by its recursion, row by row."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, start=1):
         last, row = row, [i]
@@ -76,7 +76,7 @@ def levenshtein(a: list[str], b: list[str]) -> int:
 
 
 def test_the_same_again(strong: Any) -> None:
-    """Same configuration, same pairs, whatever happened to the global random state; other seed."""
+    """Pairs depend on the configuration and its seed, and not on the global random state."""
     model, tokenizer = strong
     asked: Any = {"pairs": 8, "source": "model", "prompts": "evaluated"}
     config = Config(**asked)
@@ -88,9 +88,9 @@ def test_the_same_again(strong: Any) -> None:
 
 
 def test_on_policy_pairs_are_what_the_model_says(strong: Any, world: World) -> None:
-    """The model finds its own responses as likely as those of the grammar, which it has learnt.
+    """On-policy responses are samples from the model.
 
-    Oracle: under the strong model, responses of either source have the same mean length and
+    The strong model has learnt the grammar, so responses from both sources have the same mean
     log-probability, up to the noise of 200 responses.
     """
     model, tokenizer = strong
@@ -105,7 +105,7 @@ def test_on_policy_pairs_are_what_the_model_says(strong: Any, world: World) -> N
 
 
 def test_what_cannot_be_had_is_said(models: Path) -> None:
-    """An untrained model has no on-policy pairs; it is told at once, with the remedies."""
+    """An untrained model has no on-policy pairs; `draw` raises after few rounds, with remedies."""
     from dpofield.lab.checkpoint import starting_model
 
     config = Config(sft_steps=0, layers=1, width=16, heads=2, source="model")
@@ -115,7 +115,7 @@ def test_what_cannot_be_had_is_said(models: Path) -> None:
 
 
 def test_distances() -> None:
-    """Where responses part, and how far they are, by hand."""
+    """Edit distance and first difference of two pairs, with known values."""
     pair = Pair("soup :", "the soup was good .", "the soup was good . never again .")
     assert (edit_distance(pair), first_difference(pair), third(pair)) == (3, 5, "middle")
     pair = Pair("soup :", "the pie was good .", "the soup was good .")

@@ -1,4 +1,4 @@
-"""Edit distance: planted effects are found where they were planted, and nowhere else."""
+"""Edit distance: known effects in synthetic tables are found, and no other effects."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DISTANCES = (1, 2, 3, 4, 6, 8, None)
 
 
 def made(rise: float, push: float, seeds: int = 5) -> pd.DataFrame:
-    """Sets whose mean u rises with the log of distance, and pairs that follow their push."""
+    """Sets whose mean u rises with the log of distance; within a set, u rises with `push_w`."""
     rows = []
     for seed in range(seeds):
         chance = np.random.default_rng(seed)
@@ -43,8 +43,8 @@ def planted() -> tuple[pd.DataFrame, pd.DataFrame]:
     return edits.prepare(runs), edits.pairs(runs)
 
 
-def test_a_rise_between_distances_says_nothing_within_sets(planted) -> None:
-    """Cosine and distance predict set means; within a set only the planted predictor does."""
+def test_correlations_between_distances_and_within_sets_differ(planted) -> None:
+    """Cosine and distance predict the means of sets; within sets, only the push predicts u."""
     runs, pairs = planted
     assert edits.prediction(runs, pairs, Scope.DISTANCES, "levenshtein").low > 0.7
     assert edits.prediction(runs, pairs, Scope.DISTANCES, "gradient_cosine").high < -0.7
@@ -56,7 +56,7 @@ def test_a_rise_between_distances_says_nothing_within_sets(planted) -> None:
 
 
 def test_no_effect_is_not_found() -> None:
-    """Nothing planted: neither between sets nor within."""
+    """Without a planted effect, correlations are small between sets and within sets."""
     runs = made(rise=0.0, push=0.0, seeds=8)
     frame, pairs = edits.prepare(runs), edits.pairs(runs)
     assert abs(edits.prediction(frame, pairs, Scope.DISTANCES, "levenshtein").value) < 0.5
@@ -66,7 +66,7 @@ def test_no_effect_is_not_found() -> None:
 
 
 def test_units_do_not_matter(planted) -> None:
-    """Ranks stay when a predictor is counted in other units."""
+    """A monotone change of a predictor does not change its rank correlation."""
     runs, pairs = planted
     stretched = pairs.assign(push_w=np.exp(pairs["push_w"]))
     a, b = (edits.prediction(runs, p, Scope.PAIRS, "push_w") for p in (pairs, stretched))
@@ -74,7 +74,7 @@ def test_units_do_not_matter(planted) -> None:
 
 
 def test_a_distance_held_fixed_has_no_correlation(planted) -> None:
-    """Only open sets vary in distance, so both scopes agree; a scope without seeds raises."""
+    """Distance varies only within open sets, so both scopes agree; `SETS` raises."""
     runs, pairs = planted
     inside, free = (
         edits.prediction(runs, pairs, s, "levenshtein") for s in (Scope.PAIRS, Scope.OPEN_DISTANCE)
@@ -90,7 +90,7 @@ def test_a_distance_held_fixed_has_no_correlation(planted) -> None:
     ("shape", "verdict"),
     [(lambda d: 2 * np.log(d), edits.Jump.NONE), (lambda d: 4.0 * (d > 3), edits.Jump.FOUND)],
 )
-def test_a_jump_is_told_from_a_rise(shape, verdict) -> None:
+def test_a_jump_and_a_rise_have_different_verdicts(shape, verdict) -> None:
     chance = np.random.default_rng(1)
     rows = [
         {
@@ -108,8 +108,8 @@ def test_a_jump_is_told_from_a_rise(shape, verdict) -> None:
 
 
 @pytest.mark.parametrize(("lower", "expected"), [(0.0, Way.DELAY), (9.0, Way.EQUAL_STEPS)])
-def test_delay_is_told_from_harm(lower: float, expected: Way) -> None:
-    """All fall 0.1 nats per step; near pairs take twice as long, or are lower as well."""
+def test_delay_and_lower_path_are_separated(lower: float, expected: Way) -> None:
+    """All sets fall 0.1 nats per step; near sets need twice the steps, and are `lower`."""
     rows = []
     for seed in range(4):
         for name, pace, extra in (("1", 2.0, lower), ("8", 1.0, 0.0)):

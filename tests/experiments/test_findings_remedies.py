@@ -1,4 +1,4 @@
-"""Remedies: a fair choice of the rate, paired differences, planted outcomes, ranks over losses."""
+"""Remedies: cross-fitting of the rate, paired differences, outcomes, ranks over losses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SEEDS = range(8)
 
 
 def test_no_seed_is_judged_by_a_choice_it_took_part_in() -> None:
-    """Rate 2 is best but for seed 0's outlier at rate 1: only seed 0 itself does not see it."""
+    """The outlier of seed 0 at rate 1 changes the choice for all seeds except seed 0."""
     rows = [
         ("a", lr, seed, lr + (100.0 if seed == 0 and lr == 1 else 0.0))
         for lr in (1.0, 2.0) for seed in SEEDS
@@ -28,7 +28,7 @@ def test_no_seed_is_judged_by_a_choice_it_took_part_in() -> None:
 
 
 def test_choosing_among_equal_rates_gains_nothing() -> None:
-    """Under pure noise the mean at the chosen rate is unbiased; that of the best a seed is not."""
+    """For pure noise, cross-fitting is unbiased, and the best rate per seed is biased upwards."""
     rng = np.random.default_rng(0)
     fair, greedy = [], []
     for _ in range(200):
@@ -52,7 +52,7 @@ def planted(shift: float) -> pd.DataFrame:
 
 
 def test_differences_are_paired() -> None:
-    """An addition to all losses of a seed does not widen the interval."""
+    """A shift of all losses of a seed does not make the interval wider."""
     found = remedies.against(planted(0.3), "reward", "x")
     assert found.low < 0.31
     assert found.high > 0.29
@@ -63,7 +63,7 @@ def test_differences_are_paired() -> None:
 
 
 def test_outcomes_of_one_run() -> None:
-    """Half of the text is off the grammar, worth -1; two of four preferred fell."""
+    """Outcomes of a run with half its mass off the grammar (reward -1); two of four pairs fell."""
     row = {
         "loss": "dpo", "lr": 1e-4, "seed": 0, "u": -1.0, "v": -3.0, "cpu_s": 1.0,
         "prompt_reward_on_grammar_after": [1.0, 3.0], "reward_on_grammar_after": 2.0,
@@ -77,7 +77,7 @@ def test_outcomes_of_one_run() -> None:
 
 
 def test_reward_at_a_kl() -> None:
-    """On a line from the start through the rates; nan beyond them."""
+    """Values are interpolated between the start and the rates, and nan beyond the largest KL."""
     table = pd.DataFrame({"loss": "a", "lr": [1.0, 2.0], "seed": 0, "kl": [1.0, 2.0],
                           "reward": [2.0, 6.0]})  # fmt: skip
     start = pd.DataFrame({"seed": [0], "reward": [0.0]})
@@ -87,7 +87,7 @@ def test_reward_at_a_kl() -> None:
 
 
 def test_ranks_over_losses() -> None:
-    """A planted order is found whatever seeds add; a reversed one has the other sign."""
+    """Shifts per seed do not change the rank correlation; a reversed predictor changes its sign."""
     rng = np.random.default_rng(2)
     table = pd.DataFrame(
         [(x, seed, k + 9.0 * seed + 0.1 * rng.normal())

@@ -1,4 +1,4 @@
-"""Verdicts over shapes: planted effects and their absence, the same runs in another order."""
+"""Verdicts over shapes, on synthetic tables with and without effects."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHAPES = {"main": {}, "small": SMALL, "Llama": LLAMA}
 
 
 def made(effect: dict[str, float]) -> pd.DataFrame:
-    """A run a seed and shape; `u_at_margin_2` is what is planted, with a little noise."""
+    """One run per seed and shape; `u_at_margin_2` is the shape's effect plus noise."""
     rows = []
     for shape, changes in SHAPES.items():
         for seed in range(10):
@@ -42,8 +42,8 @@ def test_a_shape_that_differs_is_named_and_one_that_does_not_is_not() -> None:
     assert counted.loc["small"].to_dict() == {"same": 0, "not the same": 1, "undecided": 0}
 
 
-def test_what_cannot_be_told_is_undecided() -> None:
-    """On either side: nothing is the same as an open question."""
+def test_open_answers_are_undecided() -> None:
+    """An open answer of either model makes the comparison undecided."""
     runs = made({"main": 1.0, "small": 0.0, "Llama": 1.0})
     assert robustness.answers(runs, (ABOVE,)).set_index("shape")["word"]["small"] == "undecided"
     runs = made({"main": 0.0, "small": 1.0, "Llama": 1.0})
@@ -52,14 +52,14 @@ def test_what_cannot_be_told_is_undecided() -> None:
 
 
 def test_keys_and_labels_are_distinct() -> None:
-    """A table is read by keys, and a reader tells its rows apart by their labels."""
+    """Code identifies rows by their keys, and readers identify them by their labels."""
     for names in ([q.key for q in robustness.QUESTIONS], [q.label for q in robustness.QUESTIONS]):
         assert len(set(names)) == len(names)
     assert {q.experiment for q in robustness.QUESTIONS} == set(robustness.EXPERIMENTS)
     assert set(robustness.GAINS) <= {q.key for q in robustness.QUESTIONS}
 
 
-def test_the_order_of_rows_is_nothing() -> None:
+def test_the_order_of_rows_has_no_effect() -> None:
     runs = made({"main": 1.0, "small": 0.5, "Llama": 2.0})
     mixed = runs.sample(frac=1, random_state=0).reset_index(drop=True)
     one, two = (robustness.answers(r, (ABOVE,)) for r in (runs, mixed))
@@ -79,26 +79,26 @@ def test_the_order_of_rows_is_nothing() -> None:
     ],
 )
 def test_answers(kind: str, interval: tuple[float, ...], answer: str) -> None:
-    """Against a bound of 1, the whole interval must be on one side."""
+    """An answer is open unless the whole interval is on one side of the bound 1."""
     question = Question("", "", "", "", lambda r: r["u"], kind, 1.0)  # type: ignore[arg-type]
     assert question.answer(Interval(*interval)) == answer
 
 
 def test_factors_are_means_of_logarithms() -> None:
-    """2 and 8 times as many steps are 4 times as many, whichever seed is which."""
+    """The geometric mean of the ratios 2 and 8 is 4."""
     steps = pd.DataFrame({"a": [2.0, 8.0] * 5})
     question = Question("", "", "", "", lambda r: r["a"], "above", 1.0, geometric=True)
     assert question.interval(steps).value == pytest.approx(4)
 
 
 def test_settings_of_the_plan_are_found_once() -> None:
-    """Ten seeds of every setting of each new shape, and nothing twice."""
+    """`select` finds ten seeds for every setting of the plan."""
     runs = pd.DataFrame([config.flat() for config in plan("robustness")])
     runs = runs.assign(shape=robustness.shape_of(runs))
     assert runs["shape"].value_counts().to_dict() == {"small": 100, "Llama": 100}
-    one = runs[runs["shape"] == "Llama"]
+    llama = runs[runs["shape"] == "Llama"]
     sizes = [
-        len(robustness.select(one, **setting))
+        len(robustness.select(llama, **setting))
         for setting in (
             {}, {"keep_paths": True}, {"optimizer": "sgd"}, {"sft_steps": 50},
             {"sft_steps": 600}, {"source": "model"}, {"source": "model", "sft_steps": 600},
@@ -109,7 +109,7 @@ def test_settings_of_the_plan_are_found_once() -> None:
 
 
 def edited(slope: float) -> pd.DataFrame:
-    """Pairs at three distances whose u falls with K_wl / K_ww, or does not."""
+    """Pairs at three distances, with u equal to `slope` times K_wl / K_ww plus noise."""
     rows = []
     for asked, alike in ((1, 0.8), (3, 0.4), (None, 0.0)):
         for seed in range(4):
@@ -136,7 +136,7 @@ def test_a_planted_predictor_is_found_and_an_idle_one_is_not() -> None:
 
 
 def test_sizes_are_those_that_the_chapter_names() -> None:
-    """About an eighth, about the same, and none above a million parameters."""
+    """The small model has about an eighth of the parameters, the Llama about as many."""
     models = (small_gpt2(0), small_gpt2(0, layers=2, width=64), small_llama(0))
     main, small, llama = (sum(p.numel() for p in model.parameters()) for model in models)
     assert 7 < main / small < 9

@@ -1,4 +1,4 @@
-"""SFT levels: pace and path are separated, and a predictor is credited in the right scope."""
+"""SFT levels: pace and path are separated, and correlations are found in the right scope."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LEVELS, SEEDS = (25, 100, 400), range(8)
 
 
 def grid(**columns: object) -> pd.DataFrame:
-    """One row per (source, level, seed); a column is a function of level, seed and chance."""
+    """One row per (source, level, seed); a column is a function of level, seed and noise."""
     chance = np.random.default_rng(0)
     rows = []
     for source in sft.SOURCES:
@@ -29,7 +29,7 @@ def grid(**columns: object) -> pd.DataFrame:
 
 
 def test_a_planted_factor_and_a_planted_shift() -> None:
-    """Seeds are paired: an addition to all levels of a seed does not widen the interval."""
+    """Seeds are paired: a shift of all levels of a seed does not make the interval wider."""
     runs = grid(
         steps=lambda level, seed, _: level * (1 + seed),
         u=lambda level, seed, e: np.log(level) + 100 * seed + 0.01 * e,
@@ -42,7 +42,7 @@ def test_a_planted_factor_and_a_planted_shift() -> None:
 
 
 def test_a_level_with_a_lost_seed_has_no_mean() -> None:
-    """The mean of the seeds that reached a margin is the mean of the fast ones."""
+    """The mean is nan if a seed has no value: a mean of the fast seeds only would be biased."""
     runs = grid(reached=lambda level, seed, _: np.nan if level == 400 and seed == 3 else 5.0)
     found = sft.by_level(runs, "reached").set_index(sft.SETTING)["value"]
     assert found["grammar", 100] == 5
@@ -51,7 +51,7 @@ def test_a_level_with_a_lost_seed_has_no_mean() -> None:
 
 
 def test_explained_variance() -> None:
-    """All of it, none of it, and something between; the mean by chance is known."""
+    """Eta squared for a full, no and partial effect of the level, and its value by chance."""
     runs = grid(
         all=lambda level, seed, _: level,
         none=lambda level, seed, e: e,
@@ -65,7 +65,7 @@ def test_explained_variance() -> None:
 
 
 def test_a_cause_across_levels_is_none_within_them() -> None:
-    """x follows the level off-policy only; the outcome follows the level, and z within it."""
+    """x depends on the level off-policy only; y depends on the level, and on z within it."""
     runs = grid(
         x=lambda level, seed, e: e,
         z=lambda level, seed, e: e,
@@ -83,7 +83,7 @@ def test_a_cause_across_levels_is_none_within_them() -> None:
 
 
 def made(level: int, seed: int, chance: np.random.Generator) -> dict[str, object]:
-    """A run whose pairs move by their push, wherever they start."""
+    """A run in which u and the pace of a pair depend on its push only."""
     lw, ll = chance.normal(-8, 1, size=(2, 12))
     ww, ll2, wl = (chance.uniform(a, b, 12) for a, b in ((90, 110), (90, 110), (0, 20)))
     push_w = chance.normal(1, 0.5, 12)
@@ -113,7 +113,7 @@ def some() -> pd.DataFrame:
 
 
 def test_pairs_of_a_run(some: pd.DataFrame) -> None:
-    """The planted push is found, monotone as it is; the start and the own kernel are not."""
+    """The planted push predicts u; the start and the pair's own kernel do not."""
     runs, of_pairs = sft.prepare(some), sft.pairs(some)
     last = Scope.PAIRS
     assert sft.prediction(
@@ -132,7 +132,7 @@ def test_pairs_of_a_run(some: pd.DataFrame) -> None:
 
 
 def test_a_pair_that_never_gets_there_is_the_slowest(some: pd.DataFrame) -> None:
-    """It is not left out: the others would make the run look fast."""
+    """A pair that never reaches the margin has the lowest speed and is not left out."""
     of_pairs = sft.pairs(some)
     slow = of_pairs.groupby("key")["speed"].transform("min") == of_pairs["speed"]
     assert (of_pairs.loc[slow, "preferred"] == "w0").all()
@@ -140,7 +140,7 @@ def test_a_pair_that_never_gets_there_is_the_slowest(some: pd.DataFrame) -> None
 
 
 def test_shares_of_pairs_add_up_to_that_of_the_run(some: pd.DataFrame) -> None:
-    """Both are parts of the growth of the run's mean margin."""
+    """The mean of the pairs' `preferred_share` is that of the run."""
     runs, of_pairs = sft.prepare(some), sft.pairs(some)
     means = of_pairs.groupby("key")["preferred_share"].mean()
     assert means.to_numpy() == pytest.approx(
@@ -152,7 +152,7 @@ def test_shares_of_pairs_add_up_to_that_of_the_run(some: pd.DataFrame) -> None:
 
 
 def test_paths_stop_where_a_seed_is_lost(some: pd.DataFrame) -> None:
-    """A margin that one seed did not reach is not a point of the mean path."""
+    """The mean path has no point at a margin that one seed does not reach."""
     runs = sft.prepare(some)
     runs["steps_to_margin_5"] = np.where(runs["seed"] == 1, np.nan, 20.0)
     runs["steps_to_margin_10"], runs["u_at_margin_5"], runs["u_at_margin_10"] = np.nan, -0.5, np.nan

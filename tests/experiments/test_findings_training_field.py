@@ -1,4 +1,4 @@
-"""The field in training, from recorded paths: planted effects are found, and no others."""
+"""The field in training: known effects in synthetic paths are found, and no other effects."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ STEPS = np.arange(0, 11, 2)
 
 
 def run(seed: int, u: Any, v: Any, **given: Any) -> dict[str, Any]:
-    """A row whose pairs go along u and v, (T, N), by the law and by the plain law alike.
+    """A row with the paths u and v, (T, N), also as first-order changes of both kinds.
 
-    Other paths, and what is known of the start, may be given.
+    `given` replaces other paths, or columns of the pairs at the start.
     """
     u, v = (np.asarray(x, dtype=float) for x in (u, v))
     weight = BETA / (1 + np.exp(BETA * (u - v)))
@@ -41,18 +41,18 @@ def frame(*rows: dict[str, Any]) -> pd.DataFrame:
 
 
 def lines(slope_u: float, slope_v: float, pairs: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Straight paths of pairs with different speeds."""
+    """Straight paths u and v of pairs with different speeds."""
     t = STEPS[:, None] * np.linspace(0.5, 1.5, pairs)
     return slope_u * t, slope_v * t
 
 
 def both(**given: Any) -> pd.DataFrame:
-    """Two seeds along u = t/4, v = -t: a mean margin of 12.5 at the end."""
+    """Two seeds with mean paths u = t/4, v = -t, so that the mean margin at the end is 12.5."""
     return frame(*[run(seed, *lines(0.25, -1.0), **given) for seed in (0, 1)])
 
 
 def test_theorem_1_is_found_to_rounding_and_an_error_beyond_it() -> None:
-    """float32 rounding is no disagreement; one derivative that is 1 % off is."""
+    """float32 rounding is within `rounding` 1; an error of 1 % in one derivative is not."""
     runs = frame(*[run(seed, *lines(-3.0, -6.0)) for seed in (0, 1)])
     found = paths.theorem_1(runs)
     assert found.values == 2 * 2 * len(STEPS) * 3
@@ -67,7 +67,7 @@ def test_theorem_1_is_found_to_rounding_and_an_error_beyond_it() -> None:
 
 
 def test_quarters_hold_the_pairs_that_were_put_there() -> None:
-    """One pair a quarter: equal shares; and the gradient is longest where both ratios are small."""
+    """One pair per region: equal shares, and the longest gradient where both ratios are small."""
     signs = np.array([[1, -1, 1, -1], [-1, -1, 1, 1]])
     u, v = (STEPS[:, None] * s / 2 for s in signs)
     moved = paths.speeds(frame(*[run(seed, u, v) for seed in (0, 1)]))
@@ -75,14 +75,14 @@ def test_quarters_hold_the_pairs_that_were_put_there() -> None:
     assert list(found) == list(paths.Region)
     assert all(r.share == (0.25, 0.25, 0.25) for r in found.values())
     assert max(found, key=lambda name: found[name].magnitude.value) is paths.Region.DOWN
-    assert (moved["region"] == "").sum() == 2 * 4  # the start belongs to none
+    assert (moved["region"] == "").sum() == 2 * 4  # the start is in no region
     assert moved["speed_logs"].to_numpy() == pytest.approx(
         np.sqrt(0.5)
     )  # a step of 2 takes 1 nat each
 
 
 def test_speed_is_per_step() -> None:
-    """The same path recorded half as often has the same speed."""
+    """A path with half as many records has the same speed."""
     u, v = lines(0.25, -1.0)
     often = paths.speeds(frame(run(0, u, v)))
     seldom = frame(run(0, u[::2], v[::2]) | {"path_step": np.float32(STEPS[::2])})
@@ -90,7 +90,7 @@ def test_speed_is_per_step() -> None:
 
 
 def circle() -> tuple[np.ndarray, np.ndarray]:
-    """Paths of flow in the ratios: on the circle through (1, 1), at three speeds."""
+    """Paths along the field in the ratios: on the circle through (1, 1), with three speeds."""
     angle = np.pi / 4 - 0.07 * STEPS[:, None] * np.array([0.8, 0.9, 1.0])
     return np.log(np.sqrt(2) * np.cos(angle)), np.log(np.sqrt(2) * np.sin(angle))
 
@@ -101,20 +101,20 @@ def circle() -> tuple[np.ndarray, np.ndarray]:
     ids=["circle", "line"],
 )
 def test_each_chart_is_right_about_its_own_flow(way: Any, right: str, wrong: str) -> None:
-    """Pairs that flow in a chart are near its prediction in every interval, however long."""
+    """Pairs that move along the field of a chart agree with its prediction in every interval."""
     runs = frame(*[run(seed, *way) for seed in (0, 1)])
     rates = paths.rates(runs)
     found = paths.verdicts(rates)
     assert found[right].near == (1, 1, 1)
     assert found[wrong].near.value < 1
-    assert found["law"].near == (1, 1, 1)  # the law's paths are the true ones
+    assert found["law"].near == (1, 1, 1)  # first-order changes equal the changes here
     explained = paths.explained(rates, BETA)
     assert explained["law"].value == pytest.approx(1, abs=1e-6)
     assert explained[right].value > explained[wrong].value
 
 
 def test_falling_together_is_the_wrong_sign_for_both_charts() -> None:
-    """And the three classes of a verdict add up to one."""
+    """Both charts predict opposite signs; the three shares of a verdict add up to 1."""
     rates = paths.rates(frame(*[run(seed, *lines(-0.5, -1.0)) for seed in (0, 1)]))
     found = paths.verdicts(rates)
     assert found["ratios"].sign.value == found["log-ratios"].sign.value == 1
@@ -123,14 +123,14 @@ def test_falling_together_is_the_wrong_sign_for_both_charts() -> None:
 
 
 def test_a_law_that_predicts_no_change_explains_nothing() -> None:
-    """First-order sums of zero leave all of the changes."""
+    """A law with first-order changes of 0 has the share 0."""
     nothing = np.zeros((len(STEPS), 3))
     rates = paths.rates(both(first_order_u=nothing, first_order_v=nothing))
     assert paths.explained(rates, BETA)["law"].value == pytest.approx(0, abs=1e-6)
 
 
 def test_parts_are_those_that_were_planted() -> None:
-    """Own share 1/2, cross terms to 1/4, then the optimizer and the step; the rest is the drift."""
+    """Own terms give the share 1/2, with cross terms 1/4; the other parts are as planted."""
     u, v = lines(0.25, -1.0)
     planted = {
         "push_w": 1.0, "push_l": -3.0,
@@ -151,7 +151,7 @@ def test_parts_are_those_that_were_planted() -> None:
 
 
 def test_parts_add_up_and_drift_is_common() -> None:
-    """Whatever the paths are: five parts give u and v, and the drift moves both alike."""
+    """For random paths, the five parts add up to u and v; drift and cross are equal in both."""
     chance = np.random.default_rng(0)
     rows = []
     for seed in range(3):
@@ -178,44 +178,44 @@ def test_parts_add_up_and_drift_is_common() -> None:
 
 
 def test_without_an_effect_there_is_none() -> None:
-    """A run that follows the kernel of the start has no other part."""
+    """A run that follows the kernel of the start has own terms only."""
     found = paths.parts(frame(*[run(seed, *lines(1.0, -1.0)) for seed in (0, 1)]), 5.0)
     for part in ("cross", "drift", "optimizer", "size"):
         assert np.abs(found[f"{part}_u"]).max() < 1e-5
 
 
 def test_a_margin_that_is_never_reached_is_missing() -> None:
-    """No number is made up, not for the shares of pairs either."""
+    """All columns are nan, including the shares of pairs."""
     found = paths.parts(both(), 100.0)
     assert found.drop(columns="seed").isna().all(axis=None)
 
 
 def test_counts_of_pairs() -> None:
-    """One of two pairs falls, and its dispreferred moves less than it."""
+    """In one of two pairs the preferred falls, and it moves farther than the dispreferred."""
     u, v = STEPS[:, None] * np.array([1.0, -2.0]), STEPS[:, None] * np.array([-2.0, -1.0])
     found = paths.parts(frame(run(0, u, v)), 1.0)
     assert (found["dispreferred_farther"][0], found["fell"][0]) == (0.5, 0.5)
 
 
 def test_differences_are_within_seeds() -> None:
-    """Couples are made by seed, not by row."""
+    """Rows are paired by seed, not by position."""
     one = pd.DataFrame({"seed": [0, 1, 2], "u": [0.0, 10.0, 20.0]})
     other = pd.DataFrame({"seed": [2, 0, 1], "u": [19.0, -1.0, 9.0]})
     assert paths.difference(one, other, "u") == (1, 1, 1)
 
 
 def test_mean_path_and_steps_lie_on_the_lines() -> None:
-    """Straight paths are read off exactly, between records too."""
+    """Interpolation of straight paths is exact, also between records."""
     runs = both()
     u, v = paths.mean_path(runs, [0.0, 1.0, 5.0])
     assert u == pytest.approx(np.array([[0, 0.2, 1.0]] * 2))
     assert v == pytest.approx(np.array([[0, -0.8, -4.0]] * 2))
-    there = paths.at_step(runs, 3.0)
-    assert there["margin"].to_numpy() == pytest.approx(3.75)
+    at_step = paths.at_step(runs, 3.0)
+    assert at_step["margin"].to_numpy() == pytest.approx(3.75)
 
 
 def test_settings_are_those_of_the_plan() -> None:
-    """Every run of the plan is in one of them, ten seeds each, in order."""
+    """Every run of the plan is in exactly one setting; each has ten seeds in order."""
     from dpofield.experiments.plans import plan
 
     table = pd.DataFrame([config.flat() for config in plan("training-field")])

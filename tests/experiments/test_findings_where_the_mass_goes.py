@@ -1,4 +1,4 @@
-"""Where the mass goes: shares that add to one, harm that was planted, effects that were planted."""
+"""Where the mass goes: masses by role, kinds of falls, effects in synthetic tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PROMPT = "soup at the harbour :"
 
 
 def masses(before: tuple[float, ...], after: tuple[float, ...]) -> dict[str, float]:
-    """Columns of a pair's five masses: w, l, better, worse, off."""
+    """The columns of a pair's five masses, in the order w, l, better, worse, off_grammar."""
     names = ("w", "l", "better", "worse", "off_grammar")
     return {
         f"mass_{name}_{when}": value
@@ -38,7 +38,7 @@ def one(seed: int = 0, **changes: Any) -> Config:
 
 
 def test_roles_share_out_all_probability() -> None:
-    """A text counts once however many pairs have it; one that is on both sides is neither's."""
+    """A text in several pairs counts once; a text on both sides has the role "both"."""
     row = run(
         one(),
         [
@@ -60,7 +60,7 @@ def test_roles_share_out_all_probability() -> None:
 
 
 FALLS = {
-    # The preferred loses 0.1 in each; what takes it decides.
+    # Name -> masses before and after, and the kind of the fall.
     "to better ones": ((0.2, 0.1, 0.2, 0.4, 0.1), (0.1, 0.1, 0.35, 0.35, 0.1), "benign"),
     "to worse ones": ((0.2, 0.1, 0.2, 0.4, 0.1), (0.1, 0.1, 0.2, 0.5, 0.1), "harmful"),
     "off the grammar": ((0.2, 0.1, 0.2, 0.4, 0.1), (0.1, 0.1, 0.2, 0.4, 0.2), "harmful"),
@@ -78,7 +78,7 @@ def test_a_fall_is_judged_by_where_the_mass_went(name: str) -> None:
 
 
 def test_what_leaves_the_grammar_is_seen_by_one_definition_only() -> None:
-    """Reward rises on the grammar while half of the probability leaves it."""
+    """If reward on the grammar rises while mass leaves it, only that definition is benign."""
     row = run(
         one(),
         [pair(PROMPT, "a", "b", **masses((0.2, 0.1, 0.2, 0.4, 0.1), (0.1, 0.1, 0.2, 0.1, 0.5)))],
@@ -90,14 +90,14 @@ def test_what_leaves_the_grammar_is_seen_by_one_definition_only() -> None:
 
 
 def test_pairs_on_other_prompts_are_left_out() -> None:
-    """Without masses there is nothing to judge."""
+    """`falls` has no row for a pair without masses."""
     seen = pair(PROMPT, "a", "b", **masses((0.2, 0.1, 0.2, 0.4, 0.1), (0.1, 0.1, 0.3, 0.4, 0.1)))
     row = run(one(), [seen, pair("pie at the mill :", "c", "d")], [prompt()])
     assert len(mass.falls(table([row]))) == 1
 
 
 def grid(effect: dict[str, float]) -> pd.DataFrame:
-    """A value per run: seeds differ much, and each factor adds its planted effect."""
+    """One value per run, with large differences between seeds and an effect per factor."""
     rows = []
     for seed in range(10):
         noise = np.random.default_rng(seed)
@@ -113,7 +113,7 @@ def grid(effect: dict[str, float]) -> pd.DataFrame:
 
 
 def test_effects_are_found_within_seeds_and_not_elsewhere() -> None:
-    """Seeds that differ by tens hide nothing, and a factor without effect has none."""
+    """Differences between seeds do not hide effects; a factor without effect has none."""
     frame = grid({"edit_distance": 1.0, "source": -2.0})
     assert 0 in mass.effect_of(frame, "value", "sft_steps")
     assert mass.effect_of(frame, "value", "edit_distance").value == pytest.approx(1, abs=0.1)
@@ -123,7 +123,7 @@ def test_effects_are_found_within_seeds_and_not_elsewhere() -> None:
 
 
 def test_the_mean_of_a_setting() -> None:
-    """One interval per setting, with no other setting mixed in."""
+    """Each setting has its own interval, from its own runs."""
     found = mass.by_setting(grid({"source": 100.0}), "value").map(lambda x: x.value)
     assert len(found) == 8
     gap = found.xs("model", level="source") - found.xs("grammar", level="source")
@@ -132,7 +132,7 @@ def test_the_mean_of_a_setting() -> None:
 
 
 def test_break_even_is_where_the_expectation_stays() -> None:
-    """Mass leaves the grammar, reward on it rises: at the worth found, both balance."""
+    """With the reward from `break_even`, the expected reward is equal before and after."""
     rows = [
         {
             "seed": s,
@@ -151,7 +151,7 @@ def test_break_even_is_where_the_expectation_stays() -> None:
 
 
 def test_correlation_within_runs_only() -> None:
-    """Runs that lie apart in both columns make no correlation; order within a run does."""
+    """Differences between runs have no effect on the correlation within runs."""
     rows = []
     for seed in range(3):
         for i in range(6):
@@ -162,7 +162,7 @@ def test_correlation_within_runs_only() -> None:
 
 
 def test_a_score_is_judged_within_seeds() -> None:
-    """The score is perfect in every seed, though one seed's scores lie above another's."""
+    """AUC is 1 if the score is perfect within seeds, for any differences between seeds."""
     rows = [
         {"seed": seed, "score": 10.0 * seed + happened, "noise": 1.0, "happened": happened}
         for seed in range(3)

@@ -1,4 +1,4 @@
-"""The kernel of a live run: its terms are those of the law, and the run is the recorded one."""
+"""The kernel during a live run: its terms agree with the law, and the run with a recorded row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def kernel(n: int) -> np.ndarray:
 
 
 def test_terms_add_up_to_the_law_of_a_batch() -> None:
-    """The share is the one of `predicted_change`, and the own share that of single pairs."""
+    """The share agrees with `predicted_change`, and `alone` with it for the kernel of own terms."""
     K, W = kernel(4), np.array([0.05, 0.04, 0.03, 0.05])
     up, down = predicted_change(K, -W, W, 1.0)
     found = live.terms(K, W)
@@ -31,8 +31,8 @@ def test_terms_add_up_to_the_law_of_a_batch() -> None:
     assert found.alone == pytest.approx(up.mean() / (up.mean() - down.mean()))
 
 
-def test_terms_know_no_unit_and_no_order() -> None:
-    """Longer gradients, another step size or another numbering change nothing."""
+def test_terms_do_not_depend_on_units_and_order() -> None:
+    """The lengths of gradients, the size of the weights and the order of pairs have no effect."""
     K, W = kernel(3), np.array([1.0, 2.0, 3.0])
     order = np.array([2, 0, 1])
     rows = np.concatenate([order, order + 3])
@@ -40,8 +40,8 @@ def test_terms_know_no_unit_and_no_order() -> None:
         assert other == pytest.approx(live.terms(K, W))
 
 
-def test_who_pushes_is_told_apart() -> None:
-    """Pairs that share nothing have own terms only; a common direction of two yl pulls yw along."""
+def test_own_and_cross_terms_are_separated() -> None:
+    """Pairs with orthogonal gradients have own terms only; an overlap with another yl lowers yw."""
     alone = live.terms(np.eye(4), np.ones(2))
     assert alone == (0.5, 0, 0, 0.5)
     K = np.eye(4)
@@ -53,7 +53,7 @@ def test_who_pushes_is_told_apart() -> None:
 
 
 def test_looks_see_the_run_that_is_recorded(models: Path) -> None:
-    """The same configuration ends at the same place; the first kernel is that of the start."""
+    """Looks agree with the row of the same configuration, and the first look with the start."""
     config = tiny(keep_paths=True, steps=4, record_every=4)
     first, last = live.looks(config, [0, 4], models)
     row = measure(config, models)

@@ -1,4 +1,4 @@
-"""Only pushing down: what is pushed falls, what is watched and pushed falls, the model stays."""
+"""Pushing responses down lowers their probability and leaves the given model unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.lab.world import World
 
 
 def test_what_is_pushed_falls_and_the_model_stays() -> None:
-    """The watched text is among those pushed, so it falls; a copy was trained."""
+    """The watched text is pushed too, so it falls; only a copy of the model is trained."""
     model = small_gpt2(0, layers=1, width=16, heads=2)
     weights = copy.deepcopy(model.state_dict())
     texts = World().examples(6, seed=1)
@@ -28,7 +28,7 @@ def test_what_is_pushed_falls_and_the_model_stays() -> None:
 
 
 def test_what_is_not_pushed_falls_less() -> None:
-    """All but one of some responses are pushed down: the one falls less, whatever they share."""
+    """A similar response that is not pushed falls less than the responses that are pushed."""
     model, world = small_gpt2(0, layers=1, width=16, heads=2), World()
     prompt = world.prompts[0]
     one = (prompt, "the soup was good .")

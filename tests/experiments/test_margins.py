@@ -1,4 +1,4 @@
-"""Reading a run at a margin."""
+"""Interpolation of a run at a margin."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dpofield.experiments.margins import at, reached
 
 
 @given(st.lists(st.floats(-5, 15), min_size=2, max_size=20), st.floats(0.1, 10))
-def test_the_margin_read_is_the_margin_asked_for(later: list[float], goal: float) -> None:
-    """Where a run reaches a goal, its margin read there is the goal; before, it is below."""
+def test_the_interpolated_margin_is_the_goal(later: list[float], goal: float) -> None:
+    """At the step from `reached`, the margin is the goal; at earlier steps it is smaller."""
     margin, step = np.array([0.0, *later]), np.arange(len(later) + 1) * 3
     when = reached(step, margin, goal)
     if np.isnan(when):
@@ -23,10 +23,10 @@ def test_the_margin_read_is_the_margin_asked_for(later: list[float], goal: float
 
 
 def test_a_margin_that_is_there_from_the_start() -> None:
-    """Step 0, not an extrapolation."""
+    """The step is 0, without extrapolation."""
     assert reached([0, 2], [3.0, 4.0], 2.0) == 0.0
 
 
 def test_what_is_never_reached_is_nan() -> None:
-    """And so is all that is read there."""
+    """Values at the step nan are nan too."""
     assert np.isnan(at([0, 1], [[0.0, 1.0], [1.0, 2.0]], reached([0, 1], [0.0, 1.0], 5.0))).all()

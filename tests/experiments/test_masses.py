@@ -1,4 +1,4 @@
-"""Masses are probabilities: they add up, and divergences are what they must be."""
+"""Masses add up to 1, and divergences of simple policies have known values."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ PROMPT = evaluated_prompts(1)[0]
 
 
 def uniform(inside: float) -> masses.Floats:
-    """log pi of a policy that spreads the mass `inside` evenly over the grammar."""
+    """log pi of a policy with mass `inside`, uniformly distributed over the grammar."""
     n = len(world().responses(PROMPT))
     return np.full(n, np.log(inside / n))
 
 
 def test_the_grammar_itself() -> None:
-    """Under the grammar's own probabilities: nothing is off, and the reward is the known mean."""
+    """Under the grammar's own probabilities, no mass is off, and the mean reward is known."""
     known = world().logprobs(PROMPT)
     found = masses.summary(PROMPT, known, [])
     assert found.off_grammar == masses.ROUNDING
@@ -34,7 +34,7 @@ def test_the_grammar_itself() -> None:
 
 @given(st.integers(0, 10**6))
 def test_a_pair_shares_all_probability_out(seed: int) -> None:
-    """Five masses, recounted one response at a time, that add up to one."""
+    """The five masses add up to 1 and agree with a loop over the responses."""
     (pair,) = world().pairs(1, seed, prompts=[PROMPT])
     known = world().logprobs(PROMPT)
     found = masses.split(pair, known)
@@ -52,9 +52,9 @@ def test_a_pair_shares_all_probability_out(seed: int) -> None:
 
 
 def test_masses_of_trained_texts() -> None:
-    """A text that several pairs prefer counts once, and other prompts' pairs do not count."""
-    here, there = ([p] for p in (PROMPT, "pie at the mill :"))
-    pairs = [*world().pairs(3, 0, prompts=here), *world().pairs(3, 0, prompts=there)]
+    """A text that is preferred in several pairs counts once; other prompts' pairs are ignored."""
+    prompts = (PROMPT, "pie at the mill :")
+    pairs = [pair for prompt in prompts for pair in world().pairs(3, 0, prompts=[prompt])]
     found = masses.summary(PROMPT, uniform(0.5), [*pairs, *pairs])
     each = 0.5 / len(world().responses(PROMPT))
     assert found.preferred_mass == pytest.approx(each * len({p.preferred for p in pairs[:3]}))
@@ -63,7 +63,7 @@ def test_masses_of_trained_texts() -> None:
 
 @given(st.floats(0.01, 0.99), st.floats(0.01, 0.99))
 def test_the_divergence_of_known_policies(inside: float, before: float) -> None:
-    """Spread evenly on both sides, the KL is that of two numbers, and the bound is reached."""
+    """For uniform policies, the KL is that of two Bernoulli variables, and the bound is exact."""
     on, off = masses.divergence(uniform(inside), uniform(before))
     p, q = inside, before
     exact = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
@@ -71,7 +71,7 @@ def test_the_divergence_of_known_policies(inside: float, before: float) -> None:
 
 
 def test_the_bound_is_below() -> None:
-    """What is off the grammar cut in two: its KL is at least that of the halves together."""
+    """For mass off the grammar on two texts, the exact terms are at least the bound."""
     q, r = np.array([0.1, 0.2]), np.array([0.25, 0.05])
     rest = float((q * np.log(q / r)).sum())
     _, bound = masses.divergence(uniform(0.7), uniform(0.7))
@@ -79,8 +79,8 @@ def test_the_bound_is_below() -> None:
     assert bound == pytest.approx(q.sum() * np.log(q.sum() / r.sum()))
 
 
-def test_what_the_start_says_is_asked_once() -> None:
-    """By key, so that runs of one starting model share it; equal to asking."""
+def test_log_probabilities_at_the_start_are_cached() -> None:
+    """Runs with one starting model share its log-probabilities, by the model's cache key."""
     model = small_gpt2(seed=0, layers=1, width=16, heads=2)
     first = masses.before("a key", PROMPT, model)
     assert masses.before("a key", PROMPT, None) is first  # type: ignore[arg-type]

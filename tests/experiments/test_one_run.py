@@ -1,4 +1,4 @@
-"""One run: whoever calls it gets the same numbers, and whoever follows it can end it."""
+"""One run: all callers get the same numbers, and a watch can stop it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.experiments.conftest import tiny
 
 
 class Ear(RunWatch):
-    """Follows a run, and ends it when something is heard."""
+    """Records the callbacks of a run, and stops the run after the callback `until`."""
 
     def __init__(self, until: Any = None) -> None:
         self.until, self.heard, self.records = until, [], []
@@ -50,7 +50,7 @@ class Ear(RunWatch):
 
 
 def by_hand(config: Config, models: Path) -> Run:
-    """The same run, put together here."""
+    """The same run, from the functions of `lab`."""
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     batch = encode(tokenizer, draw(config, model, tokenizer))
     settings = Training(
@@ -74,8 +74,10 @@ SETTINGS: list[dict[str, Any]] = [
 def test_a_run_is_a_run(
     models: Path, monkeypatch: Any, capsys: pytest.CaptureFixture[str], changes: dict[str, Any]
 ) -> None:
-    """By `run`, in a row of the sweep, by the script that the workbench gives away, and by hand:
-    u and v are the same to the last bit. The script prints them and knows its configuration."""
+    """u and v are equal bit for bit in `run`, a row of the sweep, the workbench's script and `lab`.
+
+    The script also has the configuration and prints the mean u.
+    """
     config = tiny(**changes)
     found = run(config, root=models).run
     others = [by_hand(config, models)]
@@ -97,7 +99,7 @@ def test_a_run_is_a_run(
 
 @pytest.mark.parametrize("steps", [6, 7])
 def test_records_as_they_come_are_those_of_the_run(models: Path, steps: int) -> None:
-    """What was heard on the way is what the run holds; the start that was heard is the run's."""
+    """The callbacks get the records and the start that the finished run has."""
     config, ear = tiny(steps=steps, record_every=3), Ear()
     done = run(config, ear, root=models)
     for heard, name in zip(zip(*ear.records, strict=True), ("step", "u", "v"), strict=True):
@@ -113,13 +115,12 @@ def test_records_as_they_come_are_those_of_the_run(models: Path, steps: int) -> 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_trains(models: Path, loss: str) -> None:
-    """Whatever there is takes a step with its defaults."""
+    """Every loss trains with its default parameters."""
     assert run(tiny(loss=loss, steps=2), root=models).run.complete
 
 
 def test_stopped_while_the_sft_is_made(tmp_path: Path) -> None:
-    """Its steps are heard, it ends at once, nothing half made is taken for a model, and the next
-    call goes on from there."""
+    """SFT calls back and stops at once; the next run continues it and not with a partial model."""
     ear = Ear(until=("SFT", 3))
     with pytest.raises(Interrupted, match="SFT after step 3 of 30") as stop:
         run(tiny(sft_steps=30), ear, root=tmp_path)
@@ -132,7 +133,7 @@ def test_stopped_while_the_sft_is_made(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["model", "grammar"])
 def test_stopped_while_pairs_are_drawn(models: Path, source: Any) -> None:
-    """A model that knows little is asked for a long time; the end is heard meanwhile."""
+    """Sampling pairs from a weak model takes long, so the watch can stop it."""
     ear = Ear(until=("loaded", 0))
     with pytest.raises(Interrupted, match="before the first step") as stop:
         run(tiny(source=source), ear, root=models)
@@ -141,7 +142,7 @@ def test_stopped_while_pairs_are_drawn(models: Path, source: Any) -> None:
 
 
 def test_stopped_in_training(models: Path) -> None:
-    """The run so far is that of the whole one."""
+    """The records before the stop are those of the full run."""
     config = tiny(steps=6, record_every=1)
     with pytest.raises(Interrupted, match="after step 4 of 6") as stop:
         run(config, Ear(until=("dpo beta=0.1", 4)), root=models)
@@ -150,7 +151,7 @@ def test_stopped_in_training(models: Path) -> None:
 
 
 def test_another_threads_training_is_not_heard(models: Path, tmp_path: Path) -> None:
-    """Only steps of its own run are heard, whatever else the process trains."""
+    """The callbacks are for steps of the run only, and not for other training in the process."""
     weight = torch.nn.Parameter(torch.zeros(1))
     weight.grad = torch.ones(1)
     others, ear, done = torch.optim.SGD([weight], lr=1.0), Ear(), threading.Event()

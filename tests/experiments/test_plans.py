@@ -1,4 +1,4 @@
-"""Plans: enough seeds, no run twice, every setting with all seeds."""
+"""Plans: no repeated run, and ten seeds for every setting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.experiments.plans import PLANS, SMOKE, distinct, plan
 
 @pytest.mark.parametrize("name", PLANS)
 def test_every_setting_has_ten_seeds(name: str) -> None:
-    """And a seed is a repetition of everything: model, pairs and order."""
+    """A new seed changes the model, the pairs and their order."""
     settings = Counter(replace(c, sft_seed=0, pairs_seed=0, seed=0).key for c in plan(name))
     assert set(settings.values()) == {10}
     assert all(c.sft_seed == c.pairs_seed == c.seed for c in plan(name))
@@ -22,14 +22,14 @@ def test_every_setting_has_ten_seeds(name: str) -> None:
 
 
 def test_neighbours_start_from_different_models() -> None:
-    """So that workers side by side seldom wait for the same one."""
+    """Workers that run at the same time thus seldom wait for the same model."""
     for configs in PLANS.values():
         same = sum(a.recipe == b.recipe for a, b in pairwise(configs))
         assert same <= len(configs) / 20
 
 
 def test_what_the_experiments_ask_for() -> None:
-    """Six SFT levels or more from none on, both sources, distances from 1 to any, three thirds."""
+    """The plans have the settings that the chapters compare."""
     assert {c.sft_steps for c in plan("sft-quality")} >= {0, 100, 600}
     assert len({c.sft_steps for c in plan("sft-quality")}) >= 6
     assert {c.source for c in plan("sft-quality")} == {"grammar", "model"}
@@ -47,7 +47,7 @@ def test_what_the_experiments_ask_for() -> None:
 
 
 def test_smoke_is_small() -> None:
-    """Of every kind, and a moment each."""
+    """The smoke plan has few and tiny runs, of both architectures."""
     assert len({config.key for config in SMOKE}) == len(SMOKE) < 20
     assert {c.architecture for c in SMOKE} == {"gpt2", "llama"}
     assert all("1x16" in kind(c) for c in SMOKE)

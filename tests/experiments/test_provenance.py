@@ -1,4 +1,4 @@
-"""What the code hash of a recorded row sees."""
+"""Which changes of the code change the hash of a recorded row."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIGN = "expr=-logsigmoid("
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the package, which is hashed in place of the one that runs."""
+    """A copy of the package, which is hashed instead of the imported package."""
     copy = tmp_path / "dpofield"
     shutil.copytree(HERE, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "__file__", str(copy / "experiments" / "provenance.py"))
@@ -24,13 +24,13 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_what_the_code_hash_sees(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Protects: a row of other code is never taken for one of this; a comment outdates no row."""
+    """A change of code changes the hash; a change of a comment or docstring does not."""
 
     def edited(name: str, old: str, new: str) -> bool:
-        """Whether the hash changes with a file, which is put back; an empty `old` appends."""
+        """Whether the hash changes if `old` is replaced; an empty `old` appends `new`."""
         path, before = package / name, code_hash.__wrapped__()
         text = path.read_text(encoding="utf-8")
-        assert old in text, f"{name} no longer has {old!r}: give this test what it has instead"
+        assert old in text, f"{name} no longer has {old!r}: update this test"
         path.write_text(text.replace(old, new, 1) if old else text + new, encoding="utf-8")
         after = code_hash.__wrapped__()
         path.write_text(text, encoding="utf-8")

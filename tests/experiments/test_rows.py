@@ -1,4 +1,4 @@
-"""One run: every number of its row against another way to get it."""
+"""The numbers of a row, each compared with a second computation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tests.experiments.conftest import tiny
 
 
 def test_a_row_has_every_column(row: dict[str, Any]) -> None:
-    """All that the dictionary of columns names, and nothing else; paths were asked for."""
+    """A row has exactly the columns of `MEANING`."""
     assert set(row) == set(MEANING) == set(schema().names)
     assert all(MEANING.values())
     assert row["key"] == tiny(prompts="evaluated", keep_paths=True).key
@@ -41,7 +41,7 @@ def test_a_row_has_every_column(row: dict[str, Any]) -> None:
 
 
 def test_before_training(row: dict[str, Any], models: Path) -> None:
-    """Log-probs and kernel by the plain forms, on the model and pairs of the configuration."""
+    """Log-probabilities and kernel agree with the reference implementations."""
     config = Config.from_flat(row)
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     pairs = draw(config, model, tokenizer)
@@ -58,7 +58,7 @@ def test_before_training(row: dict[str, Any], models: Path) -> None:
 
 
 def test_after_training(row: dict[str, Any], models: Path) -> None:
-    """u and v are those of the same training, called here; so are the paths."""
+    """u, v and the paths agree with a direct call of `dpo`."""
     config = Config.from_flat(row)
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     batch = encode(tokenizer, draw(config, model, tokenizer))
@@ -75,7 +75,7 @@ def test_after_training(row: dict[str, Any], models: Path) -> None:
 
 
 def test_the_parts_of_a_path(row: dict[str, Any], models: Path) -> None:
-    """What the law says of every step, along the same training watched here."""
+    """The parts of the law of motion agree with a direct use of `Motion`."""
     config = Config.from_flat(row)
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
     batch = encode(tokenizer, draw(config, model, tokenizer))
@@ -96,7 +96,7 @@ def test_the_parts_of_a_path(row: dict[str, Any], models: Path) -> None:
 
 
 def test_the_first_push(models: Path) -> None:
-    """On every response, from all pairs together: the batch law of the plain kernel."""
+    """The first-order change of every response agrees with the batch law and the plain kernel."""
     config = tiny(batch=5)
     found = measure(config, models)
     model, tokenizer = starting_model(config.recipe, root=models, progress=False)
@@ -108,7 +108,7 @@ def test_the_first_push(models: Path) -> None:
 
 
 def test_masses_of_a_run(row: dict[str, Any]) -> None:
-    """Five masses a pair add up to one, and two of them are known from elsewhere."""
+    """The five masses per pair add up to 1; two of them follow from other columns."""
     for when in ("before", "after"):
         parts = [
             row[f"pair_mass_{name}_{when}"] for name in ("w", "l", "better", "worse", "off_grammar")
@@ -121,7 +121,7 @@ def test_masses_of_a_run(row: dict[str, Any]) -> None:
 
 
 def test_nothing_has_moved_without_a_step(models: Path) -> None:
-    """A learning rate of almost 0: KL 0, same rewards, no ratio, no margin reached."""
+    """With a learning rate of almost 0, KL, u and v are 0 and no margin is reached."""
     found = measure(tiny(lr=1e-30), models)
     assert found["kl_on_grammar"] == found["kl_off_grammar_bound"] == found["u"] == found["v"] == 0
     assert found["reward_on_grammar_before"] == found["reward_on_grammar_after"]
@@ -131,7 +131,7 @@ def test_nothing_has_moved_without_a_step(models: Path) -> None:
 
 
 def test_matched_margins(models: Path) -> None:
-    """At a matched margin, the mean of u - v is that margin; and a pair's own comes when it is."""
+    """The mean of u - v at a margin is that margin; own steps are those of the pair's path."""
     found = measure(tiny(lr=3e-2, steps=12, record_every=1, keep_paths=True), models)
     assert found["u_at_margin_2"] - found["v_at_margin_2"] == pytest.approx(2)
     series = pd.Series(found)
@@ -140,7 +140,7 @@ def test_matched_margins(models: Path) -> None:
 
 
 def test_rows_are_the_same_again(row: dict[str, Any], models: Path) -> None:
-    """Bit for bit in this process, whatever the number of threads before."""
+    """A repetition is equal bit for bit, for any number of torch threads before it."""
     torch.set_num_threads(2)
     again = measure(Config.from_flat(row), models)
     assert torch.get_num_threads() == 1
@@ -149,7 +149,7 @@ def test_rows_are_the_same_again(row: dict[str, Any], models: Path) -> None:
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 def test_prompts_that_no_pair_is_about(architecture: Any, models: Path, world: World) -> None:
-    """Masses of pairs are nan off the evaluated prompts; with none evaluated, all are missing."""
+    """Masses are nan for pairs whose prompt is not evaluated, and their means are missing."""
     found = measure(tiny(architecture=architecture, evaluated=0), models)
     assert np.isnan(found["pair_mass_w_after"]).all()
     assert found["mass_w_after"] is None
@@ -162,7 +162,7 @@ def test_prompts_that_no_pair_is_about(architecture: Any, models: Path, world: W
     [{"loss": "dpop", "params": {"lam": 5.0}}, {"loss": "rpo"}, {"loss": "orpo"}],
 )
 def test_losses_with_their_own_arguments(models: Path, loss: dict[str, Any]) -> None:
-    """Parameters and data of the pairs reach the training: the loss is the formula's."""
+    """Training uses the loss's parameters and the pairs' data: the first loss is the formula's."""
     config = tiny(**loss, keep_paths=True)
     found = measure(config, models)
     data = {"ref_w": "ref_logp_w", "ref_l": "ref_logp_l", "len_w": "len_w", "len_l": "len_l"}
@@ -173,7 +173,7 @@ def test_losses_with_their_own_arguments(models: Path, loss: dict[str, Any]) -> 
 
 
 def test_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch, models: Path) -> None:
-    """With the configuration, the error, and where it came from."""
+    """The row has the configuration, and the error with the line that raised it."""
 
     def broken(*_: Any) -> Any:
         raise FloatingPointError("not finite at step 3")
@@ -186,7 +186,7 @@ def test_a_failure_is_a_row(monkeypatch: pytest.MonkeyPatch, models: Path) -> No
 
 
 def test_long_tables(row: dict[str, Any], models: Path) -> None:
-    """One row a pair or prompt, the run beside it; failures have neither."""
+    """One row per pair or prompt, with the run's columns; failed runs have no rows."""
     failed = measuring.failure(tiny(), "no")
     runs = pd.DataFrame([row, failed], columns=list(MEANING))
     pairs, prompts = per_pair(runs), per_prompt(runs)

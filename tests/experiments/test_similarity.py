@@ -1,4 +1,4 @@
-"""CHES against a loop that follows the paper's formula word by word."""
+"""CHES against a loop that implements the paper's formula directly."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def hidden_sum(model: Any, tokenizer: Any, prompt: str, response: str) -> tuple[
 
 @pytest.mark.parametrize("make", [small_gpt2, small_llama])
 def test_against_the_formula(make: Any, world: World) -> None:
-    """CHES = <S_w, S_l> - |S_w|^2, plain and by lengths, on pairs of different lengths."""
+    """Both forms agree with the formula on pairs of different lengths."""
     model, tokenizer = make(3, layers=2, width=32), word_tokenizer()
     pairs = world.pairs(4, seed=1)
     found = ches(model, encode(tokenizer, pairs))
@@ -41,7 +41,7 @@ def test_against_the_formula(make: Any, world: World) -> None:
 
 
 def test_the_output_matrix_meets_these_states(world: World) -> None:
-    """They are the states after the last norm: times the output matrix they are the logits."""
+    """The last hidden states, times the output matrix, are the logits."""
     for make in (small_gpt2, small_llama):
         model = make(0, layers=1, width=32)
         ids = torch.tensor([word_tokenizer()(world.prompts[0]).input_ids])
@@ -51,7 +51,7 @@ def test_the_output_matrix_meets_these_states(world: World) -> None:
 
 
 def test_no_similarity_beats_identity(world: World) -> None:
-    """By Cauchy-Schwarz, CHES is at most |S_w| (|S_l| - |S_w|): 0 for the very same response."""
+    """By Cauchy-Schwarz, CHES is at most |S_w| (|S_l| - |S_w|); for equal responses, both are 0."""
     model, tokenizer = small_gpt2(0, layers=1, width=32), word_tokenizer()
     batch = encode(tokenizer, world.pairs(6, seed=0))
     same = batch.rows(torch.cat([torch.arange(6), torch.arange(6)]))

@@ -1,4 +1,4 @@
-"""Statistics against scipy called by hand, and intervals that know that seeds are the unit."""
+"""Statistics against direct calls of scipy, and intervals that resample seeds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def noise(seed: int) -> np.ndarray:
 
 
 def test_values_are_those_of_all_rows() -> None:
-    """The statistic itself is no bootstrap mean, and nan rows are left out."""
+    """The value is the statistic of all rows, not a bootstrap mean; nan rows are left out."""
     x, y = noise(0), noise(0) + noise(1)
     assert stats.over_seeds(stats.rho, SEEDS, x, y).value == stats.rho(x, y)
     assert stats.mean(SEEDS, x).value == pytest.approx(x.mean())
@@ -26,7 +26,7 @@ def test_values_are_those_of_all_rows() -> None:
 
 
 def test_the_interval_of_a_mean() -> None:
-    """One value per seed: close to the normal-theory interval, a little narrower; it is fixed."""
+    """The interval of a mean is near Student's interval, and equal in every call."""
     values = np.random.default_rng(3).normal(5, 2, size=30)
     found = stats.mean(np.arange(30), values)
     exact = scipy_stats.t.interval(0.95, 29, values.mean(), values.std(ddof=1) / np.sqrt(30))
@@ -36,7 +36,7 @@ def test_the_interval_of_a_mean() -> None:
 
 
 def test_of_seeds_is_a_fast_way_to_the_same_interval() -> None:
-    """`of_seeds` draws the same seeds as `mean`, leaves nan out, and refuses a single seed."""
+    """`of_seeds` gives the interval of `mean`, leaves nan out, and raises for a single seed."""
     values = np.random.default_rng(5).normal(2, 1, size=10)
     assert stats.of_seeds(values) == pytest.approx(stats.mean(np.arange(10), values))
     holes = np.append(values, np.nan)
@@ -46,7 +46,7 @@ def test_of_seeds_is_a_fast_way_to_the_same_interval() -> None:
 
 
 def test_a_seed_is_one_repetition() -> None:
-    """Equal rows of a seed are no more evidence than one of them."""
+    """Copies of a row within a seed do not make the interval narrower."""
     values = np.random.default_rng(4).normal(size=10)
     assert stats.mean(SEEDS, np.repeat(values, 20)) == pytest.approx(
         stats.mean(np.arange(10), values)
@@ -54,7 +54,7 @@ def test_a_seed_is_one_repetition() -> None:
 
 
 def test_intervals_cover() -> None:
-    """Of 60 intervals for a known mean, most hold it: 95 % in theory, a little less in fact."""
+    """Most of 60 intervals contain the known mean: about 95 %, and slightly fewer for 12 seeds."""
     held = 0
     for number in range(60):
         values = np.random.default_rng(number).normal(size=12)
@@ -70,7 +70,7 @@ def frame(**columns: np.ndarray) -> pd.DataFrame:
 
 
 def test_within_averages_over_the_groups_of_a_seed() -> None:
-    """By hand: one correlation per run, their mean per seed; a run that has none is left out."""
+    """`within` is the mean per seed of one correlation per run; runs without one are left out."""
     rows = frame(x=noise(0), y=noise(0) + noise(1))
     rows.loc[(rows["seed"] == 3) & (rows["run"] == 1), "x"] = 7.0
     found = stats.within(rows, ["run"], stats.rho, "x", "y")
@@ -85,7 +85,7 @@ def test_within_averages_over_the_groups_of_a_seed() -> None:
 
 
 def test_rows_that_lie_apart_between_groups_make_no_correlation_within() -> None:
-    """A cause that only differs between runs has no part in what is found within them."""
+    """A shift between runs has no effect on the correlation within runs."""
     rows = frame(x=noise(0), y=noise(1))
     rows[["x", "y"]] += 100 * rows[["run"]].to_numpy()
     assert stats.rho(rows["x"], rows["y"]) > 0.5
@@ -93,7 +93,7 @@ def test_rows_that_lie_apart_between_groups_make_no_correlation_within() -> None
 
 
 def test_rank_correlation() -> None:
-    """scipy's, with ties and infinite values; a column that does not vary has none."""
+    """`rho` agrees with scipy for ties and infinite values, and is nan for constant columns."""
     x = np.round(noise(0), 1)
     y = np.where(noise(1) > 1.5, -np.inf, x + noise(1))
     assert stats.rho(x, y) == pytest.approx(scipy_stats.spearmanr(x, y).statistic)
@@ -102,7 +102,7 @@ def test_rank_correlation() -> None:
 
 
 def test_rank_correlation_across_seeds() -> None:
-    """An addition to all seeds of a setting changes nothing; ranks are those within a setting."""
+    """Only ranks within a setting matter; a shift of all seeds of a setting has no effect."""
     chance = np.random.default_rng(7)
     rows = pd.DataFrame(
         [(s, seed, 100.0 * s, 100.0 * s) for s in range(4) for seed in range(12)],
@@ -127,14 +127,14 @@ def test_rank_correlation_across_seeds() -> None:
 
 
 def test_which_of_two_predicts_better() -> None:
-    """One is y with noise, the other with more: the interval is above 0, and turned round below."""
+    """The predictor with less noise is stronger; with exchanged arguments the sign changes."""
     y = noise(0)
     rows = frame(y=y, good=y + 0.3 * noise(1), poor=-(y + 2 * noise(2)))
     good, poor = (stats.within(rows, ["run"], stats.rho, c, "y") for c in ("good", "poor"))
     assert stats.stronger(good, poor).low > 0
     assert stats.stronger(poor, good).high < 0
     assert stats.stronger(good, -good) == (0, 0, 0)
-    # A correlation that changes its sign from seed to seed is weak, however large each one is.
+    # Large correlations with different signs per seed have a small mean.
     flips = pd.Series(np.where(np.arange(10) % 2, 0.8, -0.8), index=good.index)
     assert stats.stronger(good, flips).value == pytest.approx(abs(good.mean()))
     assert stats.of_seeds(stats.oriented(good) - stats.oriented(poor)).value == pytest.approx(
@@ -143,7 +143,7 @@ def test_which_of_two_predicts_better() -> None:
 
 
 def test_partial_correlation_takes_the_common_cause_out() -> None:
-    """Two effects of one cause are correlated, and not once the cause is given."""
+    """Two effects of one cause are correlated, but not given the cause."""
     cause = noise(0)
     x, y = cause + 0.3 * noise(1), cause + 0.3 * noise(2)
     assert stats.rho(x, y) > 0.7
@@ -155,11 +155,11 @@ def test_partial_correlation_takes_the_common_cause_out() -> None:
         for ranks in (scipy_stats.rankdata(x), scipy_stats.rankdata(y))
     ]
     assert found == pytest.approx(np.corrcoef(*left)[0, 1])
-    assert np.isnan(stats.partial_rho(x, y, 3 * x))  # nothing is left of x
+    assert np.isnan(stats.partial_rho(x, y, 3 * x))  # 3x has the ranks of x
 
 
 def test_area_under_the_curve() -> None:
-    """The share of (yes, no) couples that the score puts in order, ties half."""
+    """AUC is the share of (yes, no) couples in the order of the score; ties count half."""
     score, happened = np.round(noise(0), 1), noise(0) + noise(1) > 0
     yes, no = score[happened], score[~happened]
     couples = np.sign(yes[:, None] - no[None, :])
@@ -169,7 +169,7 @@ def test_area_under_the_curve() -> None:
 
 
 def test_explained_variance() -> None:
-    """All of it, none but what chance gives, and blind to unit and origin."""
+    """Eta squared is 1 for groups, (k - 1) / (n - 1) for noise, and independent of units."""
     groups = np.repeat([25, 100, 400], 8)
     y = np.log(groups) + np.random.default_rng(2).normal(size=24)
     assert stats.eta_squared(groups, groups) == pytest.approx(1)
@@ -180,7 +180,7 @@ def test_explained_variance() -> None:
 
 
 def test_geometric_means() -> None:
-    """Factors: the mean of their logarithms, whatever the unit, and its ends as factors."""
+    """The geometric mean and its interval are those of the logarithms, for any unit."""
     ratios = np.exp(np.random.default_rng(6).normal(1, 0.5, size=10))
     found, logs = stats.geometric(ratios), stats.of_seeds(np.log(ratios))
     assert tuple(np.log(found)) == pytest.approx(tuple(logs))
@@ -188,6 +188,6 @@ def test_geometric_means() -> None:
 
 
 def test_one_seed_is_no_evidence() -> None:
-    """An interval is refused."""
+    """An interval over one seed raises."""
     with pytest.raises(ValueError, match="1 seeds have values: an interval over seeds needs two"):
         stats.mean([3, 3, 3], [1.0, 2.0, 3.0])

@@ -1,4 +1,4 @@
-"""Files of finished runs: whole or absent, believed by the hash of their content, of one code."""
+"""Files of finished runs: complete or absent, checked by their hash, one folder per code hash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.experiments.conftest import tiny
 
 
 def test_a_row_survives_its_file(row: dict[str, Any], store: Store) -> None:
-    """Numbers of a run exactly, those of pairs to float32; texts and nothing as they were."""
+    """A row is read back: numbers of the run exactly, lists to float32 precision."""
     store.write(row)
     config = Config.from_flat(row)
     assert store.done(config)
@@ -33,7 +33,7 @@ def test_a_row_survives_its_file(row: dict[str, Any], store: Store) -> None:
 
 
 def test_a_failure_is_kept_and_not_done(store: Store) -> None:
-    """It is recorded, and it will be tried again."""
+    """A failure is recorded, but its configuration is not done."""
     store.write(failure(tiny(), "it broke"))
     table = store.read(tiny())
     assert table is not None
@@ -45,7 +45,7 @@ def test_a_failure_is_kept_and_not_done(store: Store) -> None:
 def test_damage_is_said_and_the_file_removed(
     row: dict[str, Any], store: Store, damage: str
 ) -> None:
-    """Cut, one bit flipped in the data, empty, or the file of another run."""
+    """A file that is cut, changed, empty or of another run gives a warning and is removed."""
     store.write(row)
     config = Config.from_flat(row)
     path = store.path(config)
@@ -66,7 +66,7 @@ def test_damage_is_said_and_the_file_removed(
 
 
 def test_every_flipped_bit_is_seen(row: dict[str, Any], store: Store) -> None:
-    """A flip anywhere is refused, or lies where it changes nothing that is read."""
+    """A file with a flipped bit cannot be read, or its content is unchanged."""
     store.write(row)
     path = store.path(Config.from_flat(row))
     good, content_is = path.read_bytes(), repr(storing.read_checked(path).to_pylist())
@@ -84,7 +84,7 @@ def test_every_flipped_bit_is_seen(row: dict[str, Any], store: Store) -> None:
 def test_rows_of_other_code_are_not_found(
     row: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A changed source gives another folder."""
+    """Each code hash has its own folder."""
     store = Store(tmp_path)
     store.write(row)
     monkeypatch.setattr(storing, "code_hash", lambda: "0" * 16)
@@ -92,7 +92,7 @@ def test_rows_of_other_code_are_not_found(
 
 
 def test_collecting(row: dict[str, Any], store: Store, tmp_path: Path) -> None:
-    """Rows in the order of the plan, failures among them; a missing run is no table at all."""
+    """Rows are in the order of the plan, with failures; a missing run raises without a table."""
     store.write(failure(tiny(seed=7), "it broke"))
     store.write(row)
     config, target = Config.from_flat(row), tmp_path / "table.parquet"

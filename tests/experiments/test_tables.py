@@ -1,4 +1,4 @@
-"""The tables that the book shows: whole, of the plan as it is, and what this code measures."""
+"""The recorded tables: complete, of the current plans, and reproduced by the current code."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ RESULTS = Path(__file__).parents[2] / "results" / "experiments"
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_row_of_every_run(name: str) -> None:
-    """No run of a plan failed, and each says by what it was made."""
+    """A table has all runs of its plan, none failed, and all are from one code and environment."""
     table = recorded(name)
     assert len(table) == len(plan(name))
     assert table["code_hash"].nunique() == table["versions"].nunique() == 1
 
 
 def test_recorded_rows_come_out_again(tmp_path: Path) -> None:
-    """A random sample of the recorded rows, measured by the code of today.
+    """The current code reproduces a random sample of the recorded rows.
 
     Only rows after little SFT are the same on every processor; `check` says why.
     """
@@ -33,7 +33,7 @@ def test_recorded_rows_come_out_again(tmp_path: Path) -> None:
 
 
 def test_no_table_no_other_table_no_damaged_table(tmp_path: Path, models: Path) -> None:
-    """Each is an error with the command that makes the table."""
+    """Each error has the command that makes the table."""
     with pytest.raises(FileNotFoundError, match="experiments run smoke"):
         recorded("smoke", tmp_path)
     store, target = Store(tmp_path / "store"), tmp_path / "smoke.parquet"

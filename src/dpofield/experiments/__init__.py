@@ -1,10 +1,13 @@
 """Sweeps of small preference trainings: frozen configs in, recorded rows out.
 
-`Config` says what a run is, `run` makes one, and `recorded` reads the table of many. Behind them:
-`plans` names lists of configs, `data` draws the pairs, `rows` measures a run (`similarity`,
-`margins` and `masses` are what it measures, `columns` what each number is), `sweep` measures many
-and keeps what is done (`store`), and `provenance` says by which code. `stats` has the statistics
-that the chapters quote, `findings` what recorded runs show, `live` what chapters measure anew.
+`Config` defines a run, `run` trains it, and `recorded` reads the table of a plan. The modules:
+
+- `plans`: named lists of configurations; `data`: the preference pairs of a run
+- `rows`: all measurements of a run, with `similarity`, `margins` and `masses`; `columns`: their
+  names and meanings
+- `sweep`: measures many runs; `store`: keeps the finished runs; `provenance`: hash of the code
+- `stats`: the statistics that the chapters quote; `findings`: results of the recorded runs;
+  `live`: measurements that the chapters repeat at each build
 
     python -m dpofield.experiments run smoke
 """
@@ -59,7 +62,7 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    # Reading a table needs no torch: a module is imported when one of its names is asked for.
+    # Reading a table needs no torch, so a module is imported only when one of its names is used.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no {name!r}")
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,12 +1,13 @@
-"""The experiments from the command line.
+"""Command line of the experiments.
 
     python -m dpofield.experiments run PLAN... [--workers N] [--dask tcp://HOST:PORT]
     python -m dpofield.experiments estimate PLAN... [--workers N]
     python -m dpofield.experiments collect PLAN...
     python -m dpofield.experiments check N
 
-`run` measures what is missing of each plan and then writes its table; killed and started again, it
-goes on. PLAN may be `all`. Tables go to results/experiments in the current folder.
+`run` measures the missing runs of each plan and then writes its table. If it is killed, start it
+again: it continues where it stopped. PLAN may be `all`. Tables are written to results/experiments
+in the current folder.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ from dpofield.experiments.sweep import sweep
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 if all went well."""
+    """Run one command; return the exit status, 0 for success."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
     except KeyboardInterrupt:
-        print("\nstopped; what is finished is kept: start again to go on", file=sys.stderr)
+        print("\nstopped; finished runs are kept: start again to continue", file=sys.stderr)
         return 130
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -107,16 +108,16 @@ def _parser() -> argparse.ArgumentParser:
             "--workers", type=_count, default=os.cpu_count() or 1, help="processes, one thread each"
         )
     commands.choices["run"].add_argument(
-        "--dask", metavar="ADDRESS", help="scheduler to run on, tcp://HOST:PORT"
+        "--dask", metavar="ADDRESS", help="address of a Dask scheduler, tcp://HOST:PORT"
     )
     sub = commands.add_parser("check")
     sub.set_defaults(command=_check)
-    sub.add_argument("n", type=_count, help="how many recorded rows to measure again")
-    sub.add_argument("--seed", type=int, default=0, help="which ones")
+    sub.add_argument("n", type=_count, help="number of recorded rows to measure again")
+    sub.add_argument("--seed", type=int, default=0, help="seed of the random sample of rows")
     for sub in commands.choices.values():
         sub.add_argument("--results", type=Path, default=Path("results/experiments"))
-        sub.add_argument("--store", type=Path, help="where finished runs are kept meanwhile")
-        sub.add_argument("--models", type=Path, help="where starting models are cached")
+        sub.add_argument("--store", type=Path, help="folder of the finished runs")
+        sub.add_argument("--models", type=Path, help="cache of the starting models")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Do recorded rows still come out? A random sample of them, measured again and compared."""
+"""Measure a random sample of the recorded rows again, and compare the numbers."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from dpofield.experiments.rows import attempt
 from dpofield.experiments.store import read_checked
 
 TOLERANCE = 1e-2
-"""Difference that is allowed in a number x, over 1 + |x|: rounding, amplified by training."""
+"""Largest accepted difference of a number x, divided by 1 + |x|: training amplifies rounding."""
 
-# What differs from run to run, or says only who made the row.
+# Columns that differ between repetitions, or identify the code only.
 _NOT_MEASURED = {"code_hash", "versions", "wall_s", "cpu_s"}
 
 
 class Verdict(NamedTuple):
-    """A recorded row and its repetition: the largest difference over 1 + |x|, and its column."""
+    """A recorded row against its repetition: the largest difference over 1 + |x|, its column."""
 
     plan: str
     key: str
@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
 
     @property
     def same(self) -> bool:
-        """Whether the repetition agrees."""
+        """Whether the difference is within `TOLERANCE`."""
         return self.difference <= TOLERANCE
 
 
@@ -43,7 +43,7 @@ def check(
     *,
     longest_sft: int | None = None,
 ) -> Iterator[Verdict]:
-    """Measure `n` of the rows recorded in the folder's tables again; recorded failures are passed.
+    """Measure `n` rows of the tables in `folder` again; recorded failures are skipped.
 
     Rounding differs between kinds of processors, and training amplifies it: a long SFT can end in
     other weights, and pairs written by a model in other texts. `longest_sft` leaves out rows whose
@@ -69,10 +69,10 @@ def check(
 
 
 def difference(row: Mapping[str, Any], again: Mapping[str, Any]) -> tuple[float, str]:
-    """The largest difference of two rows over 1 + |x|, and the column where it is.
+    """The largest difference of two rows over 1 + |x|, and its column.
 
-    Infinite where one has a number and the other none, where texts or lengths differ, and where
-    the repetition failed.
+    The difference is infinite if only one row has a number, if texts or lengths differ, or if the
+    repetition failed.
     """
     worst, where = 0.0, ""
     for name in schema().names:

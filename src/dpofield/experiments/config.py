@@ -1,4 +1,4 @@
-"""A run as a value: everything that decides its numbers, and nothing else."""
+"""The configuration of a run: all settings that its numbers depend on."""
 
 from __future__ import annotations
 
@@ -37,24 +37,24 @@ class Config:
         `sft_steps`: steps of supervised fine-tuning (the SFT level), 0 for an untrained model.
         `sft_seed`: seed of its initial weights and of the texts it is fine-tuned on.
     The pairs:
-        `pairs`: how many. `pairs_seed`: seed of the draw.
-        `source`: "grammar" (off-policy), or "model" for what the starting model writes (on-policy).
-        `prompts`: "all", or only those that are "evaluated".
-        `edit_distance`: tokens in which the two responses differ, None for any number.
-        `edit_position`: third in which they first differ: "early", "middle", "late", or None.
+        `pairs`: number of pairs. `pairs_seed`: seed of the random draw.
+        `source`: "grammar" (off-policy), or "model" for samples of the starting model (on-policy).
+        `prompts`: "all", or "evaluated" for the evaluated prompts only.
+        `edit_distance`: Levenshtein distance of the two responses in tokens, or None for any.
+        `edit_position`: third of the first difference: "early", "middle", "late", or None for any.
         `matched`: only pairs whose responses are about equally likely under the starting model.
     Training:
-        `loss`: a name in `formulas.LOSSES`. `params`: its parameters by name, beta among them;
-        those that are not given take the loss's defaults.
-        `optimizer`, `lr`, `steps`, `batch`: "adamw" or "sgd", learning rate, updates, pairs per
-        update. `seed`: the order of the pairs.
-    What is measured:
-        `record_every`: updates from one record to the next.
-        `keep_paths`: keep every record of every pair, and the parts of the law of motion at every
-        step; such a run takes several times as long.
+        `loss`: a name in `formulas.LOSSES`. `params`: its parameters by name, including beta; a
+        parameter that is not given has the loss's default.
+        `optimizer`: "adamw" or "sgd". `lr`: learning rate. `steps`: number of updates. `batch`:
+        pairs per update. `seed`: seed of the order of the pairs.
+    Measurements:
+        `record_every`: number of updates between two records.
+        `keep_paths`: keep every record of every pair, and the parts of the law of motion for every
+        step; such a run is several times slower.
         `evaluated`: number of prompts for which every possible response is scored.
 
-    Raises `ValueError` naming field and remedy.
+    Raises `ValueError` with the field and a remedy.
 
     >>> Config(loss="dpop", params={"lam": 5}).params
     {'beta': 0.1, 'lam': 5.0}
@@ -94,7 +94,7 @@ class Config:
         for name, least in _LEAST.items():
             require_whole(name, getattr(self, name), least)
         self._check_pairs()
-        # One spelling of each value, so that equal runs have equal keys.
+        # `Training` normalises these values, so that equal runs have equal keys.
         for name in ("params", "lr"):
             object.__setattr__(self, name, getattr(self.training, name))
 
@@ -121,7 +121,7 @@ class Config:
 
     @property
     def recipe(self) -> Recipe:
-        """What the model that training starts from is made by."""
+        """The recipe of the starting model."""
         return Recipe(
             steps=self.sft_steps, seed=self.sft_seed, architecture=self.architecture,
             layers=self.layers, width=self.width, heads=self.heads,
@@ -129,7 +129,7 @@ class Config:
 
     @property
     def key(self) -> str:
-        """Hash of the content: equal for equal configurations, on every machine.
+        """Hash of all fields: equal configurations have equal keys on every machine.
 
         >>> Config().key == Config(params={"beta": 0.1}).key != Config(seed=1).key
         True
@@ -138,15 +138,15 @@ class Config:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def flat(self) -> dict[str, Any]:
-        """Field -> number, text or None; `params` as JSON. `from_flat` reads it back."""
+        """Field -> number, text or None, with `params` as JSON; the inverse of `from_flat`."""
         return asdict(self) | {"params": json.dumps(dict(self.params), sort_keys=True)}
 
     @classmethod
     def from_flat(cls, row: Mapping[str, Any]) -> Config:
         """The configuration in a row of a table; other columns are ignored.
 
-        A table may have turned what is missing into nan, and whole numbers into fractions.
-        `ValueError` names a field that the row lacks.
+        A table may contain nan for None and floats for integers; both are converted back. Raises
+        `ValueError` with the names of missing fields.
 
         >>> config = Config(loss="dpop", params={"lam": 5.0}, edit_distance=2)
         >>> Config.from_flat(config.flat() | {"edit_distance": 2.0}) == config
@@ -164,6 +164,6 @@ class Config:
 
 
 def _plain(value: Any) -> Any:
-    """A Python value for one of NumPy or pandas; None for nan."""
+    """The Python value of a NumPy or pandas scalar; None for nan."""
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and math.isnan(value) else value

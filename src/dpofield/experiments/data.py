@@ -1,4 +1,4 @@
-"""The preference pairs of a run: drawn, filtered, the same whenever the configuration is."""
+"""The preference pairs of a run: random pairs, filtered. Equal configurations have equal pairs."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from dpofield.lab.sampling import sample_responses
 from dpofield.lab.world import World
 
 MATCHED = 1.0
-"""Nats by which the two log-probabilities of a matched pair may differ."""
+"""Largest difference of the two log-probabilities of a matched pair, in nats."""
 
-# Draws of a whole pool before a configuration is declared impossible; and before any pair.
+# Rounds of sampling before `draw` raises; and rounds without any pair before it raises.
 _ROUNDS, _ROUNDS_WITHOUT = 40, 5
-_SAMPLES = 32  # on-policy responses a prompt and round
+_SAMPLES = 32  # on-policy responses per prompt and round
 
 
 @cache
 def world() -> World:
-    """The one world of all experiments."""
+    """The world that all experiments share."""
     return World()
 
 
 def evaluated_prompts(n: int) -> tuple[str, ...]:
-    """`n` prompts, spread over dishes and places, whose whole response set is measured.
+    """`n` prompts with different dishes and places, for which every response is scored.
 
     >>> evaluated_prompts(2)
     ('soup at the harbour :', 'curry at the mill :')
@@ -43,12 +43,12 @@ def evaluated_prompts(n: int) -> tuple[str, ...]:
 
 
 def draw(config: Config, model: CausalLM, tokenizer: Any) -> list[Pair]:
-    """The pairs of a configuration; `model` is the one it starts from, and is not changed.
+    """The pairs of a configuration; `model` is its starting model, which does not change.
 
-    Off-policy pairs are those of `World.pairs`. On-policy, responses are drawn from the model to
-    every prompt, those off the grammar dropped (they have no true reward), and pairs with different
-    rewards taken in random order. The response with the higher true reward is preferred. Raises
-    `ValueError` if too few pairs pass the filters in many rounds.
+    Off-policy pairs come from `World.pairs`. For on-policy pairs, the model samples responses to
+    every prompt. Responses off the grammar have no true reward and are dropped. Pairs of responses
+    with different rewards are then taken in random order. The response with the higher true reward
+    is preferred. Raises `ValueError` if too few pairs pass the filters after many rounds.
     """
     prompts = evaluated_prompts(config.evaluated) if config.prompts == "evaluated" else None
     prompts = prompts or world().prompts
@@ -63,7 +63,7 @@ def draw(config: Config, model: CausalLM, tokenizer: Any) -> list[Pair]:
         if len(found) >= config.pairs:
             return found[: config.pairs]
         if number + 1 == _ROUNDS_WITHOUT and not found:
-            break  # a model that says nothing on the grammar will not begin to
+            break  # more rounds would not help a model that never samples from the grammar
     raise ValueError(
         f"pairs = {config.pairs}: {number + 1} rounds found {len(found)} with source "
         f"{config.source!r}, edit_distance {config.edit_distance}, edit_position "
@@ -102,7 +102,7 @@ def _passing(config: Config, pool: list[Pair], model: CausalLM, tokenizer: Any) 
     if config.edit_position is not None:
         pool = [p for p in pool if third(p) == config.edit_position]
     if config.matched and pool:
-        # Half of a large pool is as good as all of it.
+        # Scoring is slow, and a part of a large pool has enough pairs.
         pool = pool[: 8 * config.pairs]
         lw, ll = reference_logprobs(model, encode(tokenizer, pool)).chunk(2)
         near = ((lw - ll).abs() <= MATCHED).tolist()
@@ -120,7 +120,7 @@ def edit_distance(pair: Pair) -> int:
 
 
 def first_difference(pair: Pair) -> int:
-    """How many tokens the two responses have in common before they part.
+    """Number of tokens before the first difference of the two responses.
 
     >>> first_difference(Pair("soup :", "the soup was good .", "the soup was very cold ."))
     3
@@ -132,7 +132,7 @@ def first_difference(pair: Pair) -> int:
 
 
 def third(pair: Pair) -> str:
-    """Whether the responses part in the early, middle or late third of the longer one.
+    """Third of the longer response that has the first difference: "early", "middle" or "late".
 
     >>> third(Pair("soup :", "the soup was good .", "the soup was very cold ."))
     'middle'

@@ -1,4 +1,4 @@
-"""How long plans will take: one run of each kind is timed, and the rest is arithmetic."""
+"""Estimate the time that plans take, from one timed run of each kind."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dpofield.lab.recipe import Recipe
 
 
 class Cost(NamedTuple):
-    """Runs, or starting models, of one kind: how many, and processor seconds each takes."""
+    """Runs, or starting models, of one kind: their number, and processor seconds per run."""
 
     kind: str
     number: int
@@ -23,12 +23,12 @@ class Cost(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Seconds of all of them on one core that does nothing else."""
+        """Seconds for all of them on one idle core."""
         return self.number * self.seconds
 
 
 def kind(config: Config) -> str:
-    """What decides how long a run takes, in words.
+    """The settings that decide the time of a run, as text.
 
     >>> kind(Config())
     'gpt2 4x128, 64 pairs of the grammar, 80 steps of 16, 3 prompts'
@@ -47,12 +47,12 @@ def estimate(
     workers: int = 1,
     root: str | os.PathLike[str] | None = None,
 ) -> list[Cost]:
-    """Costs of all configurations by kind, whether they are done or not; models come last.
+    """Costs of all configurations by kind, finished ones included; starting models come last.
 
-    The first run of each kind is made twice, and its row kept. What the first time took more is
-    what a process spends on a starting model that it meets for the first time, as each of the
-    `workers` does. Models of other SFT lengths than those made here are scaled by their steps.
-    Raises `RuntimeError` if the run that is to be timed fails.
+    The first configuration of each kind runs twice, and its row is kept. The first run's extra time
+    is the one-off cost of preparing a starting model, which each of the `workers` pays. The time to
+    train a starting model that is not cached is scaled from a cached one by the number of SFT
+    steps. Raises `RuntimeError` if a timed run fails.
     """
     kinds: dict[str, list[Config]] = {}
     for config in distinct(configs):
@@ -86,7 +86,7 @@ def _timed(config: Config, root: str | os.PathLike[str] | None) -> Row:
 
 
 def _mean(recipes: set[Recipe], root: str | os.PathLike[str] | None) -> float:
-    """Seconds that these models take, on average."""
+    """Mean seconds to train these models."""
     timed: dict[int, float] = {}
     for recipe in recipes:
         try:

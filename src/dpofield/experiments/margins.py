@@ -1,7 +1,8 @@
-"""Runs compared at a matched margin, not only at a matched step.
+"""Values of a run at a given margin, so that runs can be compared at equal margins.
 
-A faster run has a larger margin at the same step. What a margin cost is seen where margins are
-equal: recorded steps are joined by straight lines, and read where the line first meets the margin.
+A faster run has a larger margin at the same step, so runs are also compared at equal margins. The
+step at which a margin is first reached, and values at this step, are interpolated linearly between
+records.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ MARGINS = (2, 5, 10)
 
 
 def reached(step: ArrayLike, margin: ArrayLike, goal: float) -> float:
-    """The step, as a real number, at which `margin` (T,) first is `goal`; nan if it never is.
+    """The interpolated step at which `margin` (T,) first reaches `goal`; nan if it never does.
 
     >>> reached([0, 4, 8], [0.0, 1.0, 3.0], goal=2.0)
     6.0
@@ -33,9 +34,9 @@ def reached(step: ArrayLike, margin: ArrayLike, goal: float) -> float:
 
 
 def at(step: ArrayLike, values: ArrayLike, when: float) -> Floats:
-    """`values` (T, N) at the real step `when`, between records on a straight line: (N,).
+    """`values` (T, N) interpolated linearly at the real-valued step `when`: (N,).
 
-    nan for nan.
+    All values are nan if `when` is nan.
 
     >>> at([0, 4], [[0.0, 0.0], [1.0, -2.0]], when=2.0)
     array([ 0.5, -1. ])

@@ -1,4 +1,4 @@
-"""The probability of every response to a prompt, under the model before and after."""
+"""The probability of every response to a prompt, before and after training."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from dpofield.lab.tokenizer import word_tokenizer
 Floats = NDArray[np.float64]
 
 ROUNDING = 1e-6
-"""Rounding of a sum of probabilities in float32; mass off the grammar is at least this."""
+"""Rounding error of a sum of probabilities in float32, and least mass off the grammar."""
 
 
 @cache
 def responses(prompt: str) -> Responses:
-    """The response set of a prompt, made once per process."""
+    """All responses to a prompt; computed once per process."""
     return Responses(world(), word_tokenizer(), prompt)
 
 
-# Log-probabilities under starting models, by cache key: many runs share a starting model.
+# Log-probabilities under starting models, by cache key, because many runs share a starting model.
 _BEFORE: dict[tuple[str, str], Floats] = {}
 
 
@@ -39,7 +39,7 @@ def before(key: str, prompt: str, model: CausalLM) -> Floats:
 
 
 def off_grammar(logprob: Floats) -> float:
-    """The mass off the grammar: one less the sum over it.
+    """The mass off the grammar: 1 minus the mass on it, and at least `ROUNDING`.
 
     >>> off_grammar(np.log([0.5, 0.25]))
     0.25
@@ -48,10 +48,10 @@ def off_grammar(logprob: Floats) -> float:
 
 
 def divergence(logprob: Floats, reference: Floats) -> tuple[float, float]:
-    """KL(pi || reference) in nats: exactly over the grammar, and a lower bound for the rest.
+    """KL(pi || reference) in nats: the exact part on the grammar, and a lower bound off it.
 
-    The bound is that of the log-sum inequality, q log(q / q_ref) for masses q and q_ref off the
-    grammar. It is exact if both models distribute that mass alike, and may be negative.
+    The bound is q log(q / q_ref), by the log-sum inequality, for masses q and q_ref off the
+    grammar. It is exact if both models distribute that mass equally, and it may be negative.
 
     >>> divergence(np.log([0.5, 0.5]), np.log([0.5, 0.5]))
     (0.0, 0.0)
@@ -62,12 +62,12 @@ def divergence(logprob: Floats, reference: Floats) -> tuple[float, float]:
 
 
 class Summary(NamedTuple):
-    """A prompt under one model. Rewards are true rewards, masses probabilities.
+    """A prompt under one model. Rewards are true rewards, and masses are probabilities.
 
-    `reward_on_grammar`: the expectation, given that a response is on the grammar. `off_grammar`:
-    mass off it. `preferred_mass`, `dispreferred_mass`: mass of all texts that some trained pair of
-    this prompt prefers, or disprefers. `top_response`, `top_mass`, `top_reward`: the most likely
-    response on the grammar.
+    `reward_on_grammar`: expected reward, given that the response is on the grammar. `off_grammar`:
+    mass off the grammar. `preferred_mass`, `dispreferred_mass`: mass of the texts that are
+    preferred, or dispreferred, in some trained pair of this prompt. `top_response`, `top_mass`,
+    `top_reward`: the most likely response on the grammar, its mass and its reward.
     """
 
     reward_on_grammar: float
@@ -80,7 +80,7 @@ class Summary(NamedTuple):
 
 
 def summary(prompt: str, logprob: Floats, pairs: Sequence[Pair]) -> Summary:
-    """`Summary` of a prompt whose responses have these log-probabilities; `pairs` of any prompt."""
+    """`Summary` of a prompt from log pi of its responses; other prompts' pairs are ignored."""
     p, rewards, texts = np.exp(logprob), world().rewards(prompt), world().responses(prompt)
     here = [pair for pair in pairs if pair.prompt == prompt]
     best = int(p.argmax())
@@ -96,21 +96,21 @@ def summary(prompt: str, logprob: Floats, pairs: Sequence[Pair]) -> Summary:
 
 
 class Split(NamedTuple):
-    """How all probability is divided, seen from one pair; the five add up to one within `ROUNDING`.
+    """All probability divided into five parts for one pair; their sum is 1 within `ROUNDING`.
 
-    `w`, `l`: the two responses. `better`, `worse`: other responses on the grammar with a true
-    reward above that of the preferred one, and at most that. `off_grammar`: the rest.
+    `w`, `l`: the two responses. `better`, `worse`: the other responses on the grammar, with a true
+    reward above that of the preferred response, or not above it. `off_grammar`: all other texts.
     """
 
     w: float
-    l: float  # noqa: E741 - the field's own letter
+    l: float  # noqa: E741 - l as in the formulas
     better: float
     worse: float
     off_grammar: float
 
 
 def split(pair: Pair, logprob: Floats) -> Split:
-    """`Split` of a pair, given log pi of every response to its prompt."""
+    """`Split` of a pair from log pi of every response to its prompt."""
     p, rewards, place = np.exp(logprob), world().rewards(pair.prompt), _places(pair.prompt)
     w, l = place[pair.preferred], place[pair.dispreferred]  # noqa: E741
     above = rewards > rewards[w]

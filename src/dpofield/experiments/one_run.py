@@ -1,4 +1,4 @@
-"""One run: a configuration in, the trained model out, with all that it was trained on."""
+"""One run: train the model of a configuration, and return it with its pairs and its record."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from dpofield.lab.watch import Watch
 
 @dataclass(frozen=True)
 class Start:
-    """What a run starts from: the fine-tuned model, and N pairs.
+    """The start of a run: the fine-tuned model and N pairs.
 
-    `batch` holds the encoded pairs, `reference` (2 N,) the model's log-probabilities of their
-    responses before training, in nats, preferred ones first.
+    `batch` has the encoded pairs. `reference` (2 N,) has the log-probabilities of their responses
+    before training, in nats, all preferred responses first.
     """
 
     config: Config
@@ -41,19 +41,19 @@ class Start:
 
 @dataclass(frozen=True)
 class Trained(Start):
-    """What a run leaves behind; `model` is trained now, `run` is the record of its pairs."""
+    """The result of a run: `model` is trained now, and `run` is the record of its pairs."""
 
     run: Run
 
 
 class RunWatch(Watch):
-    """Follows a run from the starting model on; see `Watch`."""
+    """Callbacks of a run, from the starting model on; see `Watch`."""
 
     def loaded(self) -> None:
-        """The starting model is there; pairs are drawn next."""
+        """The starting model is loaded; the pairs are not drawn yet."""
 
     def drawn(self, start: Start) -> None:
-        """Pairs are drawn and encoded; `start.model` will be trained in place."""
+        """The pairs are drawn and encoded; `start.model` will be trained in place."""
 
 
 def run(
@@ -61,10 +61,10 @@ def run(
 ) -> Trained:
     """Make the starting model if it is not cached, draw the pairs, and train on them.
 
-    `watch` follows the run and may end it; it changes no number. `root` is where starting models
-    are cached (`lab.files.cache_root()` by default). One torch thread, here and afterwards, so
-    that the numbers do not depend on how many there are. Raises what drawing pairs and training
-    raise, and `Interrupted` when `watch` ends the run.
+    `watch` has the callbacks and may stop the run; it changes no number. `root` is the cache of the
+    starting models, by default `lab.files.cache_root()`. Torch is set to one thread, also after the
+    run, so that the numbers do not depend on the number of threads. Raises the errors of `draw` and
+    `dpo`, and `Interrupted` if `watch` stops the run.
     """
     watch = watch or RunWatch()
     torch.set_num_threads(1)
@@ -81,7 +81,7 @@ def run(
 
 @contextmanager
 def _may_end(model: CausalLM, watch: Watch) -> Iterator[None]:
-    """A weak model is asked for many responses before there are pairs; `watch` can end that."""
+    """Let `watch` stop the sampling of pairs, which takes long if the model is weak."""
 
     def go_on(*_: object) -> None:
         if watch.stopped():

@@ -1,7 +1,7 @@
-"""Named lists of runs: what each experiment of the book compares.
+"""Plans: named lists of configurations, one plan per experiment of the book.
 
-Seeds are the innermost loop, so that neighbours in a plan start from different models and workers
-seldom wait for the same one. Plans may share runs; a sweep makes them once.
+Seeds are the innermost loop. Neighbours in a plan thus start from different models, and workers
+seldom wait for the same model. Plans may share runs; a sweep measures a shared run once.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 from dpofield.experiments.config import Config
 
 SEEDS = range(10)
-"""One seed is one repetition of everything: initial weights, SFT samples, pairs, their order."""
+"""Each seed repeats all random choices: initial weights, SFT samples, pairs and their order."""
 
 WEAK, STRONG = 100, 600
 """SFT steps of the two starting points that most chapters use."""
 
 SFT_LEVELS = (0, 25, 50, WEAK, 200, STRONG, 1200)
 ON_POLICY_LEVELS = SFT_LEVELS[1:]
-"""An untrained model says nothing on the grammar, so it has no on-policy pairs."""
+"""An untrained model samples no text on the grammar, so it has no on-policy pairs."""
 
 EDIT_DISTANCES = (1, 2, 3, 4, 6, 8, None)
-"""In tokens; None leaves it open: two independent responses."""
+"""In tokens; None means any distance: two independent responses."""
 
 SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 2e-2, "steps": 240, "record_every": 12}
-"""Steps small enough for the law of motion to hold, and so three times as many."""
+"""Steps so small that the law of motion holds; their number is three times the default."""
 
 PATHS: dict[str, Any] = {"keep_paths": True, "pairs": 32}
-"""Every step is taken apart, which costs more than the step; so there are fewer pairs."""
+"""Runs that keep their paths have fewer pairs: measuring a step is slower than the step itself."""
 
 REMEDIES: dict[str, dict[str, float]] = {
     "dpo": {},
@@ -45,23 +45,23 @@ REMEDIES: dict[str, dict[str, float]] = {
     "simpo": {},
     "orpo": {},
 }
-"""Losses that differ, each with the parameters in which the experiments leave its defaults.
+"""The losses that are compared, each with its parameters that differ from the defaults.
 
-KTO is not among them: with its reference point at 0 it has the gradient of APO-zero.
+KTO is left out because it has the gradient of APO-zero if its reference point is 0.
 """
 
 LEARNING_RATES = (3e-5, 1e-4, 3e-4)
-"""The grid that every loss is tuned over."""
+"""The grid of learning rates, the same for every loss."""
 
 SMALL: dict[str, Any] = {"layers": 2, "width": 64, "lr": 3e-4}
-"""An eighth of the parameters; a smaller model takes a larger rate to the same margin."""
+"""An eighth of the parameters; a smaller model needs a larger learning rate for the same margin."""
 
 LLAMA: dict[str, Any] = {"architecture": "llama"}
 """Another architecture of the same size."""
 
 
 def _seeded(*settings: dict[str, Any]) -> list[Config]:
-    """Each setting at every seed."""
+    """Each setting with every seed."""
     return [
         Config(sft_seed=seed, pairs_seed=seed, seed=seed, **setting)
         for setting in settings
@@ -125,7 +125,7 @@ def _robustness() -> list[Config]:
 
 
 def _smoke() -> list[Config]:
-    """Tiny runs of every kind, for tests and for a first try."""
+    """Tiny runs of every kind, for tests and first trials."""
     tiny: dict[str, Any] = {
         "layers": 1, "width": 16, "heads": 2, "sft_steps": 2, "pairs": 6, "batch": 3, "steps": 4,
         "record_every": 2, "evaluated": 1,
@@ -146,23 +146,23 @@ PLANS: dict[str, list[Config]] = {
     "remedies": _remedies(),
     "robustness": _robustness(),
 }
-"""The plans behind the book's chapters, by the chapter's slug."""
+"""The plan of each chapter, by the chapter's slug."""
 
 SMOKE = _smoke()
 
 
 def plan(name: str) -> list[Config]:
-    """The runs of a plan; "smoke" is one too. Raises `ValueError` for an unknown name.
+    """The configurations of a plan, or of "smoke". Raises `ValueError` for an unknown name.
 
     >>> len(plan("sft-quality")), len({config.key for config in plan("sft-quality")})
     (130, 130)
     """
     known = PLANS | {"smoke": SMOKE}
     if name not in known:
-        raise ValueError(f"no plan {name!r}; there are {', '.join(known)}")
+        raise ValueError(f"no plan {name!r}; the plans are {', '.join(known)}")
     return known[name]
 
 
 def distinct(configs: Iterable[Config]) -> list[Config]:
-    """Every configuration once, in order."""
+    """The configurations without repetitions, in order."""
     return list({config.key: config for config in configs}.values())

@@ -1,4 +1,4 @@
-"""By which code, and with which libraries, a row was made."""
+"""Hash of the code, and versions of the libraries, that produce a row."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LIBRARIES = ("numpy", "scipy", "sympy", "tokenizers", "torch", "transformers")
 
 
 def versions() -> dict[str, str]:
-    """Python and the libraries that numbers depend on."""
+    """Versions of Python and of the libraries that the numbers depend on."""
     return {"python": platform.python_version()} | {name: version(name) for name in _LIBRARIES}
 
 
 @cache
 def code_hash() -> str:
-    """Hash of what decides a row's numbers: the modules that measure it, and the libraries.
+    """Hash of all code that the numbers of a row depend on, and of the library versions.
 
-    The modules are those that `rows` imports, directly or not, without comments and docstrings.
-    They are read once per process: the hash is that of the code with which the process began.
+    The code is that of the modules that `rows` imports, directly or not, without comments and
+    docstrings. The files are read once per process, so later edits do not change the hash.
 
     >>> len(code_hash())
     16

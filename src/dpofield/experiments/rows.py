@@ -1,4 +1,4 @@
-"""One run: a configuration in, one row with everything measured out."""
+"""Measure one run: from a configuration to a row with all measurements."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from dpofield.lab.training import loss_arguments
 
 Row = dict[str, Any]
 
-# Seeds and threads belong to the process, so runs in one process take turns.
+# Random seeds and the number of threads are global to a process: only one run at a time.
 _TURN = threading.Lock()
 
 
 def attempt(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
-    """The row of a configuration; if the measurement fails, the row has the error.
+    """The row of a configuration; if the run fails, the row has the error message.
 
-    `root` is where starting models are cached (`lab.files.cache_root()` by default).
+    `root` is the cache of the starting models, by default `lab.files.cache_root()`.
     """
     with _TURN:
         try:
@@ -50,14 +50,14 @@ def attempt(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
 
 
 def failure(config: Config, error: str) -> Row:
-    """The row of a run without measurements."""
+    """The row of a run that failed: configuration and error, without measurements."""
     return _identity(config) | {"error": error}
 
 
 def measure(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
-    """The row of a configuration: what is measured before, during and after its training.
+    """The row of a configuration: all measurements before, during and after its training.
 
-    The columns are those of `columns.MEANING`. `root` and errors as in `run`.
+    The columns are those of `columns.MEANING`. `root` and the errors are those of `run`.
     """
     before = _Before()
     done = run(config, before, root=root)
@@ -74,7 +74,7 @@ def measure(config: Config, root: str | os.PathLike[str] | None = None) -> Row:
 
 
 class _Before(RunWatch):
-    """Measures the starting model, and takes every step apart where paths are kept."""
+    """Measures the starting model, and every step if the run keeps its paths."""
 
     clock: tuple[float, float]
     row: Row
@@ -103,7 +103,7 @@ def _identity(config: Config) -> Row:
 
 
 def _each(kind: str, found: dict[str, Any]) -> Row:
-    """Columns of pairs or prompts, and the mean of each that is a number."""
+    """Columns of pairs or prompts, and the mean of each numeric column."""
     row: Row = {}
     for name, values in found.items():
         row[f"{kind}_{name}"] = np.asarray(values).tolist()
@@ -142,7 +142,7 @@ def _start(start: Start) -> dict[str, Any]:
 
 
 def _pushed(start: Start) -> dict[str, Any]:
-    """First-order push on every response by one gradient step on the mean loss of all pairs."""
+    """First-order change of every response for one gradient step on the mean loss of all pairs."""
     config, model, batch, reference = start.config, start.model, start.batch, start.reference
     n = len(start.pairs)
     of_loss = loss_arguments(config.loss, config.params, batch, reference)
@@ -156,7 +156,7 @@ def _pushed(start: Start) -> dict[str, Any]:
 
 
 def _moved(run: Run) -> Row:
-    """u and v of the pairs at the end and at matched margins, and the steps of those margins."""
+    """u and v of the pairs at the end and at `MARGINS`, and the steps at these margins."""
     mean, found, row = run.margin.mean(axis=1), {"u": run.u[-1], "v": run.v[-1]}, {}
     for goal in MARGINS:
         when = row[f"steps_to_margin_{goal}"] = reached(run.step, mean, goal)
@@ -168,7 +168,7 @@ def _moved(run: Run) -> Row:
 
 
 def _path(run: Run, motion: Motion) -> Iterator[tuple[str, masses.Floats]]:
-    """The paths of all pairs, and the parts that add up to their changes."""
+    """The paths of all pairs, and the parts of their changes that `Motion` measured."""
     for name in ("step", "u", "v", "loss"):
         yield name, getattr(run, name)
     yield from (("dloss_dx1", run.dx1), ("dloss_dx2", run.dx2))
@@ -180,7 +180,7 @@ def _path(run: Run, motion: Motion) -> Iterator[tuple[str, masses.Floats]]:
 def _splits(
     pairs: list[Pair], old: dict[str, masses.Floats], new: dict[str, masses.Floats]
 ) -> dict[str, Any]:
-    """How the probability of each pair's prompt is divided; nan where it is not evaluated."""
+    """`masses.Split` of each pair as columns; nan if its prompt is not evaluated."""
     nowhere = masses.Split(*[float("nan")] * 5)
     found: dict[str, Any] = {}
     for when, values in (("before", old), ("after", new)):
@@ -195,7 +195,7 @@ def _splits(
 def _summaries(
     pairs: list[Pair], old: dict[str, masses.Floats], new: dict[str, masses.Floats]
 ) -> dict[str, Any]:
-    """The evaluated prompts, before and after."""
+    """`masses.Summary` of the evaluated prompts as columns, and the divergences."""
     found: dict[str, Any] = {"prompt": list(old)}
     for when, values in (("before", old), ("after", new)):
         seen = [masses.summary(prompt, values[prompt], pairs) for prompt in old]

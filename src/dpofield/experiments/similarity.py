@@ -1,9 +1,8 @@
-"""How alike the two responses of a pair are to the model: CHES, by hidden states.
+"""CHES: similarity of the two responses of a pair, by the model's hidden states.
 
-With S_a the sum of the last layer's hidden states that predict the tokens of response a,
+Let S_a be the sum of the last layer's hidden states that predict the tokens of response a. Then
 CHES = <S_w, S_l> - |S_w|^2 (Razin et al. 2024, arXiv 2410.08847). The length-normalised form
-divides each sum by its number of tokens. Both grow as the dispreferred response looks more like the
-preferred one.
+divides each sum by its number of tokens. Both are larger if the responses are more similar.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 class Ches(NamedTuple):
-    """CHES of each of N pairs, plain and length-normalised: (N,) each, squared hidden units."""
+    """CHES of N pairs, plain and length-normalised: (N,) each, in squared hidden units."""
 
     plain: Floats
     normalised: Floats
@@ -30,9 +29,9 @@ class Ches(NamedTuple):
 
 @torch.no_grad()
 def ches(model: CausalLM, pairs: Batch) -> Ches:
-    """CHES of N encoded pairs; the end of a response is one of its tokens.
+    """CHES of N encoded pairs; the tokens of a response include the end-of-sequence token.
 
-    A hidden state is what the output matrix multiplies: after the last norm.
+    Hidden states are taken after the last norm, where the output matrix multiplies them.
 
     >>> from dpofield.lab.logprobs import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -42,7 +41,7 @@ def ches(model: CausalLM, pairs: Batch) -> Ches:
     >>> ches(small_gpt2(seed=0), pairs).plain.shape
     (3,)
     """
-    w, l = hidden_sums(model, pairs).chunk(2)  # noqa: E741 - the field's own letters
+    w, l = hidden_sums(model, pairs).chunk(2)  # noqa: E741 - l as in the formulas
     n_w, n_l = pairs.lengths.double().chunk(2)
 
     def score(a: Tensor, b: Tensor) -> Floats:

@@ -1,13 +1,14 @@
-"""The statistics that chapters and checks quote; only whole seeds are resampled.
+"""The statistics that chapters and checks quote, with bootstrap intervals over seeds.
 
-A seed is one independent repetition: new initial weights, new samples, new pairs, new order. Pairs
-of one run share a model, so they are not independent, and an interval that ignored this would be
-too narrow. Every interval here is a percentile bootstrap interval over seeds, from
-`scipy.stats.bootstrap`, with a fixed random state: it estimates how the statistic would vary with
-other seeds, in this world and at this size. With ten seeds it is a little too narrow.
+Each seed is an independent repetition, with new initial weights, samples, pairs and order. Pairs of
+one run share a model, so they are not independent, and an interval over pairs would be too narrow.
+Therefore whole seeds are resampled. Unless stated otherwise, an interval is a percentile bootstrap
+interval from `scipy.stats.bootstrap`, with a fixed random state. It estimates how the statistic
+varies over other seeds, for the same world and model size. With ten seeds it is slightly too
+narrow.
 
-`rho`, `partial_rho`, `auc` and `eta_squared` are numbers of plain arrays. `within` gives one such
-number per seed, and `of_seeds` the mean of those with its interval.
+`rho`, `partial_rho`, `auc` and `eta_squared` map arrays to a number. `within` computes such a
+number per seed, and `of_seeds` the mean of these numbers with its interval.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 if TYPE_CHECKING:
-    import pandas as pd  # a second to import, and frames come from the caller
+    import pandas as pd  # slow to import, and needed for annotations only
 
 Floats = NDArray[np.float64]
 
@@ -28,14 +29,14 @@ RESAMPLES = 2000
 
 
 class Interval(NamedTuple):
-    """A statistic of all seeds, and its 95 % percentile bootstrap interval over seeds."""
+    """A statistic over all seeds, and its 95 % percentile bootstrap interval."""
 
     value: float
     low: float
     high: float
 
     def __contains__(self, value: object) -> bool:
-        """Whether a number lies between the ends."""
+        """Whether a number lies in the interval, ends included."""
         return isinstance(value, (int, float)) and self.low <= value <= self.high
 
     def __str__(self) -> str:
@@ -47,10 +48,10 @@ UNKNOWN = Interval(*[float("nan")] * 3)
 
 
 def over_seeds(statistic: Callable[..., Any], seeds: ArrayLike, *columns: ArrayLike) -> Interval:
-    """`statistic(*columns)` of all rows, with its interval when whole seeds are drawn again.
+    """`statistic(*columns)` of all rows, and its interval with whole seeds resampled.
 
-    `seeds` (n,) has the seed of each row; `columns` are (n,) each. Rows with a nan in any
-    column are left out first. Raises `ValueError` for fewer than two seeds.
+    `seeds` (n,) has the seed of each row; `columns` are (n,) each. Rows with nan in any column are
+    dropped first. Raises `ValueError` for fewer than two seeds.
 
     >>> print(over_seeds(lambda x: x.mean(), [0, 0, 1, 2], [1.0, 3.0, 2.0, 2.0]))
     2 [2, 2]
@@ -74,7 +75,7 @@ def over_seeds(statistic: Callable[..., Any], seeds: ArrayLike, *columns: ArrayL
 
 
 def mean(seeds: ArrayLike, values: ArrayLike) -> Interval:
-    """The mean of all rows; for a difference of two settings, give one paired difference per seed.
+    """The mean of all rows; to compare two settings, pass one paired difference per seed.
 
     >>> print(mean([0, 1, 2, 3], [1.0, 2.0, 3.0, 4.0]))
     2.5 [1.5, 3.5]
@@ -83,10 +84,9 @@ def mean(seeds: ArrayLike, values: ArrayLike) -> Interval:
 
 
 def of_seeds(values: ArrayLike) -> Interval:
-    """The mean of one value per seed: the interval of `mean`, hundreds of times as fast.
+    """The mean of one value per seed; the interval of `mean`, hundreds of times faster.
 
-    A nan is left out. Raises `ValueError` for fewer than two
-    values.
+    Values that are nan are dropped. Raises `ValueError` for fewer than two other values.
 
     >>> print(of_seeds([1.0, 2.0, 3.0, 4.0]))
     2.5 [1.5, 3.5]
@@ -105,9 +105,10 @@ def of_seeds(values: ArrayLike) -> Interval:
 def next_seed(values: ArrayLike, level: float = 0.99) -> Interval:
     """The mean of one value per seed, and Student's prediction interval for one more seed.
 
-    Where a new repetition falls with probability `level`, if seeds are normally distributed. This
-    is wider than an interval for the mean, and does not shrink to nothing with more seeds. Raises
-    `ValueError` for fewer than two values; a nan is left out.
+    The value of a new seed lies in it with probability `level`, if the values are normally
+    distributed. It is wider than an interval for the mean, and its width does not tend to 0 with
+    more seeds. Values that are nan are dropped. Raises `ValueError` for fewer than two other
+    values.
 
     >>> print(next_seed([1.0, 2.0, 3.0, 4.0], level=0.5))
     2.5 [1.4, 3.6]
@@ -137,10 +138,10 @@ def within(
     statistic: Callable[..., float],
     *columns: str,
 ) -> pd.Series:
-    """`statistic` of the columns within each seed and group: its mean over the groups, by seed.
+    """`statistic` of the columns within each seed and group, averaged over the groups of a seed.
 
-    `groups` are columns of the table, all of `seed` if there are none. A group without a value
-    (nan) is left out.
+    `groups` are columns of the table; without any, each seed is one group. Groups with the value
+    nan are dropped.
     """
     rows = table.groupby(["seed", *groups])[list(columns)]
     found = rows.apply(lambda g: statistic(*(g[c].to_numpy(dtype=float) for c in columns)))
@@ -149,7 +150,7 @@ def within(
 
 
 def rho(x: ArrayLike, y: ArrayLike) -> float:
-    """Spearman's rank correlation; nan if either does not vary.
+    """Spearman's rank correlation; nan if x or y is constant.
 
     >>> rho([1, 2, 3], [1, 10, 100])
     1.0
@@ -160,20 +161,20 @@ def rho(x: ArrayLike, y: ArrayLike) -> float:
 
 
 def rho_across_seeds(table: pd.DataFrame, setting: Sequence[str], x: str, y: str) -> Interval:
-    """Spearman's correlation across the seeds that share a setting, all settings taken together.
+    """Spearman's correlation across the seeds of a setting, pooled over all settings.
 
     x and y are replaced by their ranks within the setting, and `rho` of these ranks is computed in
     every resample. `table` has one row per seed and setting; `setting` are the columns that
-    settings differ in.
+    identify a setting.
     """
     ranks = table.groupby(list(setting))[[x, y]].rank()
     return over_seeds(rho, table["seed"], ranks[x], ranks[y])
 
 
 def partial_rho(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
-    """Spearman's correlation of x and y once the ranks of `given` are regressed out of both.
+    """Spearman's correlation of x and y, with the ranks of `given` regressed out of both.
 
-    nan if `given` leaves nothing of one of them.
+    The result is nan if `given` determines the ranks of x or y.
     """
     xy, xz, yz = rho(x, y), rho(x, given), rho(y, given)
     left = (1 - xz**2) * (1 - yz**2)
@@ -181,19 +182,20 @@ def partial_rho(x: ArrayLike, y: ArrayLike, given: ArrayLike) -> float:
 
 
 def oriented(correlations: pd.Series) -> pd.Series:
-    """One correlation per seed, with the sign that makes their mean positive."""
+    """One correlation per seed, multiplied by the sign of their mean."""
     return correlations * np.sign(correlations.mean())
 
 
 def stronger(one: pd.Series, other: pd.Series) -> Interval:
-    """|mean of `one`| - |mean of `other`|, one correlation per seed: above 0, `one` is stronger."""
+    """|mean of `one`| - |mean of `other`|, one value per seed; positive if `one` is stronger."""
     return over_seeds(lambda a, b: abs(a.mean()) - abs(b.mean()), one.index, one, other)
 
 
 def auc(score: ArrayLike, happened: ArrayLike) -> float:
-    """Area under the ROC curve: the chance that a row where it happened has the higher score.
+    """Area under the ROC curve of `score` for the event `happened`.
 
-    Ties count half. nan where all rows or none happened.
+    This is the probability that a random row with the event has a higher score than a random row
+    without it; ties count half. The result is nan if all rows or no rows have the event.
 
     >>> auc([0.1, 0.9, 0.2, 0.8], [0, 1, 0, 1])
     1.0
@@ -206,9 +208,9 @@ def auc(score: ArrayLike, happened: ArrayLike) -> float:
 
 
 def eta_squared(group: ArrayLike, y: ArrayLike) -> float:
-    """The part of the variance of y that lies between groups.
+    """Eta squared: the share of the variance of y that lies between groups.
 
-    Not zero without any effect: by chance it is (groups - 1) / (rows - 1) on average.
+    Without any effect, its expected value is not 0 but (groups - 1) / (rows - 1).
     """
     values = np.asarray(y, dtype=float)
     _, index = np.unique(np.asarray(group), return_inverse=True)

@@ -1,4 +1,4 @@
-"""Finished runs on disk: one file each, whole or absent, and only those of this very code."""
+"""Finished runs on disk: one file per run, complete or absent, in one folder per code hash."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _DIGEST = b"dpofield-sha256"
 
 
 class Store:
-    """A folder of finished runs, each in a Parquet file named by its configuration's key.
+    """A folder of finished runs, each in a Parquet file with the configuration's key as its name.
 
-    `root` defaults to `experiments` beside the cached models; in it, every state of the code has a
-    folder of its own, so a row that other code made is never found.
+    `root` defaults to `experiments` beside the cached models. It has a folder per code hash, so
+    rows from other code are never read.
     """
 
     def __init__(self, root: str | os.PathLike[str] | None = None) -> None:
@@ -32,18 +32,18 @@ class Store:
         self.folder = base / code_hash()
 
     def path(self, config: Config) -> Path:
-        """Where the row of this configuration is, or will be."""
+        """The file for the row of this configuration."""
         return self.folder / f"{config.key}.parquet"
 
     def write(self, row: dict[str, Any]) -> None:
-        """Keep a row; one that is there already is replaced."""
+        """Write a row, in place of an older row of the same configuration."""
         table = pa.Table.from_pylist([row], schema=schema())
         write_whole(table, self.folder / f"{row['key']}.parquet")
 
     def read(self, config: Config) -> pa.Table | None:
-        """The row of this configuration, as a table of one row; None if there is none.
+        """The row of this configuration as a table; None if it is missing.
 
-        A damaged file is reported by a `RuntimeWarning`, removed, and counts as none.
+        A damaged file gives a `RuntimeWarning`, is removed, and counts as missing.
         """
         path = self.path(config)
         if not path.exists():
@@ -51,7 +51,7 @@ class Store:
         try:
             table = read_checked(path)
             if table["key"].to_pylist() != [config.key]:
-                raise ValueError("it holds another row")
+                raise ValueError("it has the row of another configuration")
         except (ValueError, OSError) as error:
             reason = str(error).splitlines()[0]
             warnings.warn(f"{path} is damaged ({reason}): making it again", RuntimeWarning, 2)
@@ -60,14 +60,15 @@ class Store:
         return table
 
     def done(self, config: Config) -> bool:
-        """Whether this configuration has been measured; a recorded failure has not."""
+        """Whether this configuration has a row without an error."""
         table = self.read(config)
         return table is not None and table["error"].null_count == 1
 
     def collect(self, configs: Iterable[Config], target: str | os.PathLike[str]) -> int:
-        """Write one table with a row of every configuration, in order; the number of its rows.
+        """Write a table with one row per configuration, in order, and return the number of rows.
 
-        Failures are rows too. Raises `ValueError` if there are configurations without any row.
+        Rows of failed runs are included. Raises `ValueError` if the row of a configuration is
+        missing.
         """
         tables = [self.read(config) for config in configs]
         rows = [table for table in tables if table is not None]
@@ -80,21 +81,21 @@ class Store:
 
 
 def write_whole(table: pa.Table, path: Path) -> None:
-    """Write a Parquet file that knows the hash of its content, whole or not at all."""
+    """Write a Parquet file atomically, with a hash of its content in the metadata."""
     marked = table.replace_schema_metadata({_DIGEST: _digest(table)})
     with replacing(path) as draft:
         pq.write_table(marked, draft, compression="zstd")
 
 
 def read_checked(path: str | os.PathLike[str]) -> pa.Table:
-    """Read what `write_whole` wrote.
+    """Read a file that `write_whole` wrote, and check its hash.
 
-    Parquet's own checksums cover its data pages only, so the content is hashed. Raises `ValueError`
-    or `OSError` for a damaged file.
+    Parquet's checksums cover the data pages only, hence the hash of the content. Raises
+    `ValueError` or `OSError` for a damaged file.
     """
     table = pq.ParquetFile(path).read()
     if (table.schema.metadata or {}).get(_DIGEST) != _digest(table):
-        raise ValueError("its content is not what was written")
+        raise ValueError("its content does not match its hash")
     return table
 
 

@@ -1,7 +1,7 @@
-"""Many runs, on local processes or on a Dask cluster; what is finished is kept at once.
+"""Measure many runs, in local processes or on a Dask cluster; each finished run is saved at once.
 
-Workers measure, and this process alone writes: a row is on disk, whole, before the next one is
-taken. So a sweep may be killed at any moment and started again; it goes on with what is missing.
+Workers measure, and only this process writes. It writes each row completely before it takes the
+next. A sweep can therefore be killed at any time; the next sweep measures the missing runs only.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from dpofield.experiments.rows import Row, attempt, failure
 from dpofield.experiments.store import Store
 from dpofield.lab.files import clear_drafts
 
-_DEATHS = 2  # times that a run may take its process down when it is alone
+_DEATHS = 2  # worker crashes allowed per run, counted while it runs alone
 
 
 class Report(NamedTuple):
-    """What a sweep did: runs `kept` from before, `made` now, and `failed` now."""
+    """Numbers of runs: `kept` from earlier sweeps, `made` by this sweep, and `failed` in it."""
 
     kept: int
     made: int
@@ -40,13 +40,14 @@ def sweep(
     root: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Report:
-    """Measure every configuration that `store` has no row of, or a failure; equal ones once.
+    """Measure every configuration that `store` has no row of, or only the row of a failure.
 
-    With one worker runs happen in this process, with more in as many local ones, one torch thread
-    each; with the address of a `dask` scheduler on its workers (start them with `--nthreads 1`: the
-    runs of one process take turns). A run whose worker dies is tried again. A run that fails has
-    its error recorded, and the others go on. `root` is where starting models are cached, on each
-    machine. Raises `RuntimeError` if a worker runs other code than this process.
+    Equal configurations are measured once. With one worker, runs happen in this process; with
+    several `workers`, in as many local processes with one torch thread each. If `dask` is the
+    address of a scheduler, runs happen on its workers; start these with `--nthreads 1`, because a
+    process measures one run at a time. A run whose worker crashes is tried again. A run that fails
+    is recorded with its error, and the sweep continues. `root` is the cache of the starting models,
+    on each machine. Raises `RuntimeError` if a worker has other code than this process.
     """
     clear_drafts(store.folder)
     wanted = {config.key: config for config in configs}
@@ -65,8 +66,8 @@ def sweep(
     for row in bar:
         if row["code_hash"] != code_hash():
             raise RuntimeError(
-                f"a worker runs code {row['code_hash']}, this process {code_hash()}: install the "
-                "same version and libraries there, or start again if a source has changed here"
+                f"a worker has code {row['code_hash']}, this process {code_hash()}: install the "
+                "same version and libraries on both, or restart if a source file has changed"
             )
         store.write(row)
         failed += row["error"] is not None
@@ -77,7 +78,7 @@ def sweep(
 def _on_processes(
     configs: list[Config], workers: int, root: str | os.PathLike[str] | None
 ) -> Iterator[Row]:
-    """Rows as they come from loky's processes."""
+    """Rows from loky's processes, in the order in which they finish."""
     left = {config.key: config for config in configs}
     while left:
         flying: dict[str, Config] = {}
@@ -92,14 +93,15 @@ def _on_processes(
                 del left[row["key"]], flying[row["key"]]
                 yield row
         except BrokenProcessPool:
-            # One of those in flight took its process down; alone, each shows whether it was that.
+            # A worker died, and the run that killed it is unknown: retry the runs in flight one
+            # at a time.
             for key, config in list(flying.items()):
                 del left[key]
                 yield _alone(config, root)
 
 
 def _parallel(workers: int, tasks: Iterable[object]) -> Iterator[Row]:
-    """joblib, handing out one run at a time, so that what is in flight is known."""
+    """joblib with one run per task, so that the runs in flight are known."""
     with parallel_config(backend="loky", inner_max_num_threads=1):
         yield from Parallel(
             n_jobs=workers, batch_size=1, pre_dispatch=workers, return_as="generator_unordered"
@@ -107,21 +109,21 @@ def _parallel(workers: int, tasks: Iterable[object]) -> Iterator[Row]:
 
 
 def _alone(config: Config, root: str | os.PathLike[str] | None) -> Row:
-    """The row of a run that may take its process down."""
+    """The row of a run that may crash its process."""
     for _ in range(_DEATHS):
         try:
-            # Two, because joblib takes one to mean: in this process.
+            # With one worker, joblib would use this process.
             (row,) = _parallel(2, [delayed(attempt)(config, root)])
             return row
         except BrokenProcessPool:
             continue
-    return failure(config, f"its process died {_DEATHS} times with no other run beside it")
+    return failure(config, f"its process died {_DEATHS} times while no other run was active")
 
 
 def _on_cluster(
     configs: list[Config], address: str, root: str | os.PathLike[str] | None
 ) -> Iterator[Row]:
-    """Rows as they come from the workers of a Dask scheduler, which replaces those that die."""
+    """Rows from the workers of a Dask scheduler, which moves the runs of dead workers to others."""
     from distributed import Client, as_completed
 
     with Client(address) as client:

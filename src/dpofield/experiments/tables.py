@@ -1,4 +1,4 @@
-"""The recorded runs that the book shows: one table a plan, in `results/experiments`."""
+"""The recorded runs that the book shows: one table per plan, in `results/experiments`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def recorded(name: str, folder: str | os.PathLike[str] | None = None) -> pd.DataFrame:
-    """The table of a plan, one row a run that did not fail; columns as in `columns.MEANING`.
+    """The table of a plan, one row per run that did not fail; columns as in `columns.MEANING`.
 
     `folder` defaults to `results/experiments` of the checkout. Raises `ValueError` for an unknown
-    plan, and for a table that is damaged or is not of the plan as it is now; `FileNotFoundError`
-    if there is none. Both name the remedy.
+    plan, a damaged table, or a table with other runs than the plan. Raises `FileNotFoundError` if
+    the table is missing. The messages have the command that makes the table.
     """
     base = _CHECKOUT / "results" / "experiments" if folder is None else Path(folder)
     return _read(name, base / f"{name}.parquet").copy()
@@ -37,5 +37,5 @@ def _read(name: str, path: Path) -> pd.DataFrame:
         reason = str(error).splitlines()[0]
         raise ValueError(f"{path} is damaged ({reason}); {remedy}") from error
     if set(table["key"]) != wanted:
-        raise ValueError(f"{path} holds other runs than the plan {name!r}; {remedy}")
+        raise ValueError(f"{path} has other runs than the plan {name!r}; {remedy}")
     return table[table["error"].isna()].reset_index(drop=True)

@@ -1,1 +1,1 @@
-"""Findings of the recorded runs: one module per chapter; tables in, numbers with intervals out."""
+"""Findings of the recorded runs: one module per chapter, from tables to numbers with intervals."""

@@ -1,9 +1,10 @@
-"""Edit distance: which pairs learn their preferred response, and what predicts it.
+"""Edit distance: for which pairs the preferred response rises, and which quantities predict it.
 
-Runs of the plan "edit-distance". The pairs of one run are a *set*. Predictors are known before
-DPO; outcomes are the preferred's log-ratio u at the last step, or where the set's mean margin first
-is 2 or 5 nats. Sets differ in edit distance, and pairs within a set do not, unless their distance
-was left open; so predictor and outcome are correlated within several *scopes*.
+These are the runs of the plan "edit-distance". The pairs of one run are a *set*. Predictors are
+measured before DPO. Outcomes are the preferred response's log-ratio u after the last step, or where
+the set's mean margin first reaches 2 or 5 nats. The edit distance differs between sets. Within a
+set it is constant, unless the configuration allows any distance. Correlations of predictor and
+outcome are therefore computed in several *scopes*.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from dpofield.experiments.stats import Interval
 Floats = NDArray[np.float64]
 
 GOAL = 5
-"""The margin, in nats, that all 170 runs reach."""
+"""A margin in nats that all 170 runs reach."""
 
 OUTCOME = f"u_at_margin_{GOAL}"
 
 ANY = "any"
-"""The name of a distance that was left open."""
+"""The name for sets with any edit distance."""
 
 
 PREDICTORS = {
@@ -44,7 +45,7 @@ PREDICTORS = {
 
 
 class Scope(StrEnum):
-    """What is compared when a predictor is correlated with an outcome; the value is the label."""
+    """The units between which predictor and outcome are correlated; the value is the label."""
 
     DISTANCES = "between distances"
     SETS = "sets of one distance"
@@ -55,9 +56,10 @@ class Scope(StrEnum):
 def prepare(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with the quantities of the chapter, one row per run.
 
-    `asked`, the distance as asked for; `kernel_ratio`, K_wl / K_ww; `own_growth`,
-    K_ww - 2 K_wl + K_ll, the first growth of a pair's margin by its own terms; `preferred_share`,
-    the preferred's part of the mean margin's first growth, other pairs included.
+    `asked`: edit distance in the configuration, as text. `kernel_ratio`: K_wl / K_ww. `own_growth`:
+    K_ww - 2 K_wl + K_ll, the initial growth of a pair's margin from its own terms.
+    `preferred_share`: the preferred response's share of the initial growth of the mean margin, with
+    the terms from other pairs.
     """
     ww, wl, ll = runs["kernel_ww"], runs["kernel_wl"], runs["kernel_ll"]
     return _named(runs).assign(
@@ -67,7 +69,7 @@ def prepare(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per pair: `asked`, `kernel_ratio`, `midpoint_at_margin_5`, `fell` (u < 0 there)."""
+    """One row per pair: `asked`, `kernel_ratio`, `midpoint_at_margin_5`, `fell` (u < 0 at 5)."""
     made = _named(per_pair(runs))
     middle = (made[OUTCOME] + made[f"v_at_margin_{GOAL}"]) / 2
     return made.assign(
@@ -81,7 +83,7 @@ def _named(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def plain(table: pd.DataFrame, matched: bool | None = None) -> pd.DataFrame:
-    """The rows with an edit at any position: likelihoods matched, unmatched, or both (None)."""
+    """The rows with any edit position; with matched or unmatched likelihoods, or both (None)."""
     chosen = table["edit_position"].isna()
     if matched is not None:
         chosen &= table["matched"] == matched
@@ -89,7 +91,7 @@ def plain(table: pd.DataFrame, matched: bool | None = None) -> pd.DataFrame:
 
 
 def by_group(table: pd.DataFrame, group: str, column: str) -> dict[str, Interval]:
-    """Group -> mean of a column over seeds, in the groups' order of appearance."""
+    """Group -> mean of a column over seeds, in order of first appearance."""
     return {
         str(name): stats.of_seeds(rows.groupby("seed")[column].mean())
         for name, rows in table.groupby(group, sort=False)
@@ -97,13 +99,13 @@ def by_group(table: pd.DataFrame, group: str, column: str) -> dict[str, Interval
 
 
 def gap(runs: pd.DataFrame, group: str, one: str, other: str, column: str) -> Interval:
-    """Mean paired difference of a column between two groups, the same seeds in both."""
+    """Mean difference of a column between two groups, paired by seed."""
     a, b = (runs[runs[group] == name].set_index("seed")[column] for name in (one, other))
     return stats.of_seeds(a - b)
 
 
 def times(runs: pd.DataFrame, one: str, other: str, column: str) -> Interval:
-    """How many times as large a positive column is at distance `one` as at `other`."""
+    """Geometric mean of the ratio of a positive column, distance `one` over distance `other`."""
     a, b = (runs[runs["asked"] == asked].set_index("seed")[column] for asked in (one, other))
     return stats.geometric(a / b)
 
@@ -114,11 +116,11 @@ def times(runs: pd.DataFrame, one: str, other: str, column: str) -> Interval:
 def prediction(
     runs: pd.DataFrame, of_pairs: pd.DataFrame, scope: Scope, x: str, y: str = OUTCOME
 ) -> Interval:
-    """Spearman's correlation of x and y in a scope, interval over seeds; nan if x is constant.
+    """Spearman's correlation of x and y in a scope; nan if x is constant.
 
-    *Distances*: the set means of a seed's distances, one correlation per seed. *Sets*: across
-    seeds, by ranks within the setting. *Pairs*: one correlation per run. *Open distance*: the same
-    in sets of pairs that were drawn without regard to their distance.
+    `DISTANCES`: between the set means of one seed. `SETS`: across seeds, by ranks within the
+    setting. `PAIRS`: between the pairs of one run. `OPEN_DISTANCE`: the same, only for sets with
+    any edit distance.
     """
     if scope is Scope.SETS:
         varied = runs[runs["asked"] == ANY] if x == "levenshtein" else runs
@@ -130,7 +132,7 @@ def prediction(
 def stronger(
     runs: pd.DataFrame, of_pairs: pd.DataFrame, scope: Scope, x: str, other: str, y: str = OUTCOME
 ) -> Interval:
-    """|rho(x, y)| - |rho(other, y)|, each a mean over seeds: above 0, x is the better predictor.
+    """|rho(x, y)| - |rho(other, y)| with rho averaged over seeds; positive if x predicts better.
 
     Raises `ValueError` for `Scope.SETS`, which has no correlation per seed.
     """
@@ -141,7 +143,7 @@ def stronger(
 def beyond(
     runs: pd.DataFrame, of_pairs: pd.DataFrame, scope: Scope, x: str, given: str, y: str = OUTCOME
 ) -> Interval:
-    """Partial rank correlation of x and y, `given` being known: a mean over seeds.
+    """Partial rank correlation of x and y given `given`, averaged over seeds.
 
     Raises `ValueError` for `Scope.SETS`, which has no correlation per seed.
     """
@@ -149,9 +151,9 @@ def beyond(
 
 
 def auc(of_pairs: pd.DataFrame, x: str) -> Interval:
-    """Area under the ROC curve of x for `fell` within sets: above 1/2, a high x goes with a fall.
+    """Area under the ROC curve of x for `fell`, within sets; above 1/2 if a high x predicts a fall.
 
-    A set in which all pairs fell, or none, is left out.
+    Sets in which all pairs or no pairs fell are left out.
     """
     return stats.of_seeds(stats.within(of_pairs, ["key"], stats.auc, x, "fell"))
 
@@ -163,11 +165,11 @@ def _within(
     statistic: Callable[..., float],
     *columns: str,
 ) -> pd.Series:
-    """A statistic per seed: of its sets' means, or averaged over its sets."""
+    """A statistic per seed: between the means of its sets, or averaged over its sets."""
     if scope is Scope.SETS:
         raise ValueError(f"scope {scope.name} has no correlation per seed: take prediction")
     if scope is Scope.DISTANCES:
-        # Matched and unmatched sets are two series of distances.
+        # Matched and unmatched sets each cover all distances.
         return stats.within(runs, ["matched"], statistic, *columns)
     chosen = of_pairs[of_pairs["asked"] == ANY] if scope is Scope.OPEN_DISTANCE else of_pairs
     return stats.within(chosen, ["key"], statistic, *columns)
@@ -177,7 +179,7 @@ def _within(
 
 
 class Jump(StrEnum):
-    """Whether an outcome jumps at some distance; the value is the label."""
+    """Whether an outcome has a jump at some distance; the value is the label."""
 
     NONE = "no threshold"
     FOUND = "a threshold"
@@ -187,9 +189,9 @@ class Jump(StrEnum):
 class Threshold(NamedTuple):
     """A jump at one distance against a straight line in the logarithm of the distance.
 
-    `rises`: mean paired differences between neighbouring distances. `jump`, `line`: mean squared
-    error on a seed that was left out of the fit. `gap`: `jump` - `line`; above 0, the line is
-    better, although the jump has one parameter more.
+    `rises`: mean differences between neighbouring distances, paired by seed. `jump`, `line`: mean
+    squared error of each fit on a left-out seed. `gap`: `jump` - `line`; positive if the line is
+    better, although the jump has one more parameter.
     """
 
     rises: list[Interval]
@@ -199,16 +201,16 @@ class Threshold(NamedTuple):
 
     @property
     def verdict(self) -> Jump:
-        """Whether the outcome jumps."""
+        """Whether the outcome has a jump."""
         if self.gap.low > 0:
             return Jump.NONE
         return Jump.FOUND if self.gap.high < 0 else Jump.UNDECIDED
 
 
 def threshold(runs: pd.DataFrame, column: str = OUTCOME) -> Threshold:
-    """`Threshold` of a column over the distances asked for; one row per distance and seed.
+    """`Threshold` of a column over the fixed distances; `runs` has one row per distance and seed.
 
-    For each seed left out, the jump is where it fits the other seeds best.
+    For each left-out seed, the position of the jump is fitted to the other seeds.
     """
     asked = runs[runs["asked"] != ANY]
     table = asked.pivot(index="seed", columns="edit_distance", values=column)
@@ -237,15 +239,15 @@ def _jump(x: Floats, y: Floats) -> Floats:
     return min(fits, key=lambda fit: float(((y - fit) ** 2).sum()))
 
 
-# -- how it comes about
+# -- how similarity hinders the preferred response
 
 
 class Lag(NamedTuple):
-    """Why the preferred is lower where `near` pairs reach a margin than where `far` pairs do, nats.
+    """Two parts of the difference in u between far and near sets at the same margin, in nats.
 
-    `delay`: how much the far sets fall between the step at which they reach the margin and the
-    later step at which the near sets reach it. `rest`: how much lower the near sets are at that
-    later step. The two add up to the difference at the margin.
+    `delay`: fall of the far sets from the step at which they reach the margin to the later step at
+    which the near sets reach it. `rest`: far sets minus near sets at that later step. The two parts
+    add up to the difference at the margin.
     """
 
     delay: Interval
@@ -253,15 +255,15 @@ class Lag(NamedTuple):
 
 
 def lag(runs: pd.DataFrame, near: str, far: str) -> Lag:
-    """`Lag` between two distances at the margin `GOAL`, the same seeds in both.
+    """`Lag` between two distances at the margin `GOAL`, paired by seed.
 
-    A run's u is known at the start, at the margins 2, 5 and 10 and at the end; straight lines
-    join these points.
+    A run's u is recorded at the start, at the margins 2, 5 and 10, and at the end. Between these
+    points it is interpolated linearly.
     """
     a, b = (runs[runs["asked"] == asked].set_index("seed").sort_index() for asked in (near, far))
     when = a[f"steps_to_margin_{GOAL}"]
-    there = np.array([_u_at(run, when[seed]) for seed, run in b.iterrows()])
-    return Lag(stats.of_seeds(b[OUTCOME] - there), stats.of_seeds(there - a[OUTCOME]))
+    later = np.array([_u_at(run, when[seed]) for seed, run in b.iterrows()])
+    return Lag(stats.of_seeds(b[OUTCOME] - later), stats.of_seeds(later - a[OUTCOME]))
 
 
 def _u_at(run: pd.Series, step: float) -> float:
@@ -274,7 +276,7 @@ def _u_at(run: pd.Series, step: float) -> float:
 
 
 class Way(StrEnum):
-    """How similarity hinders the preferred; the value is the label."""
+    """How similarity hinders the preferred response; the value is the label."""
 
     NONE = "not seen"
     DELAY = "mostly by delay"
@@ -283,9 +285,9 @@ class Way(StrEnum):
 
 
 def hinders(at_margin: Interval, lag: Lag) -> Way:
-    """How similarity hinders the preferred.
+    """How similarity hinders the preferred response.
 
-    `at_margin`: the rank correlation of edit distance with u at a matched margin.
+    `at_margin`: rank correlation of edit distance with u at a given margin.
 
     >>> hinders(Interval(0.9, 0.8, 1), Lag(Interval(2, 1.5, 2.5), Interval(0.5, 0, 1))).value
     'mostly by delay'

@@ -1,7 +1,8 @@
 """Losses compared on the same pairs: outcomes, cost, and a fair choice of the learning rate.
 
-Runs of the plan "remedies" differ in loss and learning rate. The rate is chosen by cross-fitting:
-for every seed on the other seeds, so that no seed is judged at a rate that it helped to choose.
+Runs of the plan "remedies" differ in loss and learning rate. Cross-fitting chooses the rate: for
+each seed, the rate is chosen on the other seeds, so the choice does not use the outcome that is
+then compared.
 """
 
 from __future__ import annotations
@@ -21,27 +22,28 @@ from dpofield.formulas import LOSSES
 from dpofield.formulas.losses.classify import at_start
 
 PRICE = 0.1
-"""Reward that one nat of KL to the reference costs: the beta of the RLHF objective."""
+"""Reward that is subtracted per nat of KL to the reference: the beta of the RLHF objective."""
 
 OUTCOMES = {
-    "objective": "expected true reward less 0.1 per nat of KL",
-    "reward": "expected true reward, off the grammar counted as the worst there is",
-    "reward_on_grammar": "expected true reward, given a response on the grammar",
-    "off_grammar": "probability off the grammar",
-    "kl": "KL to the reference, a lower bound, nats",
-    "u": "change of log pi(yw), nats",
-    "v": "change of log pi(yl), nats",
-    "margin": "u - v, nats",
-    "fell": "share of preferred responses that fell",
-    "cpu_s": "processor seconds",
+    "objective": "reward minus 0.1 per nat of KL",
+    "reward": "expected true reward; texts off the grammar have the lowest reward of all responses",
+    "reward_on_grammar": "expected true reward, given that the response is on the grammar",
+    "off_grammar": "total probability of all texts off the grammar",
+    "kl": "lower bound on KL to the reference, in nats",
+    "u": "change of log pi(yw | x), in nats",
+    "v": "change of log pi(yl | x), in nats",
+    "margin": "u - v, in nats",
+    "fell": "share of pairs whose preferred response became less likely (u < 0)",
+    "cpu_s": "processor time, in seconds",
 }
 """Outcome of a run -> its meaning."""
 
 
 def outcomes(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
-    """One row per run: loss, lr, seed, and `OUTCOMES`; means over its evaluated prompts or pairs.
+    """One row per run: loss, lr, seed, and `OUTCOMES` as means over evaluated prompts or pairs.
 
-    `off_reward` is what a text off the grammar is worth: the worst reward by default.
+    `off_reward` is the reward of a text off the grammar, by default the lowest reward of all
+    responses.
     """
     worth = worst_reward() if off_reward is None else off_reward
     found = runs[["loss", "lr", "seed", "u", "v", "cpu_s"]].copy()
@@ -63,10 +65,10 @@ def outcomes(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFram
 
 
 def crossfit(table: pd.DataFrame, criterion: str = "objective") -> pd.DataFrame:
-    """The row of every loss and seed at the rate that is best on the other seeds.
+    """The row of every loss and seed at the learning rate that is best on the other seeds.
 
-    Best is the highest mean of the column `criterion`. Raises `ValueError` unless every rate of a
-    loss has the same seeds, two at least.
+    The best rate has the highest mean of the column `criterion`. Raises `ValueError` unless all
+    rates of a loss have the same seeds, and at least two.
 
     >>> rows = [("a", lr, s, lr + s) for lr in (1.0, 2.0) for s in range(3)]
     >>> chosen = crossfit(pd.DataFrame(rows, columns=["loss", "lr", "seed", "objective"]))
@@ -77,7 +79,7 @@ def crossfit(table: pd.DataFrame, criterion: str = "objective") -> pd.DataFrame:
     for loss, own in table.groupby("loss", sort=False):
         wide = own.pivot(index="seed", columns="lr", values=criterion)
         if wide.isna().any(axis=None) or len(wide) < 2:
-            raise ValueError(f"loss {loss!r}: every rate needs the same seeds, two at least")
+            raise ValueError(f"loss {loss!r}: every rate needs the same seeds, at least two")
         others = (wide.sum() - wide) / (len(wide) - 1)
         best = others.idxmax(axis=1)
         kept.append(own[own["lr"] == own["seed"].map(best)])
@@ -85,13 +87,13 @@ def crossfit(table: pd.DataFrame, criterion: str = "objective") -> pd.DataFrame:
 
 
 def against(table: pd.DataFrame, column: str, loss: str, other: str = "dpo") -> Interval:
-    """Mean of paired differences, `loss` less `other`; one row per loss and seed."""
+    """Mean difference `loss` minus `other`, paired by seed; one row per loss and seed."""
     wide = table.pivot(index="seed", columns="loss", values=column)
     return stats.of_seeds(wide[loss] - wide[other])
 
 
 def summary(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
-    """Mean of each column for each loss: rows are losses, cells `Interval`."""
+    """Mean of each column for each loss: rows are losses, and cells are `Interval`s."""
     return pd.DataFrame(
         {
             name: {
@@ -103,15 +105,15 @@ def summary(table: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
 
 
 def seeds_above(table: pd.DataFrame, column: str, loss: str, other: str = "dpo") -> int:
-    """The number of seeds in which `loss` is above `other` in a column."""
+    """The number of seeds for which a column is higher for `loss` than for `other`."""
     wide = table.pivot(index="seed", columns="loss", values=column)
     return int((wide[loss] > wide[other]).sum())
 
 
 def rank_over_losses(table: pd.DataFrame, column: str, predictor: pd.Series) -> Interval:
-    """Spearman's correlation over losses: `predictor` (one number per loss) and mean `column`.
+    """Spearman's correlation over losses of `predictor` (one number per loss) and mean `column`.
 
-    `table` has one row per loss and seed. Whole seeds are drawn again, the losses stay.
+    `table` has one row per loss and seed. Seeds are resampled, and losses are not.
 
     >>> rows = [(x, s, ord(x) + s) for x in "abc" for s in range(3)]
     >>> made = pd.DataFrame(rows, columns=["loss", "seed", "u"])
@@ -127,23 +129,23 @@ def rank_over_losses(table: pd.DataFrame, column: str, predictor: pd.Series) -> 
 
 
 def at_kl(table: pd.DataFrame, start: pd.DataFrame, column: str, budget: float) -> pd.DataFrame:
-    """`column` where a run's KL is `budget`, on a line through its rates, by loss and seed.
+    """`column` at the KL `budget`, per loss and seed, interpolated between learning rates.
 
-    Rates of a loss and seed, and the start (KL 0; `start` has one row per seed), are joined by
-    straight lines in order of KL. nan where no rate reaches the budget.
+    The start (KL 0; `start` has one row per seed) and the runs with different rates are ordered by
+    KL, and `column` is interpolated linearly between them. nan if no run reaches the budget.
     """
     rows = []
     begins = start.set_index("seed")[column]
     for (loss, seed), own in table.groupby(["loss", "seed"], sort=False):
         own = own.sort_values("kl")
         kl, values = [0.0, *own["kl"]], [float(begins[seed]), *own[column]]
-        there = float(np.interp(budget, kl, values)) if max(kl) >= budget else float("nan")
-        rows.append({"loss": loss, "seed": seed, column: there})
+        value = float(np.interp(budget, kl, values)) if max(kl) >= budget else float("nan")
+        rows.append({"loss": loss, "seed": seed, column: value})
     return pd.DataFrame(rows)
 
 
 def starts(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
-    """One row per seed: the model before training, in the columns of `outcomes` that it has."""
+    """One row per seed: the columns of `outcomes` that the model before training has."""
     worth = worst_reward() if off_reward is None else off_reward
     first = runs.drop_duplicates("seed")
     total = [
@@ -165,11 +167,11 @@ def starts(runs: pd.DataFrame, off_reward: float | None = None) -> pd.DataFrame:
 
 
 def tilt_at_start(runs: pd.DataFrame) -> pd.Series:
-    """Each loss's push on the preferred over that on the dispreferred, at u = v = 0.
+    """For each loss, the push on the preferred over the push on the dispreferred, at u = v = 0.
 
-    The ratio of the mean pushes over the pairs of all seeds, whose reference log-probabilities and
-    lengths are inputs of some losses. 1 for a loss of the margin, above 1 where the preferred is
-    favoured.
+    Both pushes are means over the pairs of all seeds, because some losses depend on the pair's
+    reference log-probabilities or lengths. The ratio is 1 for a loss that depends on the margin
+    only, and above 1 for a loss that favours the preferred response.
     """
     found = {}
     for name, own in runs.groupby("loss", sort=False):

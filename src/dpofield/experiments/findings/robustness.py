@@ -1,7 +1,7 @@
-"""Whether the verdicts on the main GPT-2 hold for a smaller one and for a Llama of its size.
+"""Whether the verdicts on the main GPT-2 hold for a smaller GPT-2 and a Llama of the same size.
 
-A *verdict* is a number of each run, its mean over seeds, and a bound that the mean is compared
-with. It is "yes" or "no" if the whole interval lies on one side of the bound, else "open".
+A *verdict* compares the mean over seeds of a number per run with a bound. It is "yes" or "no" if
+the whole interval lies on one side of the bound, and "open" otherwise.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ EXPERIMENTS = {
 """Plan of the main model -> its label."""
 
 LEVELS = (50, 600)
-"""SFT steps that are compared: the lowest and the highest of three."""
+"""The two SFT levels that are compared, in steps: the lowest and the highest of three."""
 
 DISTANCES = (1, 3, None)
 
 BAND = 0.5
-"""Nats: a quarter of the margin of 2. A smaller difference of means counts as small."""
+"""A difference of means below this many nats counts as small: a quarter of the margin of 2."""
 
 Answer = Literal["yes", "no", "open"]
 Word = Literal["same", "not the same", "undecided"]
 
 
 def shape_of(runs: pd.DataFrame) -> pd.Series:
-    """The name in `SHAPES` of every run's model; nan for another model."""
+    """The name in `SHAPES` of each run's model; nan if it has none."""
     names = {shape: name for name, shape in SHAPES.items()}
     of_run = zip(runs["architecture"], runs["layers"], runs["width"], strict=True)
     return pd.Series([names.get(shape, np.nan) for shape in of_run], index=runs.index, dtype=object)
 
 
 def load() -> pd.DataFrame:
-    """All recorded runs of the four plans, each once, with a column `shape`."""
+    """All recorded runs of the four plans, without repetitions, with a column `shape`."""
     plans = [recorded(name) for name in (*EXPERIMENTS, "robustness")]
     runs = pd.concat(plans, ignore_index=True).drop_duplicates("key", ignore_index=True)
     return runs.assign(shape=shape_of(runs))
@@ -69,9 +69,9 @@ def select(
     source: str = "grammar",
     edit_distance: int | None = None,
 ) -> pd.DataFrame:
-    """The runs of one setting, all else being as in `Config`, indexed by seed.
+    """The runs of one setting, with the defaults of `Config` otherwise, indexed by seed.
 
-    `keep_paths` also decides the number of pairs: 32 with paths, 64 without; None takes both.
+    `keep_paths` also determines the number of pairs: 32 with paths, 64 without. None selects both.
     """
     distance = runs["edit_distance"]
     chosen = (
@@ -88,11 +88,11 @@ def select(
 
 
 class Question(NamedTuple):
-    """A number of one shape's runs, and the bound that its mean is compared with.
+    """A number per run of a shape, and the bound that its mean is compared with.
 
-    `key` names the question, `label` is for readers. `values`: one per seed.
-    `kind` "above" or "below": of the mean against `bound`; "within": its size is below `bound`.
-    `geometric`: the mean is one of logarithms, and it and its ends are given as factors.
+    `key` identifies the question, and `label` is for readers. `values`: one number per seed.
+    `kind`: the claim is that the mean is "above" or "below" `bound`, or that its size is below
+    `bound` ("within"). `geometric`: use the geometric mean, so results are factors.
     """
 
     experiment: str
@@ -105,11 +105,11 @@ class Question(NamedTuple):
     geometric: bool = False
 
     def interval(self, runs: pd.DataFrame) -> Interval:
-        """The mean over seeds of one shape's runs."""
+        """The mean over seeds for the runs of one shape."""
         return _interval(self.values(runs), self.geometric)
 
     def answer(self, found: Interval) -> Answer:
-        """Whether the whole interval meets the bound, or misses it, or neither.
+        """Whether the claim holds for the whole interval, for no part of it, or neither.
 
         >>> question = Question("", "", "", "", lambda runs: runs["u"], "below", 0.0)
         >>> [question.answer(x) for x in (Interval(-2, -3, -1), Interval(0, -1, 1))]
@@ -137,7 +137,7 @@ def _interval(values: pd.Series, geometric: bool) -> Interval:
 
 
 def word(one: Answer, other: Answer) -> Word:
-    """How two answers compare: undecided if one of them is open.
+    """Whether two answers are the same; undecided if one of them is open.
 
     >>> word("yes", "yes"), word("yes", "no"), word("yes", "open")
     ('same', 'not the same', 'undecided')
@@ -148,11 +148,11 @@ def word(one: Answer, other: Answer) -> Word:
 
 
 def answers(runs: pd.DataFrame, questions: tuple[Question, ...] | None = None) -> pd.DataFrame:
-    """One row per question and shape: its fields, shape, value, low, high, seeds.
+    """One row per question and shape: the question's fields, shape, value, low, high, seeds.
 
-    `answer` is that of the shape, `word` how it compares with the main model's; `more`, `more_low`,
-    `more_high`: the value less that of the main model, seed by seed (a factor where the mean is
-    geometric). `runs` as from `load`.
+    `answer`: the shape's answer. `word`: its comparison with the main model's answer. `more`,
+    `more_low`, `more_high`: mean difference from the main model, paired by seed (or mean ratio, for
+    a geometric mean). `runs` is the table from `load`.
     """
     by_shape = {name: runs[runs["shape"] == name] for name in SHAPES}
     rows = []
@@ -176,7 +176,7 @@ def answers(runs: pd.DataFrame, questions: tuple[Question, ...] | None = None) -
 
 
 def counts(found: pd.DataFrame) -> pd.DataFrame:
-    """How often each word holds: one row per shape but the main one, one column per word."""
+    """How often each word occurs: one row per shape except the main one, one column per word."""
     others = found[found["shape"] != "main"]
     table = pd.crosstab(others["shape"], others["word"])
     return table.reindex(index=list(OTHERS), columns=["same", "not the same", "undecided"],
@@ -187,29 +187,29 @@ def counts(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def at_margin(column: str, goal: int, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
-    """Mean `column` ("u") of each run of a setting where its mean margin first is `goal` nats."""
+    """Mean `column` ("u") of each run of a setting where its mean margin first reaches `goal`."""
     return lambda runs: select(runs, **setting)[f"{column}_at_margin_{goal}"]  # type: ignore[arg-type]
 
 
 def preferred_share(goal: int, **setting: object) -> Callable[[pd.DataFrame], pd.Series]:
-    """u / (u - v) where the mean margin first is `goal`; below 1/2 the dispreferred moves more."""
+    """u / (u - v) where the mean margin is `goal`; below 1/2 if the dispreferred moves more."""
     return lambda runs: at_margin("u", goal, **setting)(runs) / goal
 
 
 def by_seed(values: list[float], runs: pd.DataFrame) -> pd.Series:
-    """Values in the order of the runs, by their seeds."""
+    """Values in the order of the runs, indexed by the runs' seeds."""
     return pd.Series(values, index=runs["seed"].to_numpy(), dtype=float)
 
 
 def with_paths(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with AdamW that kept their paths."""
+    """The AdamW runs that kept their paths."""
     return select(runs, keep_paths=True)
 
 
 def explained(runs: pd.DataFrame) -> pd.Series:
     """Share of the squared changes of u and v that the law of motion explains, over whole runs.
 
-    The law along the steps taken, with nothing fitted.
+    The law uses the steps that the optimizer took, and has no fitted parameter.
     """
     kept = with_paths(runs)
     q = training_field.rates(kept)
@@ -220,7 +220,7 @@ def explained(runs: pd.DataFrame) -> pd.Series:
 
 
 def near(account: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """Share of pairs and intervals whose measured ratio of rates is within a factor of 2."""
+    """Share of pairs and intervals whose ratio of rates is predicted within a factor of 2."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         kept = with_paths(runs)
@@ -235,7 +235,7 @@ def near(account: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 def miss(letter: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """Measured minus first-order mean change of log x1 ("u") or log x2 ("v") of whole runs."""
+    """Measured minus first-order mean change of log x1 ("u") or log x2 ("v") over whole runs."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         kept = with_paths(runs)
@@ -249,7 +249,7 @@ def miss(letter: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 def part(name: str, goal: float = 5.0) -> Callable[[pd.DataFrame], pd.Series]:
-    """A part of the preferred's mean change at a margin, of `training_field.PARTS`."""
+    """A part (of `training_field.PARTS`) of the preferred's mean change at a margin."""
     return lambda runs: training_field.parts(with_paths(runs), goal).set_index("seed")[f"{name}_u"]
 
 
@@ -257,7 +257,7 @@ def part(name: str, goal: float = 5.0) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 def over_levels(column: str, source: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """How much more a column is after the most SFT than after the least, seed by seed."""
+    """Difference of a column between the highest and the lowest SFT level, paired by seed."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         low, high = (select(runs, sft_steps=n, source=source)[column] for n in LEVELS)
@@ -267,7 +267,7 @@ def over_levels(column: str, source: str) -> Callable[[pd.DataFrame], pd.Series]
 
 
 def slower(source: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """Steps to a margin of 2 after the most SFT over those after the least."""
+    """Steps to a margin of 2, ratio of the highest to the lowest SFT level, paired by seed."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         low, high = (select(runs, sft_steps=n, source=source)["steps_to_margin_2"] for n in LEVELS)
@@ -280,7 +280,7 @@ def slower(source: str) -> Callable[[pd.DataFrame], pd.Series]:
 
 
 def between_distances(high: int | None, low: int | None) -> Callable[[pd.DataFrame], pd.Series]:
-    """Mean u at a margin of 2: at one edit distance minus at another, seed by seed."""
+    """Mean u at a margin of 2, difference between two edit distances, paired by seed."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         one, other = (select(runs, edit_distance=d)["u_at_margin_2"] for d in (high, low))
@@ -290,7 +290,7 @@ def between_distances(high: int | None, low: int | None) -> Callable[[pd.DataFra
 
 
 def pace_of_edits(runs: pd.DataFrame) -> pd.Series:
-    """Steps to a margin of 2 at one edit over those of independent responses."""
+    """Steps to a margin of 2, ratio of one edit to independent responses, paired by seed."""
     one, other = (select(runs, edit_distance=d)["steps_to_margin_2"] for d in (1, None))
     return one / other
 
@@ -300,13 +300,13 @@ PREDICTORS = {
     "gradient_cosine": "cosine",
     "levenshtein": "edit distance",
 }
-"""Predictor of a pair's change of the preferred -> its label."""
+"""Predictor of the change u of a pair's preferred response -> its label."""
 
 
 def edit_pairs(runs: pd.DataFrame) -> pd.DataFrame:
     """One row per pair of the three edit distances: seed, `asked`, predictors, u_at_margin_2.
 
-    `kernel_ratio` is K_wl / K_ww before DPO; `asked` the edit distance of the setting, as text.
+    `kernel_ratio`: K_wl / K_ww before DPO. `asked`: edit distance in the configuration, as text.
     """
     names = ["kernel_wl", "kernel_ww", "gradient_cosine", "levenshtein", "u_at_margin_2"]
     frames = []
@@ -320,12 +320,12 @@ def edit_pairs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def predicts(x: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """Spearman's correlation of `x` and a pair's u at a mean margin of 2; all pairs of a seed."""
+    """Spearman's correlation of `x` and u at a mean margin of 2, over all pairs of a seed."""
     return lambda runs: _rho(edit_pairs(runs), x)
 
 
 def predicts_within(x: str, asked: int | None) -> Callable[[pd.DataFrame], pd.Series]:
-    """The same over the pairs of one run, of one edit distance."""
+    """The same correlation over the pairs of one run, with one edit distance."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         pairs = edit_pairs(runs)
@@ -335,7 +335,7 @@ def predicts_within(x: str, asked: int | None) -> Callable[[pd.DataFrame], pd.Se
 
 
 def predicts_better(x: str, other: str) -> Callable[[pd.DataFrame], pd.Series]:
-    """|rho| of one predictor minus that of the other, over all pairs of a seed."""
+    """|rho| of `x` minus |rho| of `other`, over all pairs of a seed."""
 
     def values(runs: pd.DataFrame) -> pd.Series:
         pairs = edit_pairs(runs)
@@ -419,7 +419,7 @@ QUESTIONS = (
         for x in ("kernel_ratio", "gradient_cosine")
     ),
 )  # fmt: skip
-"""Every verdict, in the order of the chapters; the bound is the main model's claim."""
+"""Every verdict, in the order of the chapters; the bounds are from the claims on the main model."""
 
 GAINS = ("gain_kernel_ratio", "gain_gradient_cosine")
 """The verdicts that compare two predictors."""

@@ -1,7 +1,7 @@
-"""What the level of SFT decides: where the runs of the plan "sft-quality" start and end.
+"""How the SFT level changes DPO, from the runs of the plan "sft-quality".
 
-Two questions are kept apart. *Pace*: after how many steps the mean margin u - v is 2 nats. *Path*:
-where the preferred response is at that step. Frames have one row per run or one row per pair.
+There are two outcomes. *Pace*: the number of steps after which the mean margin u - v is 2 nats.
+*Path*: the preferred response's log-ratio u at that step. Frames have one row per run or per pair.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ SOURCES = {"grammar": "off-policy", "model": "on-policy"}
 SETTING = ["source", "sft_steps"]
 
 GOAL = 2
-"""The margin in nats that every run reaches, so that none is left out of a comparison."""
+"""A margin in nats that every run reaches, so that comparisons include all runs."""
 
 START = ("ref_logp_w", "ref_logp_l", "ref_logp_gap")
 OWN = {"pace": "own_growth", "path": "own_share"}
 PUSH = {"pace": "margin_growth", "path": "preferred_share"}
 OUTCOME = {"pace": "speed", "path": f"u_at_margin_{GOAL}"}
-"""Columns that predict pace and path, and the column of each outcome."""
+"""The columns that predict pace and path, and the column of each outcome."""
 
 
 class Scope(StrEnum):
-    """What is compared when a predictor is correlated with an outcome; the value is the label."""
+    """The units between which predictor and outcome are correlated; the value is the label."""
 
     LEVELS_OFF_POLICY = "levels, off-policy"
     LEVELS_ON_POLICY = "levels, on-policy"
@@ -48,15 +48,18 @@ _LEVELS = {Scope.LEVELS_OFF_POLICY: "grammar", Scope.LEVELS_ON_POLICY: "model"}
 
 
 def prepare(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs with the quantities of the chapter, made of recorded columns, one row per run.
+    """The runs with the quantities of the chapter, one row per run.
 
-    Start: `ref_logp_gap`, log(pi_l / pi_w), the quotient of the field's components in the
-    probability chart. Kernel, each pair by itself: `own_growth`, K_ww - 2 K_wl + K_ll, the first
-    growth of its margin; `own_share`, the preferred's part of it; `kernel_ratio`, K_wl / K_ww.
-    First push of all pairs: `margin_growth` of the mean margin, and `preferred_share`, the
-    preferred's part. Outcome: `margin` after the last step; `speed`, minus the steps to the margin
-    `GOAL`; `reward_on_grammar_gain`; `reward_before`, `reward_after` and `reward_gain`, with mass
-    off the grammar counted at the lowest reward there is; `kl`, a lower bound.
+    - Start: `ref_logp_gap`, log(pi_l / pi_w), log ratio of the field's two components in the
+      probability chart.
+    - Kernel, terms of a pair by itself: `own_growth`, K_ww - 2 K_wl + K_ll, the initial growth of
+      its margin; `own_share`, the preferred response's share of this growth; `kernel_ratio`,
+      K_wl / K_ww.
+    - First step on all pairs: `margin_growth` of the mean margin; `preferred_share`, the preferred
+      response's share of this growth.
+    - Outcome: `margin` after the last step; `speed`, minus the number of steps to the margin
+      `GOAL`; `reward_on_grammar_gain`; `reward_before`, `reward_after` and `reward_gain`, where
+      texts off the grammar have the lowest reward of all responses; `kl`, a lower bound.
     """
     made = _start(runs)
     made["preferred_share"] = made["push_w"] / made["margin_growth"]
@@ -72,10 +75,10 @@ def prepare(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def pairs(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per pair with the predictors of `prepare`, and `speed` by the pair's own margin.
+    """One row per pair with the predictors of `prepare`, and `speed` for the pair's own margin.
 
-    `preferred_share` is the first push on the pair's preferred response over the growth of the
-    run's mean margin. A pair that never reached the margin counts as the slowest.
+    `preferred_share` is the first push on the pair's preferred response over the initial growth of
+    the run's mean margin. Pairs that never reach the margin have the lowest speed, minus infinity.
     """
     made = _start(per_pair(runs))
     growth = made.groupby("key")["margin_growth"].transform("mean")
@@ -98,7 +101,7 @@ def _start(table: pd.DataFrame) -> pd.DataFrame:
 def by_level(runs: pd.DataFrame, column: str) -> pd.DataFrame:
     """source, sft_steps, value, low, high: the mean of a column over the seeds of each setting.
 
-    nan where a seed has none: the mean of the other seeds would be another quantity.
+    The mean is nan if a seed has no value, because the mean of the other seeds would be biased.
     """
     rows = []
     for (source, level), group in runs.groupby(SETTING):
@@ -116,44 +119,44 @@ def _of(runs: pd.DataFrame, column: str, source: str, level: int) -> pd.Series:
 def moved(
     runs: pd.DataFrame, column: str, low: int, high: int, source: str = "grammar"
 ) -> Interval:
-    """How much more a column is at SFT level `high` than at `low`: mean paired difference."""
+    """Mean difference of a column, SFT level `high` minus level `low`, paired by seed."""
     return stats.of_seeds(_of(runs, column, source, high) - _of(runs, column, source, low))
 
 
 def times(
     runs: pd.DataFrame, column: str, low: int, high: int, source: str = "grammar"
 ) -> Interval:
-    """How many times as much a positive column is at level `high` as at `low`: geometric mean."""
+    """Geometric mean of the ratio of a positive column, level `high` over `low`, paired by seed."""
     return stats.geometric(_of(runs, column, source, high) / _of(runs, column, source, low))
 
 
 def on_over_off(runs: pd.DataFrame, column: str, level: int) -> Interval:
-    """On-policy minus off-policy at one level, the same starting models: mean paired difference."""
+    """Mean difference of a column at one level, on-policy minus off-policy, paired by seed."""
     gaps = _of(runs, column, "model", level) - _of(runs, column, "grammar", level)
     return stats.of_seeds(gaps)
 
 
 def explained(runs: pd.DataFrame, column: str) -> Interval:
-    """Eta squared: the part of a column's variance over runs that lies between the settings.
+    """Eta squared: the share of a column's variance over runs that lies between the settings.
 
-    Not zero without any effect: see `by_chance`. A run without a value is left out.
+    Its expected value without any effect is `by_chance`, not 0. Runs without a value are left out.
     """
     setting = runs.groupby(SETTING).ngroup()
     return stats.over_seeds(stats.eta_squared, runs["seed"], setting, runs[column])
 
 
 def by_chance(runs: pd.DataFrame) -> float:
-    """The mean of eta squared if settings do not differ: (k - 1) / (n - 1)."""
+    """Expected eta squared for k settings that do not differ, with n runs: (k - 1) / (n - 1)."""
     return (int(runs.groupby(SETTING).ngroups) - 1) / (len(runs) - 1)
 
 
 def predictions(runs: pd.DataFrame) -> pd.DataFrame:
     """How well pace and path are predicted before DPO: outcome, scope, x, value, low, high.
 
-    Spearman's rank correlation in each `Scope`: across SFT levels, one correlation per seed, for
-    each source of pairs; across the seeds that share a setting, by ranks within it; across the
-    pairs that share a model, one correlation per run. The intervals are over seeds. `runs` as from
-    `prepare`; the caller leaves untrained models out.
+    Values are Spearman's rank correlations in each `Scope`: across SFT levels, one correlation per
+    seed and source of pairs; across the seeds of a setting, by ranks within the setting; across the
+    pairs of a run, one correlation per run. `runs` is the table from `prepare`, without untrained
+    models.
     """
     of_pairs, rows = pairs(runs), []
     for outcome, y in OUTCOME.items():
@@ -167,7 +170,7 @@ def predictions(runs: pd.DataFrame) -> pd.DataFrame:
 def prediction(
     runs: pd.DataFrame, of_pairs: pd.DataFrame, scope: Scope, x: str, y: str
 ) -> Interval:
-    """One entry of `predictions`."""
+    """The interval of one row of `predictions`."""
     if scope is Scope.SEEDS:
         return stats.rho_across_seeds(runs, SETTING, x, y)
     return stats.of_seeds(_within(runs, of_pairs, scope, x, y))
@@ -176,7 +179,7 @@ def prediction(
 def stronger(
     runs: pd.DataFrame, of_pairs: pd.DataFrame, scope: Scope, x: str, other: str, y: str
 ) -> Interval:
-    """|rho(x, y)| - |rho(other, y)| in a scope: above 0, x is the better predictor of y.
+    """|rho(x, y)| - |rho(other, y)| in a scope; positive if x predicts y better than `other` does.
 
     Raises `ValueError` for `Scope.SEEDS`, which has no correlation per seed.
     """
@@ -193,24 +196,24 @@ def _within(runs: pd.DataFrame, of_pairs: pd.DataFrame, scope: Scope, x: str, y:
 
 
 def paths(runs: pd.DataFrame) -> dict[tuple[str, int], Floats]:
-    """(source, level) -> (P, 2): mean margin and mean u of its runs, from the start to the end.
+    """(source, level) -> (P, 2): mean margin and mean u of its runs, at P points.
 
-    At the start, at those margins that all seeds reached, and after the last step.
+    The points are the start, the margins that all seeds reach, and the last step.
     """
     found = {}
     for setting, group in runs.groupby(SETTING):
-        there = [
+        reached = [
             (float(goal), float(group[f"u_at_margin_{goal}"].mean()))
             for goal in MARGINS
             if group[f"steps_to_margin_{goal}"].notna().all()
         ]
         end = (float(group["margin"].mean()), float(group["u"].mean()))
-        found[setting] = np.array([(0.0, 0.0), *there, end])
+        found[setting] = np.array([(0.0, 0.0), *reached, end])
     return found
 
 
 class Verdict(StrEnum):
-    """What SFT decides; the value is the label."""
+    """Which outcomes depend on the SFT level; the value is the label."""
 
     PACE = "the pace and not the path"
     BOTH = "the pace and the path"
@@ -219,11 +222,11 @@ class Verdict(StrEnum):
 
 
 def verdict(pace: Interval, by_steps: Interval, by_margin: Interval, chance: float) -> Verdict:
-    """What SFT decides.
+    """Which outcomes depend on the SFT level.
 
-    `pace`: how many times as many steps the highest level takes to the same margin as the lowest;
-    `by_steps`, `by_margin`: the part of the variance of the preferred's change that lies between
-    levels at the same number of steps and at the same margin. `chance`: see `by_chance`.
+    `pace`: steps to the same margin, ratio of the highest to the lowest level. `by_steps`,
+    `by_margin`: share of the variance of the preferred response's change that lies between levels,
+    at the same number of steps and at the same margin. `chance`: see `by_chance`.
 
     >>> verdict(Interval(9, 8, 10), Interval(0.8, 0.7, 0.9), Interval(0.1, 0.05, 0.3), 0.08).value
     'the pace and not the path'

@@ -1,7 +1,8 @@
 """The field in training: recorded paths against Theorem 1, Corollary 1 and the law of motion.
 
-Frames have one row per run that kept its paths. A *margin* is the mean of u - v over the pairs of a
-run, in nats. "Per step" always means: over the steps between two records, divided by their number.
+The frames of runs have one row per run that kept its paths. A *margin* is the mean of u - v over
+the pairs of a run, in nats. A value "per step" is a change between two records, divided by the
+number of steps between them.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Region(StrEnum):
 
 
 FLOAT32 = 2.0**-24
-"""Relative rounding of a stored number."""
+"""Largest relative rounding error of a stored number."""
 
 
 def setting(runs: pd.DataFrame, name: Setting) -> pd.DataFrame:
@@ -62,7 +63,7 @@ def setting(runs: pd.DataFrame, name: Setting) -> pd.DataFrame:
 
 
 class Trace(NamedTuple):
-    """One run's paths: `step` (T,), all else (T, N), see `columns.PATH`."""
+    """The paths of one run: `step` (T,), all others (T, N), see `columns.PATH`."""
 
     seed: int
     step: Floats
@@ -91,10 +92,10 @@ def traces(runs: pd.DataFrame) -> Iterator[Trace]:
 
 
 class Agreement(NamedTuple):
-    """Recorded derivatives against Theorem 1: the largest relative difference of `values` numbers.
+    """Largest relative difference of `values` recorded derivatives from Theorem 1.
 
-    `rounding` is the largest of these differences over what storing u, v and the derivative in
-    float32 may cause at its place; up to 1, rounding explains all.
+    `rounding` is the largest quotient of a difference and the rounding error that float32 storage
+    of u, v and the derivative can cause. If it is at most 1, rounding explains all differences.
     """
 
     values: int
@@ -103,7 +104,7 @@ class Agreement(NamedTuple):
 
 
 def theorem_1(runs: pd.DataFrame) -> Agreement:
-    """Autograd's derivatives by x1 and x2, as recorded, against the closed form of Theorem 1.
+    """The recorded autograd derivatives by x1 and x2 against the closed form of Theorem 1.
 
     dL/dx1 = -b x2^b / (x1 S) and dL/dx2 = b x2^(b - 1) / S with S = x1^b + x2^b (Feng et al. 2024).
     """
@@ -112,7 +113,7 @@ def theorem_1(runs: pd.DataFrame) -> Agreement:
         b = Config.from_flat(run).params["beta"]
         x1, x2 = np.exp(trace.u), np.exp(trace.v)
         S = x1**b + x2**b
-        # A relative change of x by |u| 2^-24 moves a derivative by at most 1 + b times as much.
+        # A relative error of |u| 2^-24 in x changes a derivative by at most 1 + b times as much.
         allowed = (1 + b) * (np.abs(trace.u) + np.abs(trace.v) + 1) * FLOAT32
         for recorded, closed in (
             (trace.dloss_dx1, -b * x2**b / (x1 * S)),
@@ -125,11 +126,12 @@ def theorem_1(runs: pd.DataFrame) -> Agreement:
 
 
 def speeds(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per pair and interval between records; magnitude and region are those at its start.
+    """One row per pair and interval between records.
 
-    `magnitude`: length of the recorded gradient by (x1, x2), nats per unit. `speed_ratios`,
-    `speed_logs`: how far (x1, x2) and (u, v) moved, per step. `u`, `v`: where the pair was.
-    `region`: a `Region`; "" at the start, which belongs to none.
+    `speed_ratios`, `speed_logs`: distances moved by (x1, x2) and (u, v) in the interval, per step.
+    All other columns are values at the start of the interval. `magnitude`: length of the recorded
+    gradient by (x1, x2), in nats per unit. `u`, `v`: position of the pair. `region`: its `Region`,
+    or "" for the start of the run, which is in none.
     """
     frames = []
     for t in traces(runs):
@@ -150,10 +152,10 @@ def speeds(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 class InRegion(NamedTuple):
-    """A region: its share of pairs and records after the start, and medians of one value per seed.
+    """A region: its share of pairs and records after the start, and medians per seed.
 
-    `magnitude` is the length of the gradient by the ratios. `ratios` and `logs` are distances per
-    step in the two charts.
+    `magnitude`: length of the gradient by the ratios. `ratios`, `logs`: distances per step in the
+    ratio chart and in the log-ratio chart.
     """
 
     share: Interval
@@ -163,14 +165,14 @@ class InRegion(NamedTuple):
 
 
 def regions(moved: pd.DataFrame) -> dict[Region, InRegion]:
-    """`InRegion` of each `Region`, from `speeds`; medians are averaged as logarithms."""
+    """`InRegion` of each `Region`, from `speeds`; medians have geometric means over seeds."""
     later = moved[moved["region"] != ""]
     found = {}
     for name in Region:
-        here = later[later["region"] == name].groupby("seed")
-        shares = here.size().div(later.groupby("seed").size(), fill_value=0.0)
+        inside = later[later["region"] == name].groupby("seed")
+        shares = inside.size().div(later.groupby("seed").size(), fill_value=0.0)
         medians = [
-            stats.geometric(here[c].median()) for c in ("magnitude", "speed_ratios", "speed_logs")
+            stats.geometric(inside[c].median()) for c in ("magnitude", "speed_ratios", "speed_logs")
         ]
         found[name] = InRegion(of_seeds(shares), *medians)
     return found
@@ -182,15 +184,18 @@ def rank_correlation(moved: pd.DataFrame, x: str, y: str) -> Interval:
 
 
 def rates(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per pair and interval between records: measured changes, and predicted ones.
+    """One row per pair and interval between records: measured and predicted changes.
 
-    `du`, `dv`: measured changes of both log-probabilities, nats. `law_u`, `law_v`: first order
-    along the optimizer's steps. `quotient_ratios`: -dx1/dx2, measured; `corollary_1`: its value if
-    the pair had moved along its own field, on a circle around the origin: (x2 + x2')/(x1 + x1'),
-    which is Corollary 1's x2/x1 for a finite change. `quotient_logs`: -du/dv, measured, which is 1
-    for the field of the log-ratio chart; `quotient_law`: the same by the law. `u`, `v`, `step`:
-    where and when the interval began. A quotient is infinite or nan where the dispreferred did not
-    move.
+    - `du`, `dv`: measured changes of both log-probabilities, in nats. `law_u`, `law_v`: the
+      first-order changes for the optimizer's steps.
+    - `quotient_ratios`: measured -dx1/dx2. `corollary_1`: its value for a pair that moves along its
+      own field, on a circle around the origin: (x2 + x2')/(x1 + x1'), which is Corollary 1's x2/x1
+      for a finite change.
+    - `quotient_logs`: measured -du/dv, which is 1 for the field in the log-ratio chart.
+      `quotient_law`: -law_u/law_v.
+    - `u`, `v`, `step`: position of the pair and step at the start of the interval.
+
+    A quotient is infinite or nan if the dispreferred response did not move.
     """
     frames = []
     for t in traces(runs):
@@ -212,8 +217,11 @@ def rates(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 class Verdicts(NamedTuple):
-    """How often a predicted ratio of rates had the wrong sign, was off by more than a factor of 2,
-    or was within that factor: shares of pairs and intervals between records; they add up to one."""
+    """Shares of pairs and intervals by the error of a predicted ratio of rates; they add up to 1.
+
+    `sign`: wrong sign. `off`: right sign, and wrong by more than a factor of 2. `near`: within a
+    factor of 2.
+    """
 
     sign: Interval
     off: Interval
@@ -223,7 +231,7 @@ class Verdicts(NamedTuple):
 def verdicts(found: pd.DataFrame) -> dict[str, Verdicts]:
     """`Verdicts` of the two charts and of the law of motion, from `rates`.
 
-    "ratios" is judged by -dx1/dx2, "log-ratios" and "law" by -du/dv.
+    "ratios" predicts -dx1/dx2; "log-ratios" and "law" predict -du/dv.
     """
     quotients = {
         "ratios": found["quotient_ratios"] / found["corollary_1"],
@@ -243,12 +251,12 @@ def verdicts(found: pd.DataFrame) -> dict[str, Verdicts]:
 
 
 def explained(found: pd.DataFrame, beta: float) -> dict[str, Interval]:
-    """Share of the squared changes of both log-probabilities that each prediction accounts for.
+    """Share of the squared changes of both log-probabilities that each prediction explains.
 
-    1 is all of it, 0 no better than predicting no change. "law" has no free factor. "ratios" and
-    "log-ratios" predict directions and relative speeds only: a pair that moved along its own arrow
-    changes (u, v) by c W (1/x1^2, -1/x2^2) and by c W (1, -1), W = beta s(-beta m); c is the best
-    factor of each run.
+    A prediction of no change has the share 0. "law" has no fitted factor. "ratios" and "log-ratios"
+    predict directions and relative speeds only: a pair that moves along the field changes (u, v) by
+    c W (1/x1^2, -1/x2^2) and by c W (1, -1), where W = beta s(-beta m). The factor c is fitted per
+    seed.
     """
     W = beta / (1 + np.exp(beta * (found["u"] - found["v"])))
     said = {
@@ -269,9 +277,10 @@ def explained(found: pd.DataFrame, beta: float) -> dict[str, Interval]:
 
 
 class Share(NamedTuple):
-    """The preferred's share of a margin: 1/2 if both move alike, below 0 if the preferred falls.
+    """The preferred's share of a margin: 1/2 if both move equally far, below 0 if it falls.
 
-    `own`: by the kernel of the start, each pair's own terms; `start`: cross terms included.
+    Both values are for the kernel of the start. `own`: with each pair's own terms only. `start`:
+    with the cross terms.
     """
 
     own: Floats
@@ -294,26 +303,28 @@ PARTS = ("own", "cross", "drift", "optimizer", "size")
 
 
 def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
-    """One row per run: mean changes where the margin first is `goal`, in parts; nan if never.
+    """One row per run: mean changes where the margin first reaches `goal`; nan if it never does.
 
-    `u`, `v`: the changes (nats). Each is the sum of five parts, named with `_u` or `_v` at the end:
+    `u`, `v`: the changes, in nats. Each is the sum of five parts, whose names end in `_u` or `_v`:
 
-    - `own`: by the kernel of the start, if each pair had its own terms only;
-    - `cross`: what the cross terms of that kernel add;
-    - `drift`: the plain gradient along the run less the kernel of the start;
-    - `optimizer`: metric and memory, the first order of the real steps less the plain gradient;
-    - `size`: what finite steps add to the first order; `concavity` is the softmax's share of it.
+    - `own`: change by the kernel of the start, from each pair's own terms only;
+    - `cross`: change by the cross terms of that kernel;
+    - `drift`: change by plain gradient steps along the run, minus that by the kernel of the start;
+    - `optimizer`: first-order change for the actual steps, minus that for plain gradient steps; it
+      comes from the optimizer's preconditioner and momentum;
+    - `size`: change minus first-order change, from the finite size of the steps. `concavity` is the
+      part of `size` that is due to the concavity of log-softmax.
 
-    `step`: the step at which the margin is `goal`. `preferred_share`: u / (u - v).
-    `dispreferred_farther`, `fell`: shares of pairs whose dispreferred moved farther than the
-    preferred, and whose preferred fell.
+    `step`: the step at which the margin reaches `goal`. `preferred_share`: u / (u - v).
+    `dispreferred_farther`: share of pairs whose dispreferred response moved farther than the
+    preferred one. `fell`: share of pairs whose preferred response fell.
     """
     rows, said = [], start_share(runs)
     for trace, own, start in zip(traces(runs), *said, strict=True):
         when = reached(trace.step, trace.margin, goal)
-        here = {name: at(trace.step, getattr(trace, name), when) for name in Trace._fields[2:]}
-        mean = {name: float(values.mean()) for name, values in here.items()}
-        # The plain law has its own margin, a little off the observed one.
+        values = {name: at(trace.step, getattr(trace, name), when) for name in Trace._fields[2:]}
+        mean = {name: float(x.mean()) for name, x in values.items()}
+        # The margin of plain gradient steps differs slightly from the observed margin.
         gain = mean["plain_gradient_u"] - mean["plain_gradient_v"]
         row = {"seed": trace.seed, "step": when, "u": mean["u"], "v": mean["v"]}
         for letter, sign, shares in (("u", 1, (own, start)), ("v", -1, (1 - own, 1 - start))):
@@ -329,31 +340,31 @@ def parts(runs: pd.DataFrame, goal: float) -> pd.DataFrame:
             }
         row["preferred_share"] = mean["u"] / (mean["u"] - mean["v"])
         known = not np.isnan(when)
-        farther = np.abs(here["v"]) > np.abs(here["u"])
+        farther = np.abs(values["v"]) > np.abs(values["u"])
         row["dispreferred_farther"] = float(np.mean(farther)) if known else np.nan
-        row["fell"] = float(np.mean(here["u"] < 0)) if known else np.nan
+        row["fell"] = float(np.mean(values["u"] < 0)) if known else np.nan
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def at_step(runs: pd.DataFrame, step: float) -> pd.DataFrame:
-    """One row per run: mean `u`, `v`, `margin` and the law's `first_order_{u,v}` at a step."""
+    """One row per run: mean `u`, `v`, `margin` and first-order changes at a step."""
     rows = []
     for t in traces(runs):
         names = ("u", "v", "first_order_u", "first_order_v")
-        here = {name: float(at(t.step, getattr(t, name), step).mean()) for name in names}
-        rows.append({"seed": t.seed, "margin": here["u"] - here["v"]} | here)
+        mean = {name: float(at(t.step, getattr(t, name), step).mean()) for name in names}
+        rows.append({"seed": t.seed, "margin": mean["u"] - mean["v"]} | mean)
     return pd.DataFrame(rows)
 
 
 def difference(one: pd.DataFrame, other: pd.DataFrame, column: str) -> Interval:
-    """Mean of `one` minus `other` in a column of `parts` or `at_step`, seed by seed."""
+    """Mean of `one` minus `other` in a column of `parts` or `at_step`, paired by seed."""
     both = one.merge(other, on="seed", suffixes=("", "_other"))
     return of_seeds(both[column] - both[f"{column}_other"])
 
 
 def mean_path(runs: pd.DataFrame, margins: ArrayLike) -> tuple[Floats, Floats]:
-    """Mean u and v of each run where its margin first is each of M `margins`: (S, M) twice."""
+    """Mean u and mean v of S runs where their margins first reach M `margins`: both (S, M)."""
     found = []
     for t in traces(runs):
         whens = [reached(t.step, t.margin, float(m)) for m in np.asarray(margins, dtype=float)]

@@ -1,7 +1,7 @@
-"""Where the probability went: the runs of the plan "where-the-mass-goes", by prompt and by pair.
+"""How training moves probability, from the runs of the plan "where-the-mass-goes".
 
-All pairs of these runs belong to the evaluated prompts, whose whole response set is scored before
-and after. Frames have one row per prompt of a run or one row per pair, with the run's columns.
+All pairs of these runs have evaluated prompts, for which every response is scored before and after
+training. Frames have one row per prompt of a run, or one row per pair, with the run's columns.
 """
 
 from __future__ import annotations
@@ -17,20 +17,22 @@ from dpofield.experiments.data import evaluated_prompts, world
 from dpofield.experiments.stats import Interval
 
 SETTING = ["sft_steps", "edit_distance", "source"]
-"""The columns that the settings of the plan differ in."""
+"""The columns that identify a setting of the plan."""
 
 ROLES = ("preferred", "both", "dispreferred", "untrained", "off_grammar")
-"""Role of a text in the pairs of its prompt; or it is off the grammar."""
+"""Roles of a text in the trained pairs of its prompt, and "off_grammar" for the other texts."""
 
 TRUTH = ("better", "w", "worse", "l", "off_grammar")
-"""Role of a text as seen from a pair: the fields of `masses.Split`."""
+"""Roles of a text relative to one pair: the fields of `masses.Split`."""
 
 DEFINITIONS = {"as_good": "as good", "reward": "reward", "reward_on_grammar": "on the grammar"}
 """Three definitions of a harmful fall of a preferred response: key -> label.
 
-The fall is harmful where the column `change_KEY` of `falls` is below 0: where a response at least
-as good as the preferred one became less likely, or where the expected true reward fell, with texts
-off the grammar counted as the worst response, or given a response on the grammar.
+The fall is harmful if the column `change_KEY` of `falls` is negative:
+
+- `as_good`: total probability of the preferred response and all responses with a higher reward
+- `reward`: expected true reward; texts off the grammar have the lowest reward of all responses
+- `reward_on_grammar`: expected true reward, given that the response is on the grammar
 """
 
 _WHEN = ("before", "after")
@@ -38,19 +40,19 @@ _TRAINED = ROLES[:3]
 
 
 def by_role(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per evaluated prompt: ROLE_before and ROLE_after, masses by `ROLES` that add to one.
+    """One row per evaluated prompt: ROLE_before and ROLE_after, the mass of each of `ROLES`.
 
-    "both" are texts that one pair prefers and another disprefers. Other columns: those of
-    `per_prompt`, and `leader`: the role of the text that is most likely after, or "same" if it was
-    most likely before.
+    The masses add up to 1. A text has the role "both" if it is preferred in one pair and
+    dispreferred in another. Other columns are those of `per_prompt`, and `leader`: the role of the
+    most likely text after training, or "same" if it was the most likely before.
     """
     prompts = per_prompt(runs)
     texts = _texts(runs)
     place = pd.MultiIndex.from_frame(prompts[["key", "prompt"]])
     for when in _WHEN:
         for role in _TRAINED:
-            here = texts[texts["role"] == role].groupby(["key", "prompt"])[when].sum()
-            prompts[f"{role}_{when}"] = here.reindex(place, fill_value=0.0).to_numpy()
+            sums = texts[texts["role"] == role].groupby(["key", "prompt"])[when].sum()
+            prompts[f"{role}_{when}"] = sums.reindex(place, fill_value=0.0).to_numpy()
         trained = prompts[[f"{role}_{when}" for role in _TRAINED]].sum(axis=1)
         prompts[f"untrained_{when}"] = 1 - prompts[f"off_grammar_{when}"] - trained
     known = texts.set_index(["key", "prompt", "text"])["role"]
@@ -61,7 +63,7 @@ def by_role(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _texts(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per trained text of an evaluated prompt: its role and its mass before and after."""
+    """One row per text in a trained pair of an evaluated prompt: its role and its two masses."""
     pairs, sides = per_pair(runs), []
     for role, letter in (("preferred", "w"), ("dispreferred", "l")):
         side = pairs[["key", "prompt", role, f"mass_{letter}_before", f"mass_{letter}_after"]]
@@ -73,12 +75,12 @@ def _texts(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def falls(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row per pair on an evaluated prompt: changes of masses and of rewards.
+    """One row per pair with an evaluated prompt: changes of masses and of rewards.
 
-    `change_NAME`: change of a mass of `masses.Split`. `fell`: the preferred is less likely than
-    before. `change_as_good`: change of the probability of a response at least as good as the
-    preferred, itself included. `change_reward`, `change_reward_on_grammar`: change of the prompt's
-    expected true reward, with texts off the grammar and without.
+    `change_NAME`: change of a mass of `masses.Split`. `fell`: whether the preferred response became
+    less likely. `change_as_good`: change of the total probability of the preferred response and
+    all responses with a higher reward. `change_reward`, `change_reward_on_grammar`: change of the
+    prompt's expected true reward, with and without texts off the grammar.
     """
     pairs, prompts = per_pair(runs), per_prompt(runs)
     pairs = pairs[pairs["mass_w_before"].notna()].copy()
@@ -100,24 +102,24 @@ def falls(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def kind(pairs: pd.DataFrame, gain: str = "as_good") -> pd.Series:
-    """Of every row of `falls`: "rises", "benign" or "harmful".
+    """The kind of every row of `falls`: "rises", "benign" or "harmful".
 
-    A fall is harmful by the definition `gain`, a key of `DEFINITIONS`, or else benign.
+    `gain` is a key of `DEFINITIONS`; a fall is harmful by this definition, or benign.
     """
     fallen = np.where(pairs[f"change_{gain}"] < 0, "harmful", "benign")
     return pd.Series(np.where(pairs["fell"], fallen, "rises"), index=pairs.index, name="kind")
 
 
 def worst_reward() -> float:
-    """The lowest true reward that any response to an evaluated prompt has."""
+    """The lowest true reward of all responses to the evaluated prompts."""
     return min(float(world().rewards(prompt).min()) for prompt in evaluated_prompts(3))
 
 
 def with_off_grammar(reward: Any, off_grammar: Any, worth: float | None = None) -> Any:
-    """Expected true reward over everything, a text off the grammar being worth `worth`.
+    """Expected true reward over all texts, if a text off the grammar has the reward `worth`.
 
-    `reward` is the expectation on the grammar, `off_grammar` the mass off it; `worth` is by default
-    the lowest reward there is.
+    `reward` is the expected reward on the grammar, and `off_grammar` the mass off it. `worth` is
+    `worst_reward()` by default.
 
     >>> with_off_grammar(1.0, 0.25, worth=-3.0)
     0.0
@@ -126,10 +128,10 @@ def with_off_grammar(reward: Any, off_grammar: Any, worth: float | None = None) 
 
 
 def break_even(prompts: pd.DataFrame) -> Interval:
-    """The worth of a text off the grammar at which the expected true reward does not change.
+    """The reward of a text off the grammar for which training keeps the expected true reward.
 
-    From the means over all prompts (rows of `per_prompt` or `by_role`). Where mass left the
-    grammar, training has raised the expectation if such a text is worth more than this.
+    It is computed from means over all prompts (rows of `per_prompt` or `by_role`). If mass left the
+    grammar, training raised the expected reward for any higher reward of such a text.
     """
     on = [(1 - prompts[f"off_grammar_{w}"]) * prompts[f"reward_on_grammar_{w}"] for w in _WHEN]
     left = prompts["off_grammar_after"] - prompts["off_grammar_before"]
@@ -141,31 +143,31 @@ def break_even(prompts: pd.DataFrame) -> Interval:
 
 
 def per_run(frame: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The mean of a column in every run: `SETTING`, seed, and the column."""
+    """The mean of a column in each run, with the columns of `SETTING` and the seed."""
     by = frame.assign(**{column: frame[column].astype(float)})
     return by.groupby([*SETTING, "seed"], dropna=False)[column].mean().reset_index()
 
 
 def rank_correlation(pairs: pd.DataFrame, x: str, y: str) -> pd.DataFrame:
-    """Spearman's correlation of two columns within every run, as a column "rho" of `per_run`."""
+    """Spearman's correlation of two columns within each run: `per_run` with the column "rho"."""
     runs = pairs.groupby([*SETTING, "seed"], dropna=False)
     found = runs[[x, y]].apply(lambda own: stats.rho(own[x], own[y]))
     return found.rename("rho").reset_index()
 
 
 def auc(pairs: pd.DataFrame, score: str, happened: str) -> Interval:
-    """Area under the ROC curve within a seed, mean over seeds: 0.5 is chance.
+    """Area under the ROC curve of `score` for the event `happened`, averaged over seeds.
 
-    The chance that a row of a seed where `happened` has the higher `score`. A seed where it always
-    or never happened is left out.
+    Only rows of the same seed are compared; 0.5 means no relation. Seeds in which all rows or no
+    rows have the event are left out.
     """
     return stats.of_seeds(stats.within(pairs, [], stats.auc, score, happened))
 
 
 def by_setting(frame: pd.DataFrame, column: str) -> pd.Series:
-    """The mean of a column in every setting of the plan, each an `Interval` over seeds.
+    """The mean of a column in each setting of the plan, as an `Interval` over seeds.
 
-    The index is `SETTING`, with "any" where the edit distance is left open.
+    The index is `SETTING`, with "any" for the edit distance None.
     """
     means = per_run(frame, column)
     found = {
@@ -176,15 +178,15 @@ def by_setting(frame: pd.DataFrame, column: str) -> pd.Series:
 
 
 def effect_of(frame: pd.DataFrame, column: str, factor: str) -> Interval:
-    """The effect of one factor of `SETTING`: second level less first, paired within seeds.
+    """The effect of one factor of `SETTING`: second level minus first level, paired by seed.
 
-    Levels are in order: fewer SFT steps first, one word apart before any, "grammar" before "model".
-    A seed's difference is averaged over the settings of the other two factors.
+    The first level has fewer SFT steps, edit distance 1, or the source "grammar". The difference of
+    a seed is averaged over the settings of the other two factors.
     """
     means = per_run(frame, column)
     levels = means[factor].fillna(np.inf) if factor != "source" else means[factor]
     names = sorted(levels.unique())
     if len(names) != 2:
-        raise ValueError(f"{factor} has {len(names)} levels here: an effect needs two")
+        raise ValueError(f"{factor} has {len(names)} levels in this table: an effect needs two")
     first, second = (means[levels == x].groupby("seed")[column].mean() for x in names)
     return stats.of_seeds(second - first)

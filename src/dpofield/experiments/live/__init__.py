@@ -1,1 +1,1 @@
-"""Measurements that chapters make live, on runs short enough for a page; one module per chapter."""
+"""Measurements that chapters repeat at each build, on short runs; one module per chapter."""

@@ -1,4 +1,4 @@
-"""Who pushes whom: the kernel at several steps of a run, own terms apart from cross terms."""
+"""How pairs change each other: own and cross terms of the kernel at several steps of a run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ Floats = NDArray[np.float64]
 
 
 class Terms(NamedTuple):
-    """Mean first-order changes in a step down the mean loss, as shares of the margin's gain.
+    """Parts of the mean first-order change of the preferred responses in one step on the mean loss.
 
-    `own`: what pairs do to their own preferred responses. `preferred`, `dispreferred`: what the
-    preferred, and the dispreferred, responses of the *other* pairs do to them. The three add up to
-    the preferred's share of the margin: 1/2 if both responses move alike, below 0 if it falls.
-    `alone` is that share when every pair has its own terms only.
+    Each part is divided by the gain of the mean margin. `own`: change by the pair itself.
+    `preferred`, `dispreferred`: change by the preferred and by the dispreferred responses of the
+    other pairs. The three parts add up to the preferred's share of the margin, which is 1/2 if both
+    responses move equally far, and negative if the preferred falls. `alone` is this share without
+    any cross terms.
     """
 
     own: float
@@ -42,8 +43,8 @@ class Terms(NamedTuple):
 def terms(kernel: ArrayLike, weights: ArrayLike) -> Terms:
     """`Terms` of a Gram matrix (2N, 2N), preferred responses first, and weights W (N,).
 
-    A step down the mean loss changes response a of pair i by a multiple of
-    sum_j W_j (K[ia, jw] - K[ia, jl]): proposition law-batch of the book.
+    A gradient step on the mean loss changes the log-probability of response a of pair i by a
+    multiple of sum_j W_j (K[ia, jw] - K[ia, jl]): proposition law-batch of the book.
 
     >>> terms(np.eye(2), [1.0])
     Terms(own=0.5, preferred=0.0, dispreferred=0.0, alone=0.5)
@@ -71,10 +72,10 @@ def terms(kernel: ArrayLike, weights: ArrayLike) -> Terms:
 
 
 class Look(NamedTuple):
-    """A run at one of its steps: mean changes u and v so far (nats), and the terms there.
+    """A run after `step` updates: mean changes u and v so far, in nats, and the terms at that step.
 
-    `frozen` is the preferred's share by the kernel of the first look and the weights of this one:
-    what would be left of `terms` if the pairs' weights had changed and the kernel had not.
+    `frozen` is the preferred's share for the current weights and the kernel of the first look. It
+    shows the effect of the weights alone, without the change of the kernel.
     """
 
     step: int
@@ -87,21 +88,21 @@ class Look(NamedTuple):
 def looks(
     config: Config, steps: Sequence[int], root: str | os.PathLike[str] | None = None
 ) -> list[Look]:
-    """Train as `config` says and look at the whole kernel after each of `steps` updates.
+    """Train with `config`, and compute the whole kernel after each number of updates in `steps`.
 
-    `steps` are in rising order; training ends with the last. The kernel is the plain one, whatever
-    the optimizer. `root` is where starting models are cached, as in `run`. Raises `ValueError` for
-    another loss than DPO, whose weights these are.
+    `steps` is in ascending order, and training ends with the last. The kernel is the one of plain
+    gradient steps, for any optimizer. `root` is the cache of the starting models, as in `run`.
+    Raises `ValueError` for other losses than DPO, because the weights are those of DPO.
     """
     if config.loss != "dpo":
-        raise ValueError(f"loss = {config.loss!r}: the weights W used here are those of 'dpo'")
+        raise ValueError(f"loss = {config.loss!r}: the weights W are known for 'dpo' only")
     found = _Looks(steps)
     run(replace(config, steps=steps[-1], record_every=steps[-1]), found, root=root)
     return found.looks
 
 
 class _Looks(RunWatch):
-    """Looks at a run after some of its updates."""
+    """Computes the `Look`s of a run."""
 
     def __init__(self, steps: Sequence[int]) -> None:
         self._steps, self._taken = steps, 0
@@ -123,9 +124,9 @@ class _Looks(RunWatch):
         if self._taken not in self._steps:
             return
         start, beta = self._start, self._start.config.params["beta"]
-        now = reference_logprobs(start.model, start.batch)
-        u, v = (now - start.reference).double().numpy().reshape(2, -1)
+        logps = reference_logprobs(start.model, start.batch)
+        u, v = (logps - start.reference).double().numpy().reshape(2, -1)
         weights = beta / (1 + np.exp(beta * (u - v)))
         self._kernels.append(gram_matrix(start.model, start.batch, progress=False))
-        here, frozen = (terms(K, weights) for K in (self._kernels[-1], self._kernels[0]))
-        self.looks.append(Look(self._taken, float(u.mean()), float(v.mean()), here, frozen.share))
+        now, frozen = (terms(K, weights) for K in (self._kernels[-1], self._kernels[0]))
+        self.looks.append(Look(self._taken, float(u.mean()), float(v.mean()), now, frozen.share))

@@ -1,4 +1,4 @@
-"""The negative gradient alone: push responses down, nothing up, and see what another one does."""
+"""Only lower the probability of some responses, and measure the change of another response."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from dpofield.lab.model import CausalLM
 
 
 class Pushed(NamedTuple):
-    """Changes of log pi, nats: of the text that was watched, and the mean of those pushed down."""
+    """Changes of log pi, in nats: of the watched text, and the mean over the texts pushed down."""
 
     watched: float
     pushed: float
@@ -32,13 +32,13 @@ def only_down(
     beta: float = 0.1,
     seed: int = 0,
 ) -> Pushed:
-    """Plain gradient steps down the mean of -log s(-beta v) over batches of `texts`.
+    """Plain gradient descent on the mean of -log s(-beta v) over batches of `texts`.
 
-    `texts` and `watched` are (prompt, response); v is a response's change of log pi. A copy of
-    `model` is trained. Raises `ValueError` for a batch larger than the texts.
+    `texts` and `watched` are (prompt, response), and v is a response's change of log pi. A copy of
+    `model` is trained. Raises `ValueError` if `batch` is larger than the number of texts.
     """
     if batch > len(texts):
-        raise ValueError(f"batch = {batch}: there are {len(texts)} texts; take at most as many")
+        raise ValueError(f"batch = {batch}: there are {len(texts)} texts; choose at most that many")
     rows, one = encode_texts(tokenizer, texts), encode_texts(tokenizer, [watched])
     start, before = reference_logprobs(model, rows), reference_logprobs(model, one)
     policy, chance = copy.deepcopy(model), np.random.default_rng(seed)
