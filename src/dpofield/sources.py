@@ -118,7 +118,6 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@lru_cache(maxsize=4096)
 def _hash_data(path: Path) -> str:
     """SHA-256 of a data file; in JavaScript, lines that are comments do not count."""
     content = path.read_bytes()
@@ -127,6 +126,7 @@ def _hash_data(path: Path) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+@lru_cache(maxsize=4096)
 def read_code(text: str, module: str = "", package: str = "") -> Code:
     """Facts of a source text. A text that is not Python may import and read anything.
 
