@@ -44,7 +44,7 @@ def lighthouse(url: str, form: str) -> dict[str, float]:
         *(["--preset=desktop"] if form == "desktop" else []),
     ]
     with tempfile.TemporaryDirectory() as scratch:  # Chrome leaves profiles in TMPDIR
-        env = {**os.environ, "CHROME_PATH": chromium.find(), "TMPDIR": scratch}
+        env = {**os.environ, "CHROME_PATH": chromium.find(whole=True), "TMPDIR": scratch}
         run = subprocess.run(command, capture_output=True, text=True, env=env, check=False)
     if run.returncode != 0:
         raise RuntimeError(f"Lighthouse failed on {url}:\n{run.stderr[-2000:]}")
@@ -92,7 +92,7 @@ def versions() -> dict[str, str]:
     """Versions of Lighthouse, from the lock file, and of Chromium."""
     lock = json.loads((browser.ROOT / "tools" / "package-lock.json").read_text("utf8"))["packages"]
     output = subprocess.run(
-        [chromium.find(), "--version"], capture_output=True, text=True, check=True
+        [chromium.find(whole=True), "--version"], capture_output=True, text=True, check=True
     )
     return {
         "lighthouse": lock["node_modules/lighthouse"]["version"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -16,14 +17,14 @@ class Machine:
         self.programs: dict[str, str] = {}
         self.working: set[str] = set()
         self.downloaded = ""
-        self.offers: dict[str, str] = {}  # word of an install command -> program that appears
+        self.offers: dict[str, str] = {}  # pattern of a command -> the program it installs
         self.tried: list[str] = []
 
     def attempt(self, reason: str, *command: str, timeout: int) -> bool:
         step = " ".join(command)
         self.tried.append(step)
-        for word, program in self.offers.items():
-            if word in step:
+        for pattern, program in self.offers.items():
+            if re.search(pattern, step):
                 self.programs[Path(program).name] = program
                 self.working.add(program)
                 return True
@@ -66,6 +67,21 @@ def test_playwright_comes_before_the_system(machine: Machine) -> None:
     assert "playwright install chromium" in machine.tried[0]
     assert "apt-get install" in machine.tried[1]
     assert len(machine.tried) == 2
+
+
+def test_an_older_system_gets_the_whole_browser(machine: Machine) -> None:
+    """Protects: where there is no package of the shell, the tests still get a browser."""
+    machine.offers = {"apt-get install -y --no-install-recommends chromium$": "/usr/bin/chromium"}
+    assert chromium.ensure() == "/usr/bin/chromium"
+
+
+def test_the_shell_is_preferred_except_for_what_readers_see(machine: Machine) -> None:
+    """Protects: tests take the lighter browser; measurements take the browser of the readers."""
+    for name in ("chromium", "chromium-headless-shell"):
+        machine.programs[name] = f"/usr/bin/{name}"
+        machine.working.add(f"/usr/bin/{name}")
+    assert chromium.find() == "/usr/bin/chromium-headless-shell"
+    assert chromium.find(whole=True) == "/usr/bin/chromium"
 
 
 def test_in_vain(
