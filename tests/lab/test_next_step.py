@@ -118,5 +118,5 @@ def test_what_the_formula_does_not_cover_is_refused() -> None:
         next_step(torch.optim.RMSprop([p], lr=0.1), one)
     with pytest.raises(ValueError, match="different settings"):
         next_step(torch.optim.SGD([{"params": [p]}, {"params": [q], "lr": 0.2}], lr=0.1), one * 2)
-    with pytest.raises(ValueError, match="holds 1 parameters, but 2 gradients"):
+    with pytest.raises(ValueError, match="holds 1 parameters, not 2 gradients"):
         next_step(torch.optim.SGD([p], lr=0.1), one * 2)
