@@ -18,8 +18,9 @@ from dpofield.experiments.data import (
     first_difference,
     third,
 )
+from dpofield.lab.batch import encode
 from dpofield.lab.checkpoint import sft_checkpoint
-from dpofield.lab.logprobs import encode, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.pairs import Pair
 from dpofield.lab.world import World
 

@@ -15,9 +15,10 @@ from dpofield.experiments.data import draw
 from dpofield.experiments.one_run import RunWatch, Start, run
 from dpofield.experiments.rows import measure
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import encode
 from dpofield.lab.checkpoint import starting_model
 from dpofield.lab.descent import Interrupted
-from dpofield.lab.logprobs import encode, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.runs import Run
 from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo

@@ -19,9 +19,10 @@ from dpofield.experiments.data import draw
 from dpofield.experiments.provenance import code_hash
 from dpofield.experiments.rows import attempt, measure
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import encode
 from dpofield.lab.checkpoint import starting_model
 from dpofield.lab.kernel import gram, gram_matrix, predicted_change, slopes
-from dpofield.lab.logprobs import encode, reference_logprobs, sequence_logprobs
+from dpofield.lab.logprobs import reference_logprobs, sequence_logprobs
 from dpofield.lab.motion import PARTS, Motion
 from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from dpofield.experiments.similarity import ches
-from dpofield.lab.logprobs import encode
+from dpofield.lab.batch import encode
 from dpofield.lab.model import small_gpt2, small_llama
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.world import World

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from dpofield.lab import checkpoint, files, training
+from dpofield.lab.batch import encode, encode_texts
 from dpofield.lab.checkpoint import (
     UNTRAINED,
     cache_root,
@@ -25,7 +26,7 @@ from dpofield.lab.checkpoint import (
     starting_model,
 )
 from dpofield.lab.descent import Interrupted
-from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.recipe import Recipe
 from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from dpofield.lab import training
+from dpofield.lab.batch import encode, encode_texts
 from dpofield.lab.enumeration import Responses
 from dpofield.lab.kernel import gram, gram_matrix
-from dpofield.lab.logprobs import encode, encode_texts, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.sampling import sample_responses
 from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo, sft

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
+from dpofield.lab.batch import encode_texts
 from dpofield.lab.enumeration import Responses
-from dpofield.lab.logprobs import encode_texts, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.model import prepared
 from dpofield.lab.world import World
 

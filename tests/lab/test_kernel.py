@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.func import functional_call
 
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import Batch, encode
 from dpofield.lab.kernel import (
     Gram,
     gram,
@@ -21,7 +22,7 @@ from dpofield.lab.kernel import (
     slopes,
     trained,
 )
-from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
+from dpofield.lab.logprobs import pair_logprobs, reference_logprobs
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.one_step import change, steps_alone
 from dpofield.lab.settings import Training

@@ -22,8 +22,8 @@ from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
 from dpofield.lab import kernel, layers, outer
+from dpofield.lab.batch import Batch
 from dpofield.lab.kernel import gram, gram_matrix, projections, trained
-from dpofield.lab.logprobs import Batch
 from dpofield.lab.model import small_gpt2
 
 WORDS = 30

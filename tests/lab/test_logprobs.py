@@ -10,14 +10,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from dpofield.lab.logprobs import (
-    Batch,
-    encode,
-    encode_texts,
-    pair_logprobs,
-    reference_logprobs,
-    sequence_logprobs,
-)
+from dpofield.lab.batch import Batch, encode, encode_texts
+from dpofield.lab.logprobs import pair_logprobs, reference_logprobs, sequence_logprobs
 from dpofield.lab.model import load_causal_lm
 from dpofield.lab.pairs import Pair
 from dpofield.lab.world import World

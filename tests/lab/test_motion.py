@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import Batch, encode
 from dpofield.lab.kernel import gram_matrix, predicted_change, projections, slopes
-from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
+from dpofield.lab.logprobs import pair_logprobs, reference_logprobs
 from dpofield.lab.motion import PARTS, Motion
 from dpofield.lab.one_step import change
 from dpofield.lab.runs import Run

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import Batch, encode
 from dpofield.lab.kernel import gram_matrix, predicted_change, projections, slopes
-from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
+from dpofield.lab.logprobs import pair_logprobs, reference_logprobs
 from dpofield.lab.next_step import NextStep, next_step
 from dpofield.lab.world import World
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dpofield.lab.logprobs import encode_texts, reference_logprobs
+from dpofield.lab.batch import encode_texts
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.sampling import sample_responses
 
 

@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 
 from dpofield.formulas import LOSSES
 from dpofield.lab import training
+from dpofield.lab.batch import Batch, encode, encode_texts
 from dpofield.lab.descent import Interrupted
 from dpofield.lab.kernel import gram
-from dpofield.lab.logprobs import Batch, encode, encode_texts, pair_logprobs, reference_logprobs
+from dpofield.lab.logprobs import pair_logprobs, reference_logprobs
 from dpofield.lab.runs import Run
 from dpofield.lab.settings import Training
 from dpofield.lab.training import batch_index, dpo, ratio_gradients, sft

@@ -14,15 +14,8 @@ from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from dpofield.lab import logprobs as lp
-from dpofield.lab.logprobs import (
-    Batch,
-    encode,
-    encode_texts,
-    logprobs,
-    pair_logprobs,
-    reference_logprobs,
-    sequence_logprobs,
-)
+from dpofield.lab.batch import Batch, encode, encode_texts
+from dpofield.lab.logprobs import logprobs, pair_logprobs, reference_logprobs, sequence_logprobs
 from dpofield.lab.model import prepared
 from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo, sft

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from dpofield.formulas import LOSSES
-from dpofield.lab.logprobs import encode, pair_logprobs, reference_logprobs
+from dpofield.lab.batch import encode
+from dpofield.lab.logprobs import pair_logprobs, reference_logprobs
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.pairs import Pair, write_pairs
 from dpofield.lab.tokenizer import word_tokenizer

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from bench.timing import Row, by_turns, compare, seconds
 from dpofield.field import gradient
+from dpofield.lab.batch import encode_texts
 from dpofield.lab.enumeration import Responses
-from dpofield.lab.logprobs import encode_texts, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.world import World

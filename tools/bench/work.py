@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from dpofield.lab.logprobs import Batch, encode
+from dpofield.lab.batch import Batch, encode
 from dpofield.lab.model import prepared
 from dpofield.lab.pairs import Pair
 from dpofield.lab.tokenizer import word_tokenizer

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 
 from dpofield.experiments.config import Config
-from dpofield.lab.logprobs import encode, reference_logprobs
+from dpofield.lab.batch import encode
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.model import CausalLM
 from dpofield.lab.pairs import Pair
 from dpofield.lab.sampling import sample_responses

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from dpofield.experiments.config import Config
 from dpofield.experiments.data import draw
+from dpofield.lab.batch import Batch, encode
 from dpofield.lab.checkpoint import starting_model
 from dpofield.lab.descent import Interrupted
-from dpofield.lab.logprobs import Batch, encode, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.model import CausalLM
 from dpofield.lab.pairs import Pair
 from dpofield.lab.runs import Run

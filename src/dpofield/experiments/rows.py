@@ -21,9 +21,10 @@ from dpofield.experiments.one_run import RunWatch, Start, run
 from dpofield.experiments.provenance import code_hash, versions
 from dpofield.experiments.similarity import ches
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import Batch
 from dpofield.lab.checkpoint import checkpoint_key
 from dpofield.lab.kernel import gram, projections, trained
-from dpofield.lab.logprobs import Batch, pair_logprobs
+from dpofield.lab.logprobs import pair_logprobs
 from dpofield.lab.motion import Motion
 from dpofield.lab.pairs import Pair
 from dpofield.lab.runs import Run

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dpofield.lab.logprobs import Batch
+from dpofield.lab.batch import Batch
 from dpofield.lab.model import CausalLM
 
 Floats = NDArray[np.float64]
@@ -33,7 +33,7 @@ def ches(model: CausalLM, pairs: Batch) -> Ches:
 
     Hidden states are taken after the last norm, where the output matrix multiplies them.
 
-    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.world import World

@@ -12,18 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from dpofield.lab.batch import Batch, encode, encode_texts
     from dpofield.lab.checkpoint import sft_checkpoint, sft_history, starting_model
     from dpofield.lab.descent import Interrupted
     from dpofield.lab.enumeration import Responses
     from dpofield.lab.kernel import gram, gram_matrix
-    from dpofield.lab.logprobs import (
-        Batch,
-        encode,
-        encode_texts,
-        pair_logprobs,
-        reference_logprobs,
-        sequence_logprobs,
-    )
+    from dpofield.lab.logprobs import pair_logprobs, reference_logprobs, sequence_logprobs
     from dpofield.lab.model import CausalLM, load_causal_lm
     from dpofield.lab.motion import Motion
     from dpofield.lab.pairs import Pair
@@ -74,9 +68,9 @@ _MODULES = {
     "Responses": "enumeration",
     "gram": "kernel",
     "gram_matrix": "kernel",
-    "Batch": "logprobs",
-    "encode": "logprobs",
-    "encode_texts": "logprobs",
+    "Batch": "batch",
+    "encode": "batch",
+    "encode_texts": "batch",
     "pair_logprobs": "logprobs",
     "reference_logprobs": "logprobs",
     "sequence_logprobs": "logprobs",

@@ -29,8 +29,8 @@ import transformers
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from dpofield.lab.batch import encode_texts
 from dpofield.lab.files import cache_root
-from dpofield.lab.logprobs import encode_texts
 from dpofield.lab.model import CausalLM, load_causal_lm, small_gpt2, small_llama
 from dpofield.lab.recipe import Recipe
 from dpofield.lab.tokenizer import word_tokenizer
@@ -49,7 +49,17 @@ LEVELS: dict[str, Recipe] = {"weak": Recipe(steps=100), "strong": Recipe(steps=6
 """The two starting points that most chapters use."""
 
 # A change in any of these modules can change the weights, so it changes the folder's name.
-_SOURCES = ("grammar", "world", "tokenizer", "model", "logprobs", "trees", "descent", "training")
+_SOURCES = (
+    "grammar",
+    "world",
+    "tokenizer",
+    "model",
+    "batch",
+    "logprobs",
+    "trees",
+    "descent",
+    "training",
+)
 _CARD = "dpofield.json"
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dpofield.lab.logprobs import encode_texts, reference_logprobs
+from dpofield.lab.batch import encode_texts
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.model import CausalLM
 from dpofield.lab.trees import harvest, plant, takes_trees
 from dpofield.lab.world import World

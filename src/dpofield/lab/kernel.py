@@ -23,7 +23,8 @@ from tqdm.auto import tqdm
 
 from dpofield.formulas import LOSSES
 from dpofield.lab import layers
-from dpofield.lab.logprobs import Batch, sequence_logprobs
+from dpofield.lab.batch import Batch
+from dpofield.lab.logprobs import sequence_logprobs
 from dpofield.lab.model import CausalLM
 
 Floats = NDArray[np.float64]
@@ -65,7 +66,7 @@ def gram(
     for a metric that does not fit the model and, unless the method is "plain", for a trained layer
     without a rule in `layers`.
 
-    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.world import World
@@ -103,7 +104,7 @@ def gram_matrix(
     of a training step on them. `method="plain"` takes 2 N times the memory of the model's
     parameters (32 pairs of a 5-million-parameter model in float32: 1.3 GB).
 
-    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.world import World

@@ -29,7 +29,8 @@ from torch.func import functional_call
 from transformers.pytorch_utils import Conv1D
 
 from dpofield.lab import outer
-from dpofield.lab.logprobs import Batch, sequence_logprobs
+from dpofield.lab.batch import Batch
+from dpofield.lab.logprobs import sequence_logprobs
 from dpofield.lab.model import CausalLM
 from dpofield.lab.outer import Form, Outer
 
@@ -54,7 +55,7 @@ def grams(
     without parameter gradients and optimizer state. Raises `ValueError` for a trained parameter
     whose layer has no rule here, and for a model that mixes rows.
 
-    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.world import World

@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dpofield.lab.batch import Batch
 from dpofield.lab.kernel import projections, trained
-from dpofield.lab.logprobs import Batch
 from dpofield.lab.model import CausalLM
 from dpofield.lab.one_step import concave_part, row_logits
 from dpofield.lab.watch import Watch
@@ -43,7 +43,8 @@ class Motion(Watch):
 
     Every step takes two more passes over the rows (three with another optimizer than SGD).
 
-    >>> from dpofield.lab.logprobs import encode, reference_logprobs
+    >>> from dpofield.lab.batch import encode
+    >>> from dpofield.lab.logprobs import reference_logprobs
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.settings import Training
     >>> from dpofield.lab.tokenizer import word_tokenizer

@@ -17,8 +17,9 @@ from torch.func import functional_call
 from tqdm.auto import tqdm
 
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import Batch
 from dpofield.lab.kernel import trained
-from dpofield.lab.logprobs import Batch, pair_logprobs, sequence_logprobs
+from dpofield.lab.logprobs import pair_logprobs, sequence_logprobs
 from dpofield.lab.model import CausalLM
 
 
@@ -39,7 +40,7 @@ def steps_alone(
     (2 N,) holds reference log-probabilities; without it the model itself is the reference, as at
     the start of training. `params` are the parameters of the loss.
 
-    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.world import World
@@ -91,7 +92,7 @@ class Change(NamedTuple):
 def change(before: CausalLM, after: CausalLM, rows: Batch) -> Change:
     """The change of each row's log-probability between two models, and its concave part.
 
-    >>> from dpofield.lab.logprobs import encode
+    >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.world import World

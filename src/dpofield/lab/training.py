@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import Batch
 from dpofield.lab.descent import Interrupted, Records, descend
-from dpofield.lab.logprobs import Batch, logprobs, pair_logprobs, reference_logprobs
+from dpofield.lab.logprobs import logprobs, pair_logprobs, reference_logprobs
 from dpofield.lab.model import CausalLM
 from dpofield.lab.runs import Run
 from dpofield.lab.settings import Training, require_rate, require_whole

@@ -131,7 +131,8 @@ def tree_logprobs(
 ) -> Tensor:
     """`sequence_logprobs` computed on trees: (R,), in nats; the same arguments and errors.
 
-    >>> from dpofield.lab.logprobs import encode, sequence_logprobs
+    >>> from dpofield.lab.batch import encode
+    >>> from dpofield.lab.logprobs import sequence_logprobs
     >>> from dpofield.lab.model import small_gpt2
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> from dpofield.lab.world import World

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from torch.nn.functional import logsigmoid
 
-from dpofield.lab.logprobs import encode_texts, logprobs, reference_logprobs
+from dpofield.lab.batch import encode_texts
+from dpofield.lab.logprobs import logprobs, reference_logprobs
 from dpofield.lab.model import CausalLM
 
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from dpofield.formulas import LOSSES
+from dpofield.lab.batch import Batch, encode
 from dpofield.lab.checkpoint import sft_checkpoint
 from dpofield.lab.kernel import Gram, gram, gram_matrix, predicted_change, projections, slopes
-from dpofield.lab.logprobs import Batch, encode, pair_logprobs, reference_logprobs
+from dpofield.lab.logprobs import pair_logprobs, reference_logprobs
 from dpofield.lab.next_step import next_step
 from dpofield.lab.one_step import change, steps_alone
 from dpofield.lab.settings import Training

@@ -7,7 +7,8 @@ import copy
 import numpy as np
 
 from dpofield.field import gradient
-from dpofield.lab.logprobs import encode, reference_logprobs
+from dpofield.lab.batch import encode
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.model import small_gpt2
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.world import World

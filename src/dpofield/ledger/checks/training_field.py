@@ -13,8 +13,9 @@ from dpofield.experiments.findings import training_field as paths
 from dpofield.experiments.findings.training_field import Setting
 from dpofield.experiments.stats import Interval, of_seeds
 from dpofield.experiments.tables import recorded
+from dpofield.lab.batch import encode
 from dpofield.lab.checkpoint import sft_checkpoint
-from dpofield.lab.logprobs import encode, reference_logprobs
+from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.runs import Run
 from dpofield.lab.settings import Training
 from dpofield.lab.training import dpo
