@@ -91,7 +91,7 @@ def metadata(holder: dict[str, Any], key: str) -> dict[str, Any]:
 
 def is_junk(name: str) -> bool:
     """Whether a file or folder is one that systems make by themselves."""
-    return name.startswith((".", "~")) or name.casefold() in JUNK
+    return name.startswith((".", "~$")) or name.casefold() in JUNK
 
 
 def passed_over(folder: Path) -> list[str]:
@@ -137,7 +137,7 @@ def _choose(student: str, entries: Sequence[Path], assignment: Assignment) -> Fo
     if not mine:
         return Found(student, None, _nothing(entries, handed, assignment))
     (one,) = mine
-    notes = [f"graded is {one.label}"] if one.path.suffix.casefold() != ".ipynb" else []
+    notes = [f"the notebook is {one.label}"] if one.path.suffix.casefold() != ".ipynb" else []
     notes += [f"passed over: {_listed(others)}"] if others else []
     return Found(student, one.path, "", tuple(notes), one.variant, one.digest)
 

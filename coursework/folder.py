@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import hashlib
 import multiprocessing
+import os
 import signal
 import sys
 from collections import Counter
@@ -26,6 +27,7 @@ from coursework import master
 from coursework.collect import Found, find
 from coursework.grade import GRADED, Result, grade_found
 from coursework.master import ROOT
+from coursework.session import kill_all
 
 _load = cache(master.load)
 
@@ -142,7 +144,7 @@ def _until_broken(waiting: list[Job], processes: int) -> Generator[Result, None,
         try:
             while waiting or running:
                 while waiting and len(running) < processes:
-                    with _no_interrupt():  # the processes must not get it, since they inherit this
+                    with _no_interrupt():
                         running[pool.submit(waiting[-1].run)] = waiting[-1]
                     waiting.pop()
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -161,20 +163,24 @@ def _until_broken(waiting: list[Job], processes: int) -> Generator[Result, None,
 
 
 def _prepare() -> None:
+    """Let an interrupt reach the first process only, which then ends this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _stop)
 
 
 def _stop(*_: object) -> None:
-    raise SystemExit("stopped")  # closes the student's process on its way
+    kill_all()
+    os._exit(1)
 
 
 @contextlib.contextmanager
 def _no_interrupt() -> Iterator[None]:
-    old = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Hold back an interrupt; a process that starts here holds it back too."""
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, old)
+        signal.pthread_sigmask(signal.SIG_SETMASK, old)
 
 
 def grade_folder(

@@ -20,7 +20,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from coursework.names import printable
 from coursework.sandbox import wire
@@ -133,6 +133,8 @@ def require_isolation() -> None:
 class Session:
     """One student process, to be used in a `with` statement."""
 
+    live: ClassVar[dict[int, str]] = {}  # open processes by id, and their folders
+
     def __init__(self, limits: Limits, *, namespaces: bool | None = None) -> None:
         self.limits = limits
         self.namespaces = has_namespaces() if namespaces is None else namespaces
@@ -148,6 +150,7 @@ class Session:
             os.close(to_child)
             os.close(from_child)
         try:
+            self.live[self.process.pid] = self.folder.name
             self._receive(START_SECONDS)
         except DiedError:
             self.close()
@@ -240,6 +243,7 @@ class Session:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.live.pop(self.process.pid, None)
         self._release()
 
     def _release(self) -> None:
@@ -248,6 +252,14 @@ class Session:
                 os.close(pipe)
         self.outlet = self.inlet = -1
         self.folder.cleanup()
+
+
+def kill_all() -> None:
+    """Kill all students' processes, before this process ends without closing them."""
+    for pid, folder in list(Session.live.items()):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)

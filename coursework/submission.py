@@ -145,19 +145,25 @@ def _problem(mark: str, cells: list[_Read]) -> str:
 
 def _moved(mark: str, cells: list[_Read], assignment: Assignment, task: str) -> str:
     """Where the code of an answer is, if its own cell has none; empty if it is not elsewhere."""
-    names = _names(assignment.cell("answer", task).source)
+    asked = assignment.cell("checks", task).source
+    names = [name for name in _names(assignment, task) if f'"{name}"' in asked]
     own = "\n".join(cell.text for cell in cells if cell.mark == mark)
     if "raise NotImplementedError" not in own:
         names = [name for name in names if not _defines(own, name)]
+    texts = [cell for cell in assignment.notebook.cells if not cell.metadata.get("tags")]
+    given = [_lines(cell.source) for cell in texts]
     for cell in cells:
+        if _lines(cell.text) in given:  # the text of the assignment, with its formulas
+            continue
         here = [name for name in names if cell.mark != mark and _defines(cell.text, name)]
         if here:
             return f"{here[0]} is defined in {cell.place}; move this code into {mark}"
     return ""
 
 
-def _names(reference: str) -> list[str]:
-    """The names that an answer must define: functions, and what only the solution assigns."""
+def _names(assignment: Assignment, task: str) -> list[str]:
+    """The names that an answer defines: functions, and what only the solution assigns."""
+    reference = assignment.cell("answer", task).source
     stub, found = SOLUTION.sub("", reference), []
     for node in ast.parse(reference).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):

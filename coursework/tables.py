@@ -18,7 +18,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-FORMULA = re.compile(r"[=+\-@\t\r]")
+from coursework.names import printable
+
 MONTHS = "jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
 # What a spreadsheet would not keep as it is; whole numbers of up to 11 digits it does keep.
 CHANGED = re.compile(
@@ -30,8 +31,10 @@ MOJIBAKE = ("cp1252", "mac_roman")  # in these, spreadsheets read UTF-8 without 
 
 
 def harmless(cell: Any) -> Any:
-    """A cell that no spreadsheet executes, since students choose their file names."""
-    return f"'{cell}" if isinstance(cell, str) and FORMULA.match(cell) else cell
+    """A cell of one line that no spreadsheet executes, since students choose their file names."""
+    if not isinstance(cell, str):
+        return cell
+    return f"'{printable(cell)}" if cell.startswith(("=", "+", "-", "@")) else printable(cell)
 
 
 def kept(name: str) -> str:

@@ -75,7 +75,7 @@ class Shell:
 
     def run_line_magic(self, magic: str, line: str) -> Any:
         if magic not in QUIET:
-            self.left_out.append(f"%{magic} {line}")
+            self.left_out.append(f"%{magic} {line}".strip())
         if magic != "time":
             return Nothing()
         try:  # as in IPython, `x = %time f()` gives the value of f()
@@ -86,7 +86,7 @@ class Shell:
 
     def run_cell_magic(self, magic: str, line: str, body: str) -> Any:
         if magic not in RUN:
-            self.left_out.append(f"%%{magic} {line}")
+            self.left_out.append(f"%%{magic} {line}".strip())
             return Nothing()
         if magic == "capture" and line[:1].isalpha():
             self.names[line.split()[0]] = Nothing()
@@ -105,15 +105,13 @@ def code_of(source: str, name: str) -> CodeType:
     """A cell as code. A SyntaxError has `notebook` set if the cell has IPython's syntax in it."""
     try:
         return _compiled(source, name)
-    except SyntaxError as plain:
-        error = plain
-    try:
+    except SyntaxError:
         from IPython.core.inputtransformer2 import TransformerManager
-
+    try:
         return _compiled(TransformerManager().transform_cell(source), name)
-    except (SyntaxError, ImportError):
+    except SyntaxError as error:
         error.notebook = LOOKS.search(source) is not None  # type: ignore[attr-defined]
-        raise error from None
+        raise
 
 
 def _compiled(source: str, name: str) -> CodeType:
