@@ -13,7 +13,7 @@ from pathlib import Path
 
 from coursework import handout, master, report
 from coursework.collect import passed_over
-from coursework.folder import grade_folder, grade_jobs, is_final, jobs_of
+from coursework.folder import grade_jobs, is_final, jobs_of
 from coursework.grade import NOT_GRADED, table
 from coursework.master import MasterError
 from coursework.reading import read_entries, unread
@@ -59,7 +59,8 @@ def grade(options: argparse.Namespace) -> None:
     jobs = jobs_of(options.folder, options.name, variants, options.seed)
     if over := passed_over(options.folder):
         print(f"Passed over: {', '.join(over)}")
-    results = {r.student: r for r in report.load(folder)} if report.is_there(folder) else {}
+    earlier = report.load(folder) if (folder / "results.json").exists() else []
+    results = {result.student: result for result in earlier}
     kept = sorted(results.keys() - {job.found.student for job in jobs})
     # A mistake in reading.csv, or a folder that cannot be written, is found before the work.
     read_entries(folder, assignment, sorted({*kept, *(job.found.student for job in jobs)}))
@@ -128,7 +129,7 @@ def bench(options: argparse.Namespace) -> None:
         for student in range(options.count):
             Path(folder, f"student-{student:03}.ipynb").write_text(text, encoding="utf-8")
         start = time.perf_counter()
-        results = grade_folder(Path(folder), options.name, jobs=options.jobs)
+        results = list(grade_jobs(jobs_of(Path(folder), options.name), options.jobs))
         seconds = time.perf_counter() - start
     full = sum(result.points == assignment.points for result in results)
     print(f"{options.name}: {full} of {len(results)} with full marks in {seconds:.1f} s,")

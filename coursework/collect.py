@@ -7,6 +7,7 @@ with the remedy, and other files are notes of that student.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -32,8 +33,8 @@ class NotGradedError(Exception):
 class Found:
     """Where a student's notebook is, or why there is none to grade.
 
-    `student` is printable. `variant` is the one that the notebook was handed out as, None if it
-    does not say. `digest` is a hash of the file.
+    `student` is printable. `variant` and `assignment` are what the notebook was handed out as, None
+    if it does not say. `digest` is a hash of the file.
     """
 
     student: str
@@ -42,18 +43,7 @@ class Found:
     notes: tuple[str, ...] = ()
     variant: int | None = None
     digest: str = ""
-
-
-@dataclass(frozen=True)
-class Handed:
-    """A file that was handed in; `problem` says why it is no notebook, if it is none."""
-
-    path: Path
-    label: str
-    problem: str = ""
     assignment: str | None = None
-    variant: int | None = None
-    digest: str = ""
 
 
 def read_notebook(path: Path) -> dict[str, Any]:
@@ -121,69 +111,58 @@ def _student(entry: Path) -> str:
 
 def _choose(student: str, entries: Sequence[Path], assignment: Assignment) -> Found:
     handed = [one for entry in entries for one in _handed(entry)]
-    notebooks = [one for one in handed if not one.problem]
+    notebooks = [one for one in handed if one.path]
     mine = [one for one in notebooks if one.assignment == assignment.name]
     # A notebook without metadata is taken if there is no other candidate.
     mine = mine or [one for one in notebooks if one.assignment is None]
-    others = [one.label for one in handed if one.problem]
-    if mine and len(entries) > 1 and any(entry.is_dir() for entry in entries):
-        names = _listed([printable(entry.name) for entry in entries])
-        return Found(
-            student, None, f"a folder {student} and a file of that name ({names}); keep one"
-        )
-    if len(mine) > 1:
-        names = _listed([one.label for one in mine])
-        return Found(student, None, f"{len(mine)} notebooks ({names}); keep one")
+    reason = ""
     if not mine:
-        return Found(student, None, _nothing(entries, handed, assignment))
-    (one,) = mine
-    notes = [f"the notebook is {one.label}"] if one.path.suffix.casefold() != ".ipynb" else []
-    notes += [f"passed over: {_listed(others)}"] if others else []
-    return Found(student, one.path, "", tuple(notes), one.variant, one.digest)
+        reason = f"no notebook of {assignment.name} in the folder"
+        told = [f"{one.student} is a notebook of {one.assignment}" for one in notebooks]
+        told = told or [one.reason for one in handed]
+        if not entries[0].is_dir() and not notebooks:
+            reason = told[0]
+        elif told:
+            reason += f": {_listed(told)}"
+    elif len(entries) > 1 and any(entry.is_dir() for entry in entries):
+        names = _listed([printable(entry.name) for entry in entries])
+        reason = f"a folder {student} and a file of that name ({names}); keep one"
+    elif len(mine) > 1:
+        names = _listed([one.student for one in mine])
+        reason = f"{len(mine)} notebooks ({names}); keep one"
+    if reason:
+        return Found(student, None, reason)
+    others = [one.student for one in handed if not one.path]
+    notes = [f"passed over: {_listed(others)}"] if others else []
+    if not mine[0].student.casefold().endswith(".ipynb"):
+        notes.append(f"the notebook is {mine[0].student}")
+    return dataclasses.replace(mine[0], student=student, notes=tuple(notes))
 
 
-def _nothing(entries: Sequence[Path], handed: Sequence[Handed], assignment: Assignment) -> str:
-    other = [one for one in handed if not one.problem]
-    if other:
-        told = [f"{one.label} is a notebook of {one.assignment}" for one in other]
-        return f"no notebook of {assignment.name}: {_listed(told)}"
-    if len(entries) == 1 and not entries[0].is_dir():
-        return handed[0].problem
-    problems = [one.problem for one in handed]
-    more = f": {_listed(problems)}" if problems else ""
-    return f"no notebook of {assignment.name} in the folder{more}"
-
-
-def _handed(entry: Path) -> list[Handed]:
+def _handed(entry: Path) -> list[Found]:
+    """What an entry holds, each file under its own name."""
     if not entry.is_dir() or entry.is_symlink():
         return [_look(entry, printable(entry.name))]
     found = []
     for place, folders, files in os.walk(entry):
         folders[:] = sorted(name for name in folders if not is_junk(name))
         links = [name for name in folders if Path(place, name).is_symlink()]
-        for name in sorted([*files, *links]):
-            if not is_junk(name):
-                path = Path(place, name)
-                found.append(_look(path, printable(str(path.relative_to(entry)))))
+        paths = [Path(place, name) for name in sorted([*files, *links]) if not is_junk(name)]
+        found += [_look(path, printable(str(path.relative_to(entry)))) for path in paths]
     return found
 
 
-def _look(path: Path, label: str) -> Handed:
+def _look(path: Path, label: str) -> Found:
     if path.is_dir():
-        return Handed(path, label, f"{label} is a link to a folder; put the folder itself there")
+        return Found(label, None, f"{label} is a link to a folder; put the folder itself there")
     try:
         notebook, digest = _parsed(path)
     except NotGradedError as error:
-        return Handed(path, label, str(error))
+        return Found(label, None, str(error))
     about = metadata(notebook, "coursework")
     name, variant = about.get("assignment"), about.get("variant")
-    return Handed(
-        path,
-        label,
-        assignment=None if name is None else printable(str(name))[:60],
-        variant=variant if type(variant) is int else None,
-        digest=digest,
-    )
+    said = None if name is None else printable(str(name))[:60]
+    return Found(label, path, "", (), variant if type(variant) is int else None, digest, said)
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -181,21 +181,3 @@ def _no_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, old)
-
-
-def grade_folder(
-    folder: Path,
-    name: str,
-    *,
-    variants: Sequence[int] = (0,),
-    seed: str = "",
-    jobs: int = 2,
-    progress: Callable[[int, int, Result], None] = lambda done, of, result: None,
-) -> list[Result]:
-    """Grade every submission of a folder, `jobs` at a time; results are sorted by student."""
-    todo = jobs_of(folder, name, variants, seed)
-    results: list[Result] = []
-    for result in grade_jobs(todo, jobs):
-        results.append(result)
-        progress(len(results), len(todo), result)
-    return sorted(results, key=lambda result: result.student)

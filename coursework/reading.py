@@ -101,10 +101,8 @@ def unread(entries: Entries, wanted: Sequence[tuple[str, str]]) -> str:
     left = [pair for pair in wanted if pair not in entries.points]
     if not left:
         return ""
-    named = [f"{student} {question}" for student, question in left[:LISTED]]
-    named = [
-        f"{name} (line {entries.lines[pair]})" if pair in entries.lines else name
-        for name, pair in zip(named, left, strict=False)
-    ]
+    lines = [entries.lines.get(pair, "?") for pair in left]
+    named = [f"{s} {q} (line {line})" for (s, q), line in zip(left, lines, strict=True)]
     more = f" and {len(left) - LISTED} more" if len(left) > LISTED else ""
-    return f"{len(left)} of {len(wanted)} answers have no points yet: {', '.join(named)}{more}"
+    told = ", ".join(named[:LISTED]) + more
+    return f"{len(left)} of {len(wanted)} answers have no points yet: {told}"

@@ -49,11 +49,6 @@ def save(results: Sequence[Result], seed: str, folder: Path) -> None:
     put(folder / "results.json", text + "\n")
 
 
-def is_there(folder: Path) -> bool:
-    """Whether the folder has results of an earlier run."""
-    return (folder / "results.json").exists()
-
-
 def check(folder: Path) -> None:
     """Raise OSError, with the remedy, if reports cannot be written into the folder."""
     try:

@@ -21,12 +21,13 @@ from typing import Any
 from coursework.names import printable
 
 MONTHS = "jan|feb|mar|mär|mrz|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
-# What a spreadsheet would not keep as it is; whole numbers of up to 11 digits it does keep.
+# What a spreadsheet would not keep as it is; it keeps whole numbers of up to 8 digits.
 CHANGED = re.compile(
-    rf"['=+\-@.,]|0\d|\d{{12}}|\d+\D|\s|({MONTHS})\w*\W?\d+$|(true|false)$|.*\s$", re.I | re.S
+    rf"['=+\-@.,]|0\d|\d{{9}}|\d+\D|\s|({MONTHS})\w*\W?\d+$|(true|false)$|.*\s$", re.I | re.S
 )
 WHOLE = re.compile(r"(\d+)([.,]0*)?")
-SHORTENED = re.compile(r"(\d)([.,](\d+))?e\+?(\d\d?)", re.I)
+SHORTENED = re.compile(r"\d([.,](\d+))?e\+?\d\d?", re.I)
+LONG = 10**8  # from here on, a spreadsheet may write fewer digits
 MOJIBAKE = ("cp1252", "mac_roman")  # in these, spreadsheets read UTF-8 without a byte order mark
 
 
@@ -177,6 +178,7 @@ def _shortened(cell: str, names: Sequence[str]) -> list[str]:
     found = SHORTENED.fullmatch(cell)
     if found is None:
         return []
-    value, digits = Decimal(cell.replace(",", ".")), len(found[3] or "")
+    value, digits = Decimal(cell.replace(",", ".")), len(found[2] or "")
     numbers = [(name, _whole(name)) for name in names]
-    return [name for name, n in numbers if n and Decimal(f"{Decimal(n):.{digits}E}") == value]
+    long = [(name, Decimal(n)) for name, n in numbers if n and n >= LONG]
+    return [name for name, n in long if Decimal(f"{n:.{digits}E}") == value]

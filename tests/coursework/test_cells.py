@@ -263,6 +263,20 @@ def test_what_is_handed_out_raises_no_doubt(name: str, variant: int) -> None:
         assert (submission.problems, submission.doubts, submission.notes) == ({}, {}, [])
 
 
+def test_empty_parts_of_a_notebook() -> None:
+    """Protects: cells without a source, metadata or type are no answers, and harm none."""
+
+    def change(found: Any) -> None:
+        for cell in ({}, {"cell_type": "code", "source": None, "metadata": None, "id": None}):
+            found["cells"].insert(1, cell)
+        cases.cell(found, "words-1")["source"] = None
+
+    submission = read(change)
+    assert (submission.problems, submission.doubts) == ({}, {})
+    assert submission.answers["words-1"] == ""
+    assert "None" not in [cell.source for cell in submission.cells]
+
+
 def test_an_answer_in_words_is_read_by_its_own_id() -> None:
     """Protects: the reader sees an answer whose metadata are lost, and a missing one is said."""
 

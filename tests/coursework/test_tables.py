@@ -19,7 +19,16 @@ QUESTION = ABOUT.readings[0].name
 MOST = ABOUT.readings[0].points
 STUDENTS = (
     *("anna", "@ben", "-x", "=x", "+x", "'quoted", "007", "42", "1-2", "SEPT2", "1E5", "true"),
-    *("12345678901234567", "Lee, Kim", 'the "tall" one', "Jürgen", "Łukasz", "a;b", " spaces "),
+    *(
+        "12345678901234567",
+        "1234567890",
+        "Lee, Kim",
+        'the "tall" one',
+        "Jürgen",
+        "Łukasz",
+        "a;b",
+        " spaces ",
+    ),
 )
 
 
@@ -111,6 +120,8 @@ NAMES = {
     ("007", "07"): [("7", None), ("8", None)],
     ("Anna", "anna"): [("ANNA", None), ("anna", "anna")],
     ("20260000000123", "20260000000456"): [("2.026E+13", None)],
+    ("1234567890", "anna"): [("1.23E+09", "1234567890"), ("1234567890,0", "1234567890")],
+    ("104", "anna"): [("1E+02", None), ("104.00", "104")],
     ("1-2", "2-1"): [("01.Feb", None), ("", None), ("1", None)],
 }
 
@@ -168,7 +179,10 @@ def test_rows_without_points_are_said(tmp_path: Path) -> None:
     entries = read_entries(tmp_path, ABOUT, ["anna", "ben"])
     assert "line 3: no student is called 'x'" in entries.unknown[0]
     told = unread(entries, [("anna", QUESTION), ("ben", QUESTION)])
-    assert told == f"2 of 2 answers have no points yet: anna {QUESTION} (line 2), ben {QUESTION}"
+    assert (
+        told
+        == f"2 of 2 answers have no points yet: anna {QUESTION} (line 2), ben {QUESTION} (line ?)"
+    )
 
 
 @pytest.mark.parametrize("kind", [kind for kind in SAVED if "encoding" not in kind])
