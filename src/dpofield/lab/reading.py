@@ -1,0 +1,356 @@
+"""Rows of a data file of any common format, each with its place or with what is wrong there.
+
+The format is recognised by content: JSON lines, a JSON array, CSV with any usual separator,
+Parquet, or a folder of `save_to_disk` of `datasets`; text may be compressed (gzip, bzip2, xz) and
+in any encoding.
+"""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import io
+import json
+import lzma
+import re
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import IO, Any
+
+# What a file yields: ("line 3", its fields), or ("line 3", what is wrong there).
+Row = tuple[str, "dict[str, Any] | ValueError"]
+
+_BOMS = {  # UTF-32 first, because its mark begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+    codecs.BOM_UTF8: "utf-8-sig",
+}
+_PACKED: dict[bytes, Callable[[Any], Any]] = {
+    b"\x1f\x8b": gzip.GzipFile,
+    b"BZh": bz2.BZ2File,
+    b"\xfd7zXZ": lzma.LZMAFile,
+}
+_REFUSED = {
+    b"PK\x03\x04": "is a zip archive (or a spreadsheet): unpack it, or save it as CSV",
+    b"\x28\xb5\x2f\xfd": "is packed with zstd: unpack it (zstd -d) or pack it with gzip",
+    b"version https://git-lfs": "is a git-LFS pointer, not the data: fetch it with git lfs pull",
+    b"ARROW1": "is an Arrow file: give the folder that save_to_disk wrote, or save it as Parquet",
+    b"\xff\xff\xff\xff": "is an Arrow stream: give the folder that save_to_disk wrote",
+    b"\x80\x04": "is a pickle, which could run any code: save it as JSON lines or Parquet",
+}
+_BROKEN = (EOFError, OSError, UnicodeError, zlib.error, lzma.LZMAError)
+_ESCAPED = re.compile("[\udc80-\udcff]")  # how "surrogateescape" keeps bytes of no character
+
+
+def rows(
+    path: Path,
+    columns: Collection[str],
+    needed: Collection[str],
+    *,
+    encoding: str | None = None,
+    split: str | None = None,
+) -> Iterator[Row]:
+    """The rows of a file or folder. A table (CSV, Parquet, `datasets`) gives `columns` only.
+
+    Raises `ValueError`, without the name of the file, if the file as a whole cannot be read or is a
+    table without one of the columns `needed`. `encoding` is for text without a byte order mark,
+    `split` for a folder with several.
+    """
+    if path.is_dir():
+        yield from _saved(path, columns, needed, split)
+        return
+    if split is not None:
+        raise ValueError(f"is one file, so it has no split {split!r}: leave out split")
+    with path.open("rb") as file:
+        head = _peek(file)
+        if head.startswith(b"PAR1"):
+            yield from _parquet(path, columns, needed)
+            return
+        stream: Any = file
+        for magic, opener in _PACKED.items():
+            if head.startswith(magic):
+                stream = io.BufferedReader(opener(file))
+                head = _peek(stream)
+        yield from _text(stream, head, path.name, columns, needed, encoding)
+
+
+def _peek(stream: Any) -> bytes:
+    try:
+        head: bytes = stream.peek(4096)
+    except _BROKEN as error:
+        raise ValueError(f"cannot be unpacked ({error}): fetch it again") from error
+    if not head:
+        raise ValueError("is empty: fetch or write it again")
+    return head
+
+
+def _text(
+    stream: IO[bytes], head: bytes, name: str, columns: Collection[str], needed: Collection[str],
+    encoding: str | None,
+) -> Iterator[Row]:  # fmt: skip
+    bom = next((codec for mark, codec in _BOMS.items() if head.startswith(mark)), None)
+    for magic, reason in _REFUSED.items():
+        if head.startswith(magic) and bom is None:
+            raise ValueError(reason)
+    if head.startswith(b"PAR1"):
+        raise ValueError("is Parquet within another packing: unpack it")
+    try:
+        codec = codecs.lookup(encoding or "utf-8").name
+    except LookupError as error:
+        raise ValueError(f"encoding={encoding!r} is unknown; use one that Python has") from error
+    if bom is not None and codec.startswith("utf"):
+        codec = bom
+    elif b"\0" in head[:4] and not codec.startswith(("utf-16", "utf-32")):
+        raise ValueError(
+            "is binary, or UTF-16 or UTF-32 without a byte order mark: save it as UTF-8, "
+            'or name its encoding, for example encoding="utf-16-le"'
+        )
+    start = head.decode(codec, errors="replace").lstrip("\ufeff \t\r\n")
+    if start.startswith("<"):
+        raise ValueError("is an HTML or XML page, not data: download the file itself")
+    first = re.split(r"[\r\n]", start, maxsplit=1)[0]
+    separator = _separator(first, needed)
+    if not start.startswith(("{", "[")) and (separator or name.lower().endswith((".csv", ".tsv"))):
+        lines = _Lines(stream, codec, newline="")
+        yield from _table(lines, separator or ",", columns, needed)
+    elif start.startswith("["):
+        yield from _array(_Lines(stream, codec))
+    else:
+        yield from _json_lines(_Lines(stream, codec))
+
+
+class _Lines:
+    """The lines of a stream; `number` counts them, and `bad` has those with undecodable bytes."""
+
+    def __init__(self, stream: IO[bytes], codec: str, newline: str | None = None) -> None:
+        self.codec, self.number, self.bad = codec, 0, dict[int, ValueError]()
+        self._file = io.TextIOWrapper(stream, codec, errors="surrogateescape", newline=newline)
+
+    def __iter__(self) -> Iterator[str]:
+        try:
+            for line in self._file:
+                self.number += 1
+                wrong = _ESCAPED.search(line)
+                if wrong:
+                    before = line[: wrong.start()].encode(self.codec, errors="surrogateescape")
+                    self.bad[self.number] = ValueError(
+                        f"byte {len(before) + 1} (0x{ord(wrong[0]) - 0xDC00:02x}) is no text in "
+                        f"{self.codec}: save the file as UTF-8, or name its encoding, "
+                        'for example encoding="cp1252"'
+                    )
+                yield line.removeprefix("\ufeff")  # left where files were joined
+        except _BROKEN as error:
+            self.number += 1
+            self.bad[self.number] = ValueError(
+                f"the file breaks off or is damaged here ({error}): fetch it again"
+            )
+            yield ""
+        finally:
+            self._file.close()
+
+
+class _Json:
+    """A strict reader of JSON values that notes keys that an object has twice."""
+
+    def __init__(self) -> None:
+        self._twice: list[str] = []
+        self._decoder = json.JSONDecoder(object_pairs_hook=self._object)
+
+    def _object(self, items: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(items)
+        if len(found) < len(items):
+            keys = [key for key, _ in items]
+            self._twice += [key for key in found if keys.count(key) > 1]
+        return found
+
+    def row(self, text: str, start: int = 0) -> tuple[dict[str, Any] | ValueError, int]:
+        """The object that begins at `start`, or what is wrong with it, and where it ends."""
+        self._twice.clear()
+        try:
+            value, end = self._decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            where = f"line {error.lineno}, " * (error.lineno > 1) + f"column {error.colno}"
+            raise ValueError(
+                f"not JSON ({error.msg} at {where}); write one object per line"
+            ) from error
+        except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
+            raise ValueError(f"not JSON that can be read ({error})") from error
+        if self._twice:
+            return ValueError(f'key "{self._twice[0]}" stands twice in an object; keep one'), end
+        if not isinstance(value, dict):
+            return ValueError("not a JSON object; write one object per line"), end
+        return value, end
+
+
+def _json_lines(lines: _Lines) -> Iterator[Row]:
+    parser = _Json()
+    for line in lines:
+        place, text = f"line {lines.number}", line.strip()
+        if lines.number in lines.bad:
+            yield place, lines.bad[lines.number]
+        elif text:
+            try:
+                found, end = parser.row(text)
+                if text[end:].strip() == ",":
+                    raise ValueError("a comma follows the object; remove it")
+                if text[end:].strip():
+                    raise ValueError(
+                        f"not JSON (more text after the object, at column {end + 1}); "
+                        "write one object per line"
+                    )
+            except ValueError as error:
+                found = error
+            yield place, found
+
+
+def _array(lines: _Lines) -> Iterator[Row]:
+    text = "".join(lines)
+    parser, gap = _Json(), re.compile(r"\s*")
+    at, line, counted, comma = text.index("[") + 1, 1, 0, False
+    while True:
+        at = gap.match(text, at).end()  # type: ignore[union-attr]
+        line, counted = line + text.count("\n", counted, at), at
+        place = f"line {line}"
+        if text.startswith("]", at):
+            if comma:
+                yield place, ValueError("a comma stands before the closing bracket; remove it")
+            if text[at + 1 :].strip():
+                yield place, ValueError("more text follows the closing bracket; remove it")
+            return
+        try:
+            found, end = parser.row(text, at)
+            last = line + text.count("\n", at, end)
+            yield (
+                place,
+                next((lines.bad[n] for n in range(line, last + 1) if n in lines.bad), found),
+            )
+            at = gap.match(text, end).end()  # type: ignore[union-attr]
+            comma = text.startswith(",", at)
+            if not comma and not text.startswith("]", at):
+                raise ValueError("the array is not closed, or a comma is missing after this object")
+        except ValueError as error:
+            reason = next((wrong for n, wrong in lines.bad.items() if n >= line), error)
+            yield place, ValueError(f"{reason}; nothing after it was read")
+            return
+        at += comma
+
+
+def _separator(header: str, needed: Collection[str]) -> str | None:
+    for separator in (",", "\t", ";", "|"):
+        if set(needed) <= {
+            cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])
+        }:
+            return separator
+    return None
+
+
+def _table(
+    lines: _Lines, separator: str, columns: Collection[str], needed: Collection[str]
+) -> Iterator[Row]:
+    csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
+    reader = csv.reader(iter(lines), delimiter=separator, strict=True)
+    names: list[str] = []
+    while True:
+        first = lines.number + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield f"line {first}", ValueError(f"not CSV ({error}); put texts into quotes")
+            continue
+        bad = next((lines.bad[n] for n in range(first, lines.number + 1) if n in lines.bad), None)
+        place = f"line {first}"
+        if bad is not None:
+            yield place, bad
+        elif not cells:
+            continue
+        elif not names:
+            names = [cell.strip() for cell in cells]
+            _check_columns(names, columns, needed)
+        elif len(cells) != len(names):
+            yield (
+                place,
+                ValueError(
+                    f"{len(cells)} cells below {len(names)} columns; put quotes around a text that "
+                    f"contains {separator!r} or a line break"
+                ),
+            )
+        else:
+            yield place, {n: c for n, c in zip(names, cells, strict=True) if n in columns}
+
+
+def _check_columns(
+    names: Collection[str], columns: Collection[str], needed: Collection[str]
+) -> None:
+    listed = list(names)
+    for name in needed:
+        if name not in listed:
+            raise ValueError(
+                f'column "{name}" is missing (there are: {", ".join(listed)}); rename one'
+            )
+    for name in columns:
+        if listed.count(name) > 1:
+            raise ValueError(f'column "{name}" is there twice; keep one')
+
+
+def _parquet(path: Path, columns: Collection[str], needed: Collection[str]) -> Iterator[Row]:
+    parquet, arrow = _optional("pyarrow.parquet", "pyarrow"), _optional("pyarrow", "pyarrow")
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_columns(names, columns, needed)
+            for batch in file.iter_batches(1024, columns=[n for n in names if n in columns]):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"row {number}", row
+    except (arrow.ArrowException, OSError) as error:
+        broken = ValueError(f"is not whole Parquet ({error}): fetch it again")
+        if not number:
+            raise broken from error
+        yield f"after row {number}", broken
+
+
+def _saved(
+    folder: Path, columns: Collection[str], needed: Collection[str], split: str | None
+) -> Iterator[Row]:
+    if (folder / "dataset_dict.json").is_file():
+        splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+        if split is None and len(splits) == 1:
+            split = splits[0]
+        if split not in splits:
+            raise ValueError(f"has the splits {', '.join(splits)}: choose one by split=")
+        folder = folder / str(split)
+    elif not (folder / "state.json").is_file():
+        files = sorted(p.name for p in folder.iterdir() if not p.name.startswith("."))
+        raise ValueError(
+            "is a folder that save_to_disk did not write: name one file "
+            f"(there are: {', '.join(files[:5]) or 'none'}{', ...' * (len(files) > 5)})"
+        )
+    elif split is not None:
+        raise ValueError(f"is one data set without splits: leave out split={split!r}")
+    datasets = _optional("datasets", "datasets")
+    try:
+        data = datasets.load_from_disk(str(folder))
+    except Exception as error:  # any of several libraries may find it damaged
+        raise ValueError(f"cannot be loaded by datasets ({error}): save it again") from error
+    _check_columns(data.column_names, columns, needed)
+    data = data.with_format(None).select_columns([n for n in data.column_names if n in columns])
+    for number, row in enumerate(data, start=1):
+        yield f"row {number}", row
+
+
+def _optional(module: str, package: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"this format needs {package}: pip install {package}", name=error.name
+        ) from error
