@@ -143,4 +143,6 @@ def rendered(tokenizer: Any, pair: Conversation) -> tuple[str, str, str]:
         raise
     except Exception as error:  # a template may raise anything
         raise ValueError(f"the tokenizer's chat template refuses the messages: {error}") from error
+    for text in (prompt, w, l):
+        check_utf8("the text of the messages", text)
     return prompt, w, l

@@ -65,4 +65,6 @@ def _shortened(text: str) -> str:
 
 
 if __name__ == "__main__":
+    # A terminal may lack characters of the texts.
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())

@@ -257,6 +257,7 @@ def _field(row: dict[str, Any], name: str) -> str | list[Message]:
     if isinstance(value, list) and all(isinstance(message, dict) for message in value):
         return messages(value, name)
     kind = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
+    kind[bytes] = "bytes"
     raise ValueError(
         f'field "{name}" is {kind.get(type(value), f"a {type(value).__name__}")}, '
         "not text or messages; write the text or remove the row"

@@ -32,9 +32,9 @@ _BOMS = {  # UTF-32 first, because its mark begins with that of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
 }
 _PACKED: dict[bytes, Callable[[Any], Any]] = {
-    b"\x1f\x8b": gzip.GzipFile,
-    b"BZh": bz2.BZ2File,
-    b"\xfd7zXZ": lzma.LZMAFile,
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
 }
 _REFUSED = {
     b"PK\x03\x04": "is a zip archive (or a spreadsheet): unpack it, or save it as CSV",
@@ -101,12 +101,11 @@ def _text(
     if head.startswith(b"PAR1"):
         raise ValueError("is Parquet within another packing: unpack it")
     try:
-        codec = codecs.lookup(encoding or "utf-8").name
+        codec = bom or codecs.lookup(encoding or "utf-8").name
+        b"-".decode(codec, errors="replace")  # some of Python's codecs are not for text
     except LookupError as error:
         raise ValueError(f"encoding={encoding!r} is unknown; use one that Python has") from error
-    if bom is not None and codec.startswith("utf"):
-        codec = bom
-    elif b"\0" in head[:4] and not codec.startswith(("utf-16", "utf-32")):
+    if b"\0" in head[:4] and not codec.startswith(("utf-16", "utf-32")):
         raise ValueError(
             "is binary, or UTF-16 or UTF-32 without a byte order mark: save it as UTF-8, "
             'or name its encoding, for example encoding="utf-16-le"'
@@ -182,7 +181,7 @@ class _Json:
         except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
             raise ValueError(f"not JSON that can be read ({error})") from error
         if self._twice:
-            return ValueError(f'key "{self._twice[0]}" stands twice in an object; keep one'), end
+            return ValueError(f"key {self._twice[0]!r} stands twice in an object; keep one"), end
         if not isinstance(value, dict):
             return ValueError("not a JSON object; write one object per line"), end
         return value, end

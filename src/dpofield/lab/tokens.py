@@ -7,6 +7,7 @@ that is merged across the border is scored; a prompt that ends in a space often 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -59,7 +60,10 @@ def tokenised(
             rows = _known(tokenizer, texts, rows, *((before, after) if flag else ([], [])))
             if not flag and not isinstance(item, Conversation):
                 rows = [ids if ids[: len(before)] == before else before + ids for ids in rows]
-            found.append(_split(tokenizer, texts, rows, eos))
+            tokens = _split(tokenizer, texts, rows, eos)
+            if eos and not isinstance(item, Conversation):
+                _check_end(tokenizer, tokens)
+            found.append(tokens)
         except ValueError as error:
             found.append(error)
     return found
@@ -78,25 +82,19 @@ def _good(texts: list[str] | ValueError) -> list[str]:
 
 def _texts(tokenizer: Any, item: Item, eos: bool, doubled: bool) -> list[str]:
     """The text of the prompt, then the prompt with each response and its end."""
-    end = tokenizer.eos_token
+    end = tokenizer.eos_token or ""
     if isinstance(item, Conversation):
         prompt, *whole = rendered(tokenizer, item)
     else:
         prompt, responses = item
         for name, text in (("the prompt", prompt), *(("a response", r) for r in responses)):
             check_utf8(name, text)
-        whole = [prompt + response for response in responses]
-        if eos:
-            ended = [r if doubled else r.rstrip() for r in responses]
-            whole = [
-                text if r.endswith(end) else text + end
-                for text, r in zip(whole, ended, strict=True)
-            ]
+        ended = [(r if doubled else r.rstrip()).endswith(end) for r in responses]
+        whole = [prompt + r + end * (not has) for r, has in zip(responses, ended, strict=True)]
     if not eos and end:
-        whole = [
-            text.rstrip().removesuffix(end) if text.rstrip().endswith(end) else text
-            for text in whole
-        ]
+        # `_split` removes this end; a tokenizer may change the characters before it.
+        stripped = [text.rstrip() for text in whole]
+        whole = [s if s.endswith(end) else t + end for s, t in zip(stripped, whole, strict=True)]
     return [prompt, *whole]
 
 
@@ -105,7 +103,8 @@ def _table(tokenizer: Any, texts: Iterable[str], special: bool) -> dict[str, lis
     unique = list(dict.fromkeys(texts))
     if not unique:
         return {}
-    ids = tokenizer(unique, add_special_tokens=special)["input_ids"]
+    with warnings.catch_warnings(action="ignore"):  # of lengths and ends, which are treated here
+        ids = tokenizer(unique, add_special_tokens=special)["input_ids"]
     return dict(zip(unique, map(list, ids), strict=True))
 
 
@@ -122,13 +121,11 @@ def _added(tokenizer: Any) -> tuple[list[int], list[int]]:
 def _split(tokenizer: Any, texts: list[str], rows: list[list[int]], eos: bool) -> Tokens:
     prompt, *whole = rows
     if not eos:
-        for ids in whole:
-            while ids and ids[-1] == tokenizer.eos_token_id:
-                ids.pop()
+        whole = [_without_end(ids, tokenizer.eos_token_id) for ids in whole]
     border = min(_common(prompt, ids) for ids in whole)
-    for text, ids in zip(texts, rows, strict=True):
-        if len(ids) == (0 if ids is prompt else border):
-            said = text if ids is prompt else text.removeprefix(texts[0])
+    for text, scored in zip(texts, [prompt, *(ids[border:] for ids in whole)], strict=True):
+        if not scored:
+            said = text.removeprefix(texts[0]).removesuffix(tokenizer.eos_token or "") or text
             raise ValueError(f"{said!r} has no tokens; every prompt and response needs one")
     if border == 0:
         raise ValueError(
@@ -136,6 +133,21 @@ def _split(tokenizer: Any, texts: list[str], rows: list[list[int]], eos: bool) -
             f"scored token ({texts[0]!r}): write a longer prompt, or end it with a line break"
         )
     return Tokens(prompt[:border], [ids[border:] for ids in whole])
+
+
+def _check_end(tokenizer: Any, tokens: Tokens) -> None:
+    if any(tokenizer.eos_token_id not in ids for ids in tokens.responses):
+        raise ValueError(
+            f"the tokenizer reads its own end of sequence, {tokenizer.eos_token!r}, as several "
+            "tokens: set tokenizer.split_special_tokens = False"
+        )
+
+
+def _without_end(ids: list[int], end: int | None) -> list[int]:
+    length = len(ids)
+    while length and ids[length - 1] == end:
+        length -= 1
+    return ids[:length]
 
 
 def _common(a: list[int], b: list[int]) -> int:
@@ -159,14 +171,15 @@ def _known(
     meet is unknown ("was" and "good" to a tokenizer of words), they are tokenised apart.
     """
     unk = tokenizer.unk_token_id
+    if unk is None:
+        return rows
+    around = (before + after).count(unk)
 
     def lacking(text: str, ids: list[int]) -> bool:
-        return ids.count(unk) > text.count(tokenizer.unk_token) + (before + after).count(unk)
+        return ids.count(unk) > text.count(tokenizer.unk_token) + around
 
-    if unk is None or not any(map(lacking, texts, rows)):
-        return rows
-    known = []
-    for text, ids in zip(texts, rows, strict=True):
+    known = rows[:1]  # the end of the prompt alone need not be in any row
+    for text, ids in zip(texts[1:], rows[1:], strict=True):
         prompt = texts[0] if text.startswith(texts[0]) else ""
         response = text.removeprefix(prompt)
         if lacking(text, ids):
