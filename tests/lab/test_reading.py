@@ -285,7 +285,7 @@ def test_a_library_that_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """The error says what to install."""
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     (tmp_path / "a.parquet").write_bytes(b"PAR1" + bytes(20))
-    with pytest.raises(ModuleNotFoundError, match="needs pyarrow: pip install pyarrow"):
+    with pytest.raises(ModuleNotFoundError, match="reading it needs pyarrow: pip install pyarrow"):
         read_pairs(tmp_path / "a.parquet")
 
 

@@ -269,7 +269,7 @@ def test_pairs_with_the_same_tokens() -> None:
         [Pair("soup :", "good .", "cold ."), Pair("soup :", "good .", "good."),
          Pair("soup :", "very good .", "cold .")],
         places=["f, line 1", "f, line 2", "f, line 3"],
-        reference=torch.arange(6.0).double().numpy(),
+        reference=torch.arange(6.0).double().numpy().reshape(2, 3),
     )  # fmt: skip
     with pytest.raises(ValueError, match="f, line 2: both responses have the same tokens"):
         encode(tok, pairs)
@@ -278,7 +278,7 @@ def test_pairs_with_the_same_tokens() -> None:
     assert list(kept) == [pairs[0], pairs[2]]
     assert kept.places == ("f, line 1", "f, line 3")
     assert kept.reference is not None
-    assert kept.reference.tolist() == [0, 2, 3, 5]
+    assert kept.reference.tolist() == [[0, 2], [3, 5]]
     assert len(encode(tok, kept)) == 4
     with warnings.catch_warnings(action="error"):
         assert encodable(tok, kept).skipped == kept.skipped

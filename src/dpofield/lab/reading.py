@@ -17,7 +17,6 @@ import lzma
 import re
 import zlib
 from collections.abc import Callable, Collection, Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import IO, Any
 
@@ -300,17 +299,21 @@ def _check_columns(
 
 
 def _parquet(path: Path, columns: Collection[str], needed: Collection[str]) -> Iterator[Row]:
-    parquet, arrow = _optional("pyarrow.parquet", "pyarrow"), _optional("pyarrow", "pyarrow")
+    try:
+        import pyarrow
+        from pyarrow.parquet import ParquetFile
+    except ModuleNotFoundError as error:
+        raise _needs("pyarrow", error) from error
     number = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with ParquetFile(path) as file:
             names = file.schema_arrow.names
             _check_columns(names, columns, needed)
             for batch in file.iter_batches(1024, columns=[n for n in names if n in columns]):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"row {number}", row
-    except (arrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError) as error:
         broken = ValueError(f"is not whole Parquet ({error}): fetch it again")
         if not number:
             raise broken from error
@@ -335,9 +338,12 @@ def _saved(
         )
     elif split is not None:
         raise ValueError(f"is one data set without splits: leave out split={split!r}")
-    datasets = _optional("datasets", "datasets")
     try:
-        data = datasets.load_from_disk(str(folder))
+        from datasets import load_from_disk
+    except ModuleNotFoundError as error:
+        raise _needs("datasets", error) from error
+    try:
+        data = load_from_disk(str(folder))
     except Exception as error:  # any of several libraries may find it damaged
         raise ValueError(f"cannot be loaded by datasets ({error}): save it again") from error
     _check_columns(data.column_names, columns, needed)
@@ -346,10 +352,7 @@ def _saved(
         yield f"row {number}", row
 
 
-def _optional(module: str, package: str) -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"this format needs {package}: pip install {package}", name=error.name
-        ) from error
+def _needs(package: str, error: ModuleNotFoundError) -> ModuleNotFoundError:
+    return ModuleNotFoundError(
+        f"reading it needs {package}: pip install {package}", name=error.name
+    )
