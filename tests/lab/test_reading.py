@@ -171,7 +171,7 @@ LINE_FAULTS: dict[str, tuple[str, str]] = {
     "cut": ('{"prompt": "a", "cho', r"not JSON \(.* at column \d+\); write one object per line"),
     "comma after": (GOOD + ",", "a comma follows the object; remove it"),
     "comma within": (GOOD[:-1] + ",}", "not JSON"),
-    "two in a line": (GOOD + GOOD, r"more text after the object, at column 48\)"),
+    "two in a line": (GOOD + GOOD, "more text follows at column 48; write one"),
     "single quotes": (GOOD.replace('"', "'"), "not JSON"),
     "key twice": (GOOD[:-1] + ', "chosen": "d"}', "key 'chosen' stands twice .*; keep one"),
     "key twice within": (GOOD[:-1] + ', "x": [{"y": 1, "y": 2}]}', "key 'y' stands twice"),
@@ -336,7 +336,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert check.main([str(path)]) == 0
     said = capsys.readouterr().out
     assert "mine.jsonl: 3 pairs can be read, 0 of them as chat messages." in said
-    assert "First prompt: 'soup :'" in said
+    assert "The first is Pair(prompt='soup :'," in said
     path.write_text(
         "\n".join([GOOD.replace('"b"', '"a b"').replace('"c"', '"a c"'), "{"] + ["["] * 30)
     )
@@ -345,8 +345,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     said = capsys.readouterr().out
     assert "31 rows cannot be read:" in said
     assert "line 2: not JSON" in said
-    assert "and 11 more" in said
-    assert "In 1 pairs both responses begin with the prompt" in said
+    assert "line 21: " in said
+    assert "line 22: " not in said
+    assert "Every preferred response begins with its prompt" in said
     for wrong in (tmp_path / "none", tmp_path):
         assert check.main([str(wrong)]) == 1
         assert str(wrong) in capsys.readouterr().out

@@ -9,7 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
@@ -17,10 +17,7 @@ from torch import Tensor
 
 from dpofield.lab.chat import Conversation
 from dpofield.lab.pairs import Pair, PairList, listing
-from dpofield.lab.tokens import Item, Tokens, tokenised
-
-Truncation = Literal["keep_start", "keep_end"] | None
-_Rows = list[tuple[list[int], list[int]]]  # prompt and scored tokens of each response
+from dpofield.lab.tokens import Item, RowOptions, Rows, tokenised
 
 
 @dataclass(frozen=True)
@@ -65,7 +62,7 @@ def encode(
     padding_side: Literal["left", "right"] = "right",
     eos: bool = True,
     max_length: int | None = None,
-    truncation: Truncation = None,
+    truncation: Literal["keep_start", "keep_end"] | None = None,
     doubled: bool = False,
 ) -> Batch:
     """Token rows of N pairs, as a `Batch` of 2 N rows: the rows of TRL's `DPOTrainer` (1.16).
@@ -87,20 +84,16 @@ def encode(
     """
     if not pairs:
         raise ValueError("no pairs to encode: give at least one Pair")
-    found = _rows_of_pairs(tokenizer, pairs, eos, doubled, max_length, truncation)
+    found = _of_pairs(
+        tokenizer, pairs, eos=eos, max_length=max_length, truncation=truncation, doubled=doubled
+    )
     places = getattr(pairs, "places", ())
     rows = _all_good(found, "pairs", places if len(places) == len(pairs) else ())
     return _padded(tokenizer, [both[side] for side in (0, 1) for both in rows], padding_side)
 
 
 def encodable(
-    tokenizer: Any,
-    pairs: Sequence[Pair | Conversation],
-    *,
-    eos: bool = True,
-    max_length: int | None = None,
-    truncation: Truncation = None,
-    doubled: bool = False,
+    tokenizer: Any, pairs: Sequence[Pair | Conversation], **options: Unpack[RowOptions]
 ) -> PairList:
     """The pairs that `encode` accepts with these arguments, with what a `PairList` has beside.
 
@@ -114,7 +107,7 @@ def encodable(
     (1, 'pairs[1]: both responses have the same tokens, so this pair teaches nothing: remove it')
     """
     given = pairs if isinstance(pairs, PairList) else PairList(pairs)
-    found = _rows_of_pairs(tokenizer, pairs, eos, doubled, max_length, truncation)
+    found = _of_pairs(tokenizer, pairs, **options)
     names = given.places or [f"pairs[{i}]" for i in range(len(given))]
     skipped = [
         f"{name}: {row}"
@@ -132,10 +125,7 @@ def encode_texts(
     texts: Sequence[tuple[str, str]],
     *,
     padding_side: Literal["left", "right"] = "right",
-    eos: bool = True,
-    max_length: int | None = None,
-    truncation: Truncation = None,
-    doubled: bool = False,
+    **options: Unpack[RowOptions],
 ) -> Batch:
     """Token rows of (prompt, response) texts, one row per text; the rest is as in `encode`.
 
@@ -147,70 +137,27 @@ def encode_texts(
     """
     if not texts:
         raise ValueError("no texts to encode: give at least one (prompt, response)")
-    items: list[Item] = [(prompt, (response,)) for prompt, response in texts]
-    found = tokenised(tokenizer, items, eos=eos, doubled=doubled)
-    rows = _all_good([_cut(tokens, max_length, truncation) for tokens in found], "texts")
+    rows = _all_good(tokenised(tokenizer, [(p, (r,)) for p, r in texts], **options), "texts")
     return _padded(tokenizer, [row for (row,) in rows], padding_side)
 
 
-def _rows_of_pairs(
-    tokenizer: Any, pairs: Sequence[Pair | Conversation], eos: bool, doubled: bool,
-    max_length: int | None, truncation: Truncation,
-) -> list[_Rows | ValueError]:  # fmt: skip
+def _of_pairs(
+    tokenizer: Any, pairs: Sequence[Pair | Conversation], **options: Unpack[RowOptions]
+) -> list[Rows | ValueError]:
     items: list[Item] = [
         p if isinstance(p, Conversation) else (p.prompt, (p.preferred, p.dispreferred))
         for p in pairs
     ]
-    found = [
-        _cut(tokens, max_length, truncation)
-        for tokens in tokenised(tokenizer, items, eos=eos, doubled=doubled)
-    ]
     same = "both responses have the same tokens, so this pair teaches nothing: remove it"
     return [
         ValueError(same) if not isinstance(rows, ValueError) and rows[0][1] == rows[1][1] else rows
-        for rows in found
+        for rows in tokenised(tokenizer, items, **options)
     ]
 
 
-def _cut(
-    tokens: Tokens | ValueError, max_length: int | None, truncation: Truncation
-) -> _Rows | ValueError:
-    """One row per response, cut as TRL cuts it; an error if nothing would be left to score."""
-    if truncation not in (None, "keep_start", "keep_end"):
-        raise ValueError(f'truncation={truncation!r}: use "keep_start" or "keep_end"')
-    if (max_length is None and truncation is not None) or (
-        max_length is not None and max_length < 2
-    ):
-        raise ValueError(f"max_length must be at least 2 to cut rows, got {max_length}")
-    if isinstance(tokens, ValueError):
-        return tokens
-    before, responses = tokens.prompt, tokens.responses
-    longest = max(map(len, responses))
-    if max_length is None or len(before) + longest <= max_length:
-        return [(before, response) for response in responses]
-    if truncation is None:
-        return ValueError(
-            f"{len(before) + longest} tokens are more than max_length={max_length}: "
-            'leave the pair out, or cut it with truncation="keep_start" or "keep_end"'
-        )
-    if truncation == "keep_start":
-        if len(before) >= max_length:
-            return ValueError(
-                f"the prompt alone has {len(before)} tokens, so max_length={max_length} leaves "
-                'nothing of the responses: leave the pair out, or use truncation="keep_end"'
-            )
-        return [(before, response[: max_length - len(before)]) for response in responses]
-    if longest >= max_length:
-        return ValueError(
-            f"a response has {longest} tokens, so max_length={max_length} leaves nothing before "
-            'its first token: leave the pair out, or use truncation="keep_start"'
-        )
-    return [(before[max(0, len(before) + len(r) - max_length) :], r) for r in responses]
-
-
 def _all_good(
-    found: Sequence[_Rows | ValueError], kind: str, places: Sequence[str] = ()
-) -> list[_Rows]:
+    found: Sequence[Rows | ValueError], kind: str, places: Sequence[str] = ()
+) -> list[Rows]:
     bad = [i for i, rows in enumerate(found) if isinstance(rows, ValueError)]
     if bad:
         name = places[bad[0]] if places else f"{kind}[{bad[0]}]"

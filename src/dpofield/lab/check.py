@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Sequence
 
 from dpofield.lab.chat import Conversation
-from dpofield.lab.pairs import PairList, read_pairs
+from dpofield.lab.pairs import read_pairs
 
 _SHOWN = 20
 
@@ -28,40 +28,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError, ImportError) as error:
         print(error)
         return 1
-    print("\n".join(report(given.file, pairs)))
-    return 1 if pairs.skipped else 0
-
-
-def report(name: str, pairs: PairList) -> list[str]:
-    """The sentences about a file that was read with `skip_bad`."""
     chats = sum(isinstance(pair, Conversation) for pair in pairs)
-    said = [f"{name}: {len(pairs)} pairs can be read, {chats} of them as chat messages."]
+    print(f"{given.file}: {len(pairs)} pairs can be read, {chats} of them as chat messages.")
+    print(f"The first is {pairs[0]!r}.")
     if pairs.reference is not None:
-        said.append("They have reference log-probabilities.")
-    first = pairs[0]
-    for field in ("prompt", "preferred", "dispreferred"):
-        said.append(f"First {field}: {_shortened(repr(getattr(first, field)))}")
-    repeated = sum(
-        isinstance(pair.prompt, str)
-        and str(pair.preferred).startswith(pair.prompt)
-        and str(pair.dispreferred).startswith(pair.prompt)
-        for pair in pairs
-    )
-    if repeated:
-        said.append(
-            f"In {repeated} pairs both responses begin with the prompt, so a model would read it "
-            "twice: leave out the column of prompts if the responses hold whole conversations."
-        )
+        print("They have reference log-probabilities.")
+    starts = [p.prompt for p in pairs if f"{p.preferred}".startswith(f"{p.prompt}")]
+    if len(starts) == len(pairs):
+        print("Every preferred response begins with its prompt: a model would read it twice.")
     if pairs.skipped:
-        said.append(f"{len(pairs.skipped)} rows cannot be read:")
-        said += [f"- {problem}" for problem in pairs.skipped[:_SHOWN]]
-        if len(pairs.skipped) > _SHOWN:
-            said.append(f"- and {len(pairs.skipped) - _SHOWN} more")
-    return said
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 90 else f"{text[:60]} ... {text[-25:]}"
+        print(f"{len(pairs.skipped)} rows cannot be read:")
+        print("\n".join(pairs.skipped[:_SHOWN] + ("...",) * (len(pairs.skipped) > _SHOWN)))
+    return 1 if pairs.skipped else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from dpofield.lab import columns
 from dpofield.lab.chat import Conversation, check_text
-from dpofield.lab.columns import KNOWN, NEEDED, REFERENCE
+from dpofield.lab.columns import REFERENCE
 from dpofield.lab.files import replacing
 from dpofield.lab.reading import rows
 
@@ -170,7 +170,7 @@ def listing(skipped: Sequence[str], kept: int) -> str:
 def _parsed(path: Path, encoding: str | None, split: str | None) -> Generator[tuple[str, Any]]:
     """Place, and either the row with its pair or what is wrong with it."""
     try:
-        for place, row in rows(path, KNOWN, NEEDED, encoding=encoding, split=split):
+        for place, row in rows(path, encoding, split):
             try:
                 if isinstance(row, ValueError):
                     raise row

@@ -16,9 +16,11 @@ import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
+
+from dpofield.lab.columns import KNOWN, NEEDED
 
 # What a file yields: ("line 3", its fields), or ("line 3", what is wrong there).
 Row = tuple[str, "dict[str, Any] | ValueError"]
@@ -44,39 +46,33 @@ _REFUSED = {
     b"\x80\x04": "is a pickle, which could run any code: save it as JSON lines or Parquet",
 }
 _BROKEN = (EOFError, OSError, UnicodeError, zlib.error, lzma.LZMAError)
+_REMEDY = "write one object per line"
 _ESCAPED = re.compile("[\udc80-\udcff]")  # how "surrogateescape" keeps bytes of no character
 
 
-def rows(
-    path: Path,
-    columns: Collection[str],
-    needed: Collection[str],
-    *,
-    encoding: str | None = None,
-    split: str | None = None,
-) -> Iterator[Row]:
-    """The rows of a file or folder. A table (CSV, Parquet, `datasets`) gives `columns` only.
+def rows(path: Path, encoding: str | None = None, split: str | None = None) -> Iterator[Row]:
+    """The rows of a file or folder. A table (CSV, Parquet, `datasets`) gives known columns only.
 
     Raises `ValueError`, without the name of the file, if the file as a whole cannot be read or is a
-    table without one of the columns `needed`. `encoding` is for text without a byte order mark,
-    `split` for a folder with several.
+    table without a column that is needed. `encoding` is for text without a byte order mark, `split`
+    for a folder with several.
     """
     if path.is_dir():
-        yield from _saved(path, columns, needed, split)
+        yield from _saved(path, split)
         return
     if split is not None:
         raise ValueError(f"is one file, so it has no split {split!r}: leave out split")
     with path.open("rb") as file:
         head = _peek(file)
         if head.startswith(b"PAR1"):
-            yield from _parquet(path, columns, needed)
+            yield from _parquet(path)
             return
         stream: Any = file
         for magic, opener in _PACKED.items():
             if head.startswith(magic):
                 stream = io.BufferedReader(opener(file))
                 head = _peek(stream)
-        yield from _text(stream, head, path.name, columns, needed, encoding)
+        yield from _text(stream, head, path.name, encoding)
 
 
 def _peek(stream: Any) -> bytes:
@@ -89,10 +85,7 @@ def _peek(stream: Any) -> bytes:
     return head
 
 
-def _text(
-    stream: IO[bytes], head: bytes, name: str, columns: Collection[str], needed: Collection[str],
-    encoding: str | None,
-) -> Iterator[Row]:  # fmt: skip
+def _text(stream: IO[bytes], head: bytes, name: str, encoding: str | None) -> Iterator[Row]:
     bom = next((codec for mark, codec in _BOMS.items() if head.startswith(mark)), None)
     for magic, reason in _REFUSED.items():
         if head.startswith(magic) and bom is None:
@@ -113,10 +106,9 @@ def _text(
     if start.startswith("<"):
         raise ValueError("is an HTML or XML page, not data: download the file itself")
     first = re.split(r"[\r\n]", start, maxsplit=1)[0]
-    separator = _separator(first, needed)
+    separator = next((s for s in ",\t;|" if {*NEEDED} <= {*_cells(first, s)}), None)
     if not start.startswith(("{", "[")) and (separator or name.lower().endswith((".csv", ".tsv"))):
-        lines = _Lines(stream, codec, newline="")
-        yield from _table(lines, separator or ",", columns, needed)
+        yield from _table(_Lines(stream, codec, newline=""), separator or ",")
     elif start.startswith("["):
         yield from _array(_Lines(stream, codec))
     else:
@@ -174,15 +166,13 @@ class _Json:
             value, end = self._decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
             where = f"line {error.lineno}, " * (error.lineno > 1) + f"column {error.colno}"
-            raise ValueError(
-                f"not JSON ({error.msg} at {where}); write one object per line"
-            ) from error
+            raise ValueError(f"not JSON ({error.msg} at {where}); {_REMEDY}") from error
         except (RecursionError, ValueError) as error:  # nested too deep, or a number too long
             raise ValueError(f"not JSON that can be read ({error})") from error
         if self._twice:
             return ValueError(f"key {self._twice[0]!r} stands twice in an object; keep one"), end
         if not isinstance(value, dict):
-            return ValueError("not a JSON object; write one object per line"), end
+            return ValueError(f"not a JSON object; {_REMEDY}"), end
         return value, end
 
 
@@ -198,10 +188,7 @@ def _json_lines(lines: _Lines) -> Iterator[Row]:
                 if text[end:].strip() == ",":
                     raise ValueError("a comma follows the object; remove it")
                 if text[end:].strip():
-                    raise ValueError(
-                        f"not JSON (more text after the object, at column {end + 1}); "
-                        "write one object per line"
-                    )
+                    raise ValueError(f"more text follows at column {end + 1}; {_REMEDY}")
             except ValueError as error:
                 found = error
             yield place, found
@@ -224,33 +211,24 @@ def _array(lines: _Lines) -> Iterator[Row]:
         try:
             found, end = parser.row(text, at)
             last = line + text.count("\n", at, end)
-            yield (
-                place,
-                next((lines.bad[n] for n in range(line, last + 1) if n in lines.bad), found),
-            )
+            wrong = [lines.bad[n] for n in range(line, last + 1) if n in lines.bad]
+            yield place, wrong[0] if wrong else found
             at = gap.match(text, end).end()  # type: ignore[union-attr]
             comma = text.startswith(",", at)
             if not comma and not text.startswith("]", at):
                 raise ValueError("the array is not closed, or a comma is missing after this object")
         except ValueError as error:
-            reason = next((wrong for n, wrong in lines.bad.items() if n >= line), error)
+            reason = next((why for n, why in lines.bad.items() if n >= line), error)
             yield place, ValueError(f"{reason}; nothing after it was read")
             return
         at += comma
 
 
-def _separator(header: str, needed: Collection[str]) -> str | None:
-    for separator in (",", "\t", ";", "|"):
-        if set(needed) <= {
-            cell.strip() for cell in next(csv.reader([header], delimiter=separator), [])
-        }:
-            return separator
-    return None
+def _cells(line: str, separator: str) -> list[str]:
+    return [cell.strip() for row in csv.reader([line], delimiter=separator) for cell in row]
 
 
-def _table(
-    lines: _Lines, separator: str, columns: Collection[str], needed: Collection[str]
-) -> Iterator[Row]:
+def _table(lines: _Lines, separator: str) -> Iterator[Row]:
     csv.field_size_limit(max(csv.field_size_limit(), 2**31 - 1))
     reader = csv.reader(iter(lines), delimiter=separator, strict=True)
     names: list[str] = []
@@ -263,42 +241,38 @@ def _table(
         except csv.Error as error:
             yield f"line {first}", ValueError(f"not CSV ({error}); put texts into quotes")
             continue
-        bad = next((lines.bad[n] for n in range(first, lines.number + 1) if n in lines.bad), None)
-        place = f"line {first}"
-        if bad is not None:
-            yield place, bad
+        found: dict[str, Any] | ValueError = dict(zip(names, cells, strict=False))
+        if not lines.bad.keys().isdisjoint(range(first, lines.number + 1)):
+            found = next(lines.bad[n] for n in range(first, lines.number + 1) if n in lines.bad)
         elif not cells:
             continue
         elif not names:
             names = [cell.strip() for cell in cells]
-            _check_columns(names, columns, needed)
+            _known(names)
+            continue
         elif len(cells) != len(names):
-            yield (
-                place,
-                ValueError(
-                    f"{len(cells)} cells below {len(names)} columns; put quotes around a text that "
-                    f"contains {separator!r} or a line break"
-                ),
+            found = ValueError(
+                f"{len(cells)} cells below {len(names)} columns; put quotes around a text that "
+                f"contains {separator!r} or a line break"
             )
-        else:
-            yield place, {n: c for n, c in zip(names, cells, strict=True) if n in columns}
+        yield f"line {first}", found
 
 
-def _check_columns(
-    names: Collection[str], columns: Collection[str], needed: Collection[str]
-) -> None:
-    listed = list(names)
-    for name in needed:
-        if name not in listed:
+def _known(names: list[str]) -> list[str]:
+    """The known columns of a table; `ValueError` for one that is lacking or there twice."""
+    for name in NEEDED:
+        if name not in names:
             raise ValueError(
-                f'column "{name}" is missing (there are: {", ".join(listed)}); rename one'
+                f'column "{name}" is missing (there are: {", ".join(names)}); rename one'
             )
-    for name in columns:
-        if listed.count(name) > 1:
+    known = [name for name in names if name in KNOWN]
+    for name in known:
+        if known.count(name) > 1:
             raise ValueError(f'column "{name}" is there twice; keep one')
+    return known
 
 
-def _parquet(path: Path, columns: Collection[str], needed: Collection[str]) -> Iterator[Row]:
+def _parquet(path: Path) -> Iterator[Row]:
     try:
         import pyarrow
         from pyarrow.parquet import ParquetFile
@@ -307,9 +281,7 @@ def _parquet(path: Path, columns: Collection[str], needed: Collection[str]) -> I
     number = 0
     try:
         with ParquetFile(path) as file:
-            names = file.schema_arrow.names
-            _check_columns(names, columns, needed)
-            for batch in file.iter_batches(1024, columns=[n for n in names if n in columns]):
+            for batch in file.iter_batches(1024, columns=_known(file.schema_arrow.names)):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"row {number}", row
@@ -320,9 +292,7 @@ def _parquet(path: Path, columns: Collection[str], needed: Collection[str]) -> I
         yield f"after row {number}", broken
 
 
-def _saved(
-    folder: Path, columns: Collection[str], needed: Collection[str], split: str | None
-) -> Iterator[Row]:
+def _saved(folder: Path, split: str | None) -> Iterator[Row]:
     if (folder / "dataset_dict.json").is_file():
         splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
         if split is None and len(splits) == 1:
@@ -346,8 +316,7 @@ def _saved(
         data = load_from_disk(str(folder))
     except Exception as error:  # any of several libraries may find it damaged
         raise ValueError(f"cannot be loaded by datasets ({error}): save it again") from error
-    _check_columns(data.column_names, columns, needed)
-    data = data.with_format(None).select_columns([n for n in data.column_names if n in columns])
+    data = data.with_format(None).select_columns(_known(data.column_names))
     for number, row in enumerate(data, start=1):
         yield f"row {number}", row
 

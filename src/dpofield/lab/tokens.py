@@ -9,75 +9,87 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from dpofield.lab.chat import Conversation, check_utf8, rendered
 
 # A prompt and the responses to it.
 Item = tuple[str, tuple[str, ...]] | Conversation
+# One row per response: the ids before its scored part, and those of the scored part.
+Rows = list[tuple[list[int], list[int]]]
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """Ids of a prompt, and of the scored part of each response to it."""
+class RowOptions(TypedDict, total=False):
+    """How texts become rows: the arguments of `dpofield.lab.batch.encode` of the same names."""
 
-    prompt: list[int]
-    responses: list[list[int]]
+    eos: bool
+    max_length: int | None
+    truncation: Literal["keep_start", "keep_end"] | None
+    doubled: bool
 
 
 def tokenised(
-    tokenizer: Any, items: Sequence[Item], *, eos: bool, doubled: bool
-) -> list[Tokens | ValueError]:
-    """The tokens of each item, or what is wrong with it.
+    tokenizer: Any,
+    items: Sequence[Item],
+    *,
+    eos: bool = True,
+    max_length: int | None = None,
+    truncation: Literal["keep_start", "keep_end"] | None = None,
+    doubled: bool = False,
+) -> list[Rows | ValueError]:
+    """The rows of each item, or what is wrong with it.
 
-    `eos` and `doubled` as in `dpofield.lab.batch.encode`. Raises `ValueError` for a tokenizer
-    without an end of sequence, if one is needed.
+    Raises `ValueError` for arguments that fit no item, and for a tokenizer without an end of
+    sequence if one is needed.
     """
+    if truncation not in (None, "keep_start", "keep_end"):
+        raise ValueError(f'truncation={truncation!r}: use "keep_start" or "keep_end"')
+    if (max_length is None and truncation) or (max_length is not None and max_length < 2):
+        raise ValueError(f"max_length must be at least 2 to cut rows, got {max_length}")
     if eos and not tokenizer.eos_token and not all(isinstance(i, Conversation) for i in items):
         raise ValueError(
             "the tokenizer has no end of sequence: set tokenizer.eos_token, or use eos=False"
         )
-    work = [_texts_or_error(tokenizer, item, eos, doubled) for item in items]
+    texts: list[list[str] | ValueError] = []
+    for item in items:
+        try:
+            texts.append(_texts(tokenizer, item, eos, doubled))
+        except ValueError as error:
+            texts.append(error)
     # Texts of a chat template have all special tokens, so the tokenizer must add none.
     special = [doubled and not isinstance(item, Conversation) for item in items]
-    tables = {
-        flag: _table(
+    tables = [
+        _table(
             tokenizer,
-            (t for texts, s in zip(work, special, strict=True) if s == flag for t in _good(texts)),
+            (
+                text
+                for row, its in zip(texts, special, strict=True)
+                if its is flag and not isinstance(row, ValueError)
+                for text in row
+            ),
             flag,
         )
-        for flag in set(special)
-    }
-    before, after = _added(tokenizer)
-    found: list[Tokens | ValueError] = []
-    for item, texts, flag in zip(items, work, special, strict=True):
-        if isinstance(texts, ValueError):
-            found.append(texts)
-            continue
+        for flag in (False, True)
+    ]
+    added = _added(tokenizer)
+    found: list[Rows | ValueError] = []
+    for item, row, flag in zip(items, texts, special, strict=True):
         try:
-            rows = [tables[flag][text] for text in texts]
-            rows = _known(tokenizer, texts, rows, *((before, after) if flag else ([], [])))
-            if not flag and not isinstance(item, Conversation):
-                rows = [ids if ids[: len(before)] == before else before + ids for ids in rows]
-            tokens = _split(tokenizer, texts, rows, eos)
+            if isinstance(row, ValueError):
+                raise row
+            ids = _known(
+                tokenizer, row, [tables[flag][text] for text in row], added if flag else ()
+            )
+            if not isinstance(item, Conversation) and not doubled:
+                before = added[0]
+                ids = [one if one[: len(before)] == before else before + one for one in ids]
+            rows = _split(tokenizer, row, ids, eos)
             if eos and not isinstance(item, Conversation):
-                _check_end(tokenizer, tokens)
-            found.append(tokens)
+                _check_end(tokenizer, rows)
+            found.append(_cut(rows, max_length, truncation))
         except ValueError as error:
             found.append(error)
     return found
-
-
-def _texts_or_error(tokenizer: Any, item: Item, eos: bool, doubled: bool) -> list[str] | ValueError:
-    try:
-        return _texts(tokenizer, item, eos, doubled)
-    except ValueError as error:
-        return error
-
-
-def _good(texts: list[str] | ValueError) -> list[str]:
-    return [] if isinstance(texts, ValueError) else texts
 
 
 def _texts(tokenizer: Any, item: Item, eos: bool, doubled: bool) -> list[str]:
@@ -110,20 +122,64 @@ def _table(tokenizer: Any, texts: Iterable[str], special: bool) -> dict[str, lis
 
 def _added(tokenizer: Any) -> tuple[list[int], list[int]]:
     """The special tokens that the tokenizer puts before and after every text."""
-    plain = _table(tokenizer, ["a"], False)["a"]
-    whole = _table(tokenizer, ["a"], True)["a"]
+    plain, whole = (_table(tokenizer, ["a"], special)["a"] for special in (False, True))
     for start in range(len(whole) - len(plain) + 1):
         if whole[start : start + len(plain)] == plain:
             return whole[:start], whole[start + len(plain) :]
     raise ValueError("the tokenizer changes a text's tokens when it adds special tokens")
 
 
-def _split(tokenizer: Any, texts: list[str], rows: list[list[int]], eos: bool) -> Tokens:
-    prompt, *whole = rows
+def _known(
+    tokenizer: Any, texts: list[str], rows: list[list[int]], added: Sequence[list[int]]
+) -> list[list[int]]:
+    """The rows without unknown tokens; raises `ValueError` with the words that are unknown.
+
+    A text may contain the unknown token like any other. If only the place where prompt and response
+    meet is unknown ("was" and "good" to a tokenizer of words), they are tokenised apart.
+    """
+    unk = tokenizer.unk_token_id
+    before, after = added or ([], [])
+
+    def lacking(text: str, ids: list[int]) -> bool:
+        return ids.count(unk) > text.count(tokenizer.unk_token) + (before + after).count(unk)
+
+    known = rows[:1]  # the end of the prompt alone need not be in any row
+    for text, ids in zip(texts[1:], rows[1:], strict=True):
+        if unk is not None and lacking(text, ids):
+            prompt = texts[0] if text.startswith(texts[0]) else ""
+            response = text.removeprefix(prompt)
+            apart = _table(tokenizer, [prompt, response], False)
+            ids = [*before, *apart[prompt], *apart[response], *after]
+            if lacking(text, ids):
+                raise _unknown(
+                    tokenizer, (prompt, response.removesuffix(tokenizer.eos_token or ""))
+                )
+        known.append(ids)
+    return known
+
+
+def _unknown(tokenizer: Any, parts: Iterable[str]) -> ValueError:
+    for part in parts:
+        words = _table(tokenizer, part.split(), False)
+        names = [
+            repr(word)
+            for word, ids in words.items()
+            if ids.count(tokenizer.unk_token_id) > word.count(tokenizer.unk_token)
+        ]
+        if names:
+            return ValueError(
+                f"unknown to this tokenizer: {', '.join(names)} in {part!r}; "
+                "use its vocabulary, or a model with a subword tokenizer"
+            )
+    return ValueError("a character is unknown to this tokenizer; use one of subwords")
+
+
+def _split(tokenizer: Any, texts: list[str], ids: list[list[int]], eos: bool) -> Rows:
+    prompt, *whole = ids
     if not eos:
-        whole = [_without_end(ids, tokenizer.eos_token_id) for ids in whole]
-    border = min(_common(prompt, ids) for ids in whole)
-    for text, scored in zip(texts, [prompt, *(ids[border:] for ids in whole)], strict=True):
+        whole = [_without_end(row, tokenizer.eos_token_id) for row in whole]
+    border = min(_common(prompt, row) for row in whole)
+    for text, scored in zip(texts, [prompt, *(row[border:] for row in whole)], strict=True):
         if not scored:
             said = text.removeprefix(texts[0]).removesuffix(tokenizer.eos_token or "") or text
             raise ValueError(f"{said!r} has no tokens; every prompt and response needs one")
@@ -132,11 +188,11 @@ def _split(tokenizer: Any, texts: list[str], rows: list[list[int]], eos: bool) -
             "the first tokens of prompt and response are merged, so nothing predicts the first "
             f"scored token ({texts[0]!r}): write a longer prompt, or end it with a line break"
         )
-    return Tokens(prompt[:border], [ids[border:] for ids in whole])
+    return [(prompt[:border], row[border:]) for row in whole]
 
 
-def _check_end(tokenizer: Any, tokens: Tokens) -> None:
-    if any(tokenizer.eos_token_id not in ids for ids in tokens.responses):
+def _check_end(tokenizer: Any, rows: Rows) -> None:
+    if any(tokenizer.eos_token_id not in scored for _, scored in rows):
         raise ValueError(
             f"the tokenizer reads its own end of sequence, {tokenizer.eos_token!r}, as several "
             "tokens: set tokenizer.split_special_tokens = False"
@@ -158,43 +214,26 @@ def _common(a: list[int], b: list[int]) -> int:
     return next(i for i in range(shorter) if a[i] != b[i])
 
 
-def _known(
-    tokenizer: Any,
-    texts: list[str],
-    rows: list[list[int]],
-    before: list[int],
-    after: list[int],
-) -> list[list[int]]:
-    """The rows without unknown tokens; raises `ValueError` with the words that are unknown.
-
-    A text may contain the unknown token like any other. If only the place where prompt and response
-    meet is unknown ("was" and "good" to a tokenizer of words), they are tokenised apart.
-    """
-    unk = tokenizer.unk_token_id
-    if unk is None:
+def _cut(rows: Rows, max_length: int | None, truncation: str | None) -> Rows:
+    """The rows cut as TRL cuts them; `ValueError` if this leaves nothing of prompt or response."""
+    before, longest = len(rows[0][0]), max(len(scored) for _, scored in rows)
+    if max_length is None or before + longest <= max_length:
         return rows
-    around = (before + after).count(unk)
-
-    def lacking(text: str, ids: list[int]) -> bool:
-        return ids.count(unk) > text.count(tokenizer.unk_token) + around
-
-    known = rows[:1]  # the end of the prompt alone need not be in any row
-    for text, ids in zip(texts[1:], rows[1:], strict=True):
-        prompt = texts[0] if text.startswith(texts[0]) else ""
-        response = text.removeprefix(prompt)
-        if lacking(text, ids):
-            apart = _table(tokenizer, [prompt, response], False)
-            ids = [*before, *apart[prompt], *apart[response], *after]
-        if lacking(text, ids):
-            response = response.removesuffix(tokenizer.eos_token or "")
-            for part in (prompt, response):
-                words = _table(tokenizer, part.split(), False)
-                names = [repr(word) for word in words if lacking(word, words[word])]
-                if names:
-                    raise ValueError(
-                        f"unknown to this tokenizer: {', '.join(names)} in {part!r}; "
-                        "use its vocabulary, or a model with a subword tokenizer"
-                    )
-            raise ValueError(f"a character of {text!r} is unknown to this tokenizer; remove it")
-        known.append(ids)
-    return known
+    if truncation is None:
+        raise ValueError(
+            f"{before + longest} tokens are more than max_length={max_length}: "
+            'leave the pair out, or cut it with truncation="keep_start" or "keep_end"'
+        )
+    if truncation == "keep_start" and before >= max_length:
+        raise ValueError(
+            f"the prompt alone has {before} tokens, so max_length={max_length} leaves "
+            'nothing of the responses: leave the pair out, or use truncation="keep_end"'
+        )
+    if truncation == "keep_end" and longest >= max_length:
+        raise ValueError(
+            f"a response has {longest} tokens, so max_length={max_length} leaves nothing before "
+            'its first token: leave the pair out, or use truncation="keep_start"'
+        )
+    if truncation == "keep_start":
+        return [(prompt, scored[: max_length - before]) for prompt, scored in rows]
+    return [(prompt[max(0, before + len(r) - max_length) :], r) for prompt, r in rows]
