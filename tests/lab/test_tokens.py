@@ -7,6 +7,7 @@ that both the text and the tokenizer have; where ours differs, the test says how
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from dpofield.lab.batch import Batch, encodable, encode, encode_texts
 from dpofield.lab.chat import Conversation
-from dpofield.lab.pairs import Pair, PairList
+from dpofield.lab.pairs import Pair, PairList, read_pairs
 from dpofield.lab.world import World
 from tests.lab.tokenizer_zoo import ROLES, ZOO, sentencepiece, tokenizer
 
@@ -229,6 +230,12 @@ def test_chat_templates(kind: str, template: str) -> None:
         _, theirs = trl_rows(tok, [row | more for row in columns(pairs)])
         same(encode(tok, pairs), theirs)
         same(encode(tok, pairs, doubled=True), theirs)
+        bare = parts(encode(tok, pairs, eos=False))
+        for (_, *ours), (_, *full) in zip(bare, parts(theirs), strict=True):
+            for a, b in zip(ours, full, strict=True):  # without the end and what follows it
+                assert tok.eos_token_id not in a
+                assert a == b[: len(a)]
+                assert tok.eos_token_id in b[len(a) : len(a) + 1] or a == b
         mixed = encode(tok, [Pair("hi", " a", " you"), *pairs])
         assert parts(mixed)[1:] == parts(encode(tok, pairs))
     finally:
@@ -247,6 +254,23 @@ def test_what_a_template_refuses() -> None:
             encode(tok, [chat])
     finally:
         tok.chat_template = None
+
+
+def test_a_data_set_that_trl_has_prepared(tmp_path: Path) -> None:
+    """TRL writes the end of sequence into the texts; read from its folder, rows are the same."""
+    from datasets import Dataset
+
+    tok, pairs = tokenizer("llama3"), usable("llama3", more=[])[:20]
+    rows = [
+        row | {"chosen": row["chosen"] + "</s>", "rejected": row["rejected"] + "</s>",
+               "prompt_ids": [1], "ref_chosen_logps": -1.5 - i, "ref_rejected_logps": -2.0}
+        for i, row in enumerate(columns(pairs))
+    ]  # fmt: skip
+    Dataset.from_list(rows).save_to_disk(tmp_path / "prepared")
+    read = read_pairs(tmp_path / "prepared")
+    same(encode(tok, read), encode(tok, pairs))
+    assert read.reference is not None
+    assert read.reference[0].tolist() == [row["ref_chosen_logps"] for row in rows]
 
 
 def test_rows_of_the_book(world: World) -> None:

@@ -104,9 +104,8 @@ def _texts(tokenizer: Any, item: Item, eos: bool, doubled: bool) -> list[str]:
         ended = [(r if doubled else r.rstrip()).endswith(end) for r in responses]
         whole = [prompt + r + end * (not has) for r, has in zip(responses, ended, strict=True)]
     if not eos and end:
-        # `_split` removes this end; a tokenizer may change the characters before it.
-        stripped = [text.rstrip() for text in whole]
-        whole = [s if s.endswith(end) else t + end for s, t in zip(stripped, whole, strict=True)]
+        # What follows the end goes here, and the end itself in `_split`.
+        whole = [t.rstrip() if t.rstrip().endswith(end) else t for t in whole]
     return [prompt, *whole]
 
 
