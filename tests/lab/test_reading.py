@@ -59,6 +59,7 @@ CONTENTS: dict[str, bytes] = {
     "empty places in an array": (" [ " + ",\r\n\n ".join(map(json.dumps, ROWS)) + " ] \n").encode(),
     "CSV": table(",").encode(),
     "CSV of a spreadsheet": table(";").encode("utf-8-sig"),
+    "CSV of Excel": ("sep=;\r\n" + table(";")).encode("utf-8-sig"),
     "tabs, all quoted": table("\t", 1).encode(),
     "bars, UTF-16": table("|").encode("utf-16"),
     "gzip": gzip.compress(LINES.encode()),
@@ -135,6 +136,10 @@ WHOLE_FILES: dict[str, tuple[bytes, str]] = {
     "Parquet cut": (b"PAR1" + bytes(99), "not whole Parquet .*fetch it again"),
     "Parquet in gzip": (gzip.compress(b"PAR1" + bytes(99)), "Parquet within another packing"),
     "no such column": (b"prompt,good,bad\na,b,c\n", "line 1: not JSON"),
+    "header of another encoding": (
+        "é,prompt,chosen,rejected\n1,a,b,c\n".encode("latin-1"),
+        "line 1: byte 1 .0xe9. .*cp1252",
+    ),
     "column twice": (b"prompt,chosen,chosen,rejected\na,b,c,d\n", 'column "chosen" is there twice'),
 }
 

@@ -107,6 +107,8 @@ def _text(stream: IO[bytes], head: bytes, name: str, encoding: str | None) -> It
         raise ValueError("is an HTML or XML page, not data: download the file itself")
     first = re.split(r"[\r\n]", start, maxsplit=1)[0]
     separator = next((s for s in ",\t;|" if {*NEEDED} <= {*_cells(first, s)}), None)
+    if re.fullmatch("sep=.", first):  # as Excel writes it before the header
+        separator = first[-1]
     if not start.startswith(("{", "[")) and (separator or name.lower().endswith((".csv", ".tsv"))):
         yield from _table(_Lines(stream, codec, newline=""), separator or ",")
     elif start.startswith("["):
@@ -244,7 +246,9 @@ def _table(lines: _Lines, separator: str) -> Iterator[Row]:
         found: dict[str, Any] | ValueError = dict(zip(names, cells, strict=False))
         if not lines.bad.keys().isdisjoint(range(first, lines.number + 1)):
             found = next(lines.bad[n] for n in range(first, lines.number + 1) if n in lines.bad)
-        elif not cells:
+            if not names:
+                raise ValueError(f"line {first}: {found}")
+        elif not cells or (not names and cells[0] == "sep="):
             continue
         elif not names:
             names = [cell.strip() for cell in cells]
