@@ -236,13 +236,19 @@ def replaced(holder: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def _attend(
-    module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    **options: Any,
 ) -> Any:
     """The model's own attention on attention rows, with the signature of `transformers`."""
     own, now = _own_attention(module), _PASS.get()
     if now is None or id(module) not in now.modules:
-        return own(module, query, key, value, mask, **options)
+        return own(module, query, key, value, attention_mask, **options)
     now.attended.append(module)
+    mask = attention_mask
     if mask is None:
         needed = attention_of(module.config) != "sdpa"
         mask = now.mask(causal_mask_function, query.dtype, needed=needed, reach=None)
