@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -64,9 +65,7 @@ class Pass:
         modules = list(model.modules())
         self.modules = {id(m) for m in modules}
         self.configs = [] if way.own else attention_configs(model)
-        self.layers = [
-            m for m in modules if m.training and getattr(m, "gradient_checkpointing", False)
-        ]
+        self.layers = [m for m in modules if m.training and hasattr(m, _RECOMPUTE)]
         self.grad = torch.is_grad_enabled()
         self.attended: list[Any] = []  # the attention module of each call
         line = torch.arange(forest.rows.numel(), device=forest.rows.device)
@@ -83,9 +82,7 @@ class Pass:
             for config in self.configs:
                 stack.enter_context(replaced(config, _ATTENTION, _NAME))
             for layer in self.layers:
-                if hasattr(layer, _RECOMPUTE):
-                    again = _Recomputing(layer)
-                    stack.enter_context(replaced(layer, _RECOMPUTE, again))
+                stack.enter_context(replaced(layer, _RECOMPUTE, partial(_recomputed, layer)))
             for part in self.parts:
                 for hook in (
                     part.register_forward_pre_hook(self._narrow),
@@ -330,19 +327,14 @@ class _TorchAttention(TorchFunctionMode):
         return found.transpose(1, 2)  # type: ignore[no-any-return]
 
 
-class _Recomputing:
+def _recomputed(layer: Any, function: Callable[..., Any], *args: Any) -> Any:
     """Gradient checkpointing of one layer, whose recomputation enters the pass again."""
+    now = _PASS.get()
+    if now is None or id(layer) not in now.modules:
+        return _before(layer, _RECOMPUTE)(function, *args)
 
-    def __init__(self, layer: Any) -> None:
-        self._layer = layer
+    def inside(*args: Any) -> Any:
+        with now.active():
+            return function(*args)
 
-    def __call__(self, function: Callable[..., Any], *args: Any) -> Any:
-        now = _PASS.get()
-        if now is None or id(self._layer) not in now.modules:
-            return _before(self._layer, _RECOMPUTE)(function, *args)
-
-        def inside(*args: Any) -> Any:
-            with now.active():
-                return function(*args)
-
-        return checkpoint(inside, *args, use_reentrant=False)
+    return checkpoint(inside, *args, use_reentrant=False)

@@ -116,18 +116,17 @@ def _try(model: torch.nn.Module, inside: PreTrainedModel) -> Way | None:
         scored = torch.ones_like(ids, dtype=torch.bool)
         scored[:, :_PROMPT] = False
         forest = plant(ids, torch.ones_like(scored), scored)
+        ways: list[Way] = []
         for own in (False, True):
             # Whatever the model raises here, it does not support this.
             with suppress(Exception):
-                bare, attended = _discovered(model, forest, own)
-                if attended:
-                    expected = _by_rows(model, inside, ids)
-                    for way in (bare, Way(own)):
-                        with suppress(Exception):
-                            if _agree(
-                                expected, _on_forest(model, inside, forest, way), forest, model
-                            ):
-                                return way
+                if found := _discovered(model, forest, own):
+                    ways += [found, Way(own)]
+        for way in ways:
+            with suppress(Exception):
+                rows, trees = _by_rows(model, inside, ids), _on_forest(model, inside, forest, way)
+                if _agree(rows, trees, forest, model):
+                    return way
     return None
 
 
@@ -161,8 +160,8 @@ def _undisturbed(model: torch.nn.Module) -> Iterator[None]:
         yield
 
 
-def _discovered(model: torch.nn.Module, forest: Forest, own: bool) -> tuple[Way, int]:
-    """The way with the ends of the last layer, and how many attention modules were called.
+def _discovered(model: torch.nn.Module, forest: Forest, own: bool) -> Way | None:
+    """The way with the ends of the last layer; None if the model has another attention.
 
     An end is a module with weights that is called once, after the last attention, on all places.
     """
@@ -192,7 +191,7 @@ def _discovered(model: torch.nn.Module, forest: Forest, own: bool) -> tuple[Way,
         logprobs_on(model, forest, Way(own), attended)
     late = [name for name, when in began.items() if when == [len(attended)]]
     outermost = [n for n in late if not any(n.startswith(f"{other}.") for other in late)]
-    return Way(own, tuple(n for n in outermost if n in fit)), len(attended)
+    return Way(own, tuple(n for n in outermost if n in fit)) if attended else None
 
 
 @contextmanager
