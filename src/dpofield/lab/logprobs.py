@@ -16,7 +16,7 @@ from torch import Tensor
 from dpofield.lab.batch import Batch
 from dpofield.lab.batch import encode as encode  # also found here
 from dpofield.lab.model import CausalLM
-from dpofield.lab.trees import ARCHITECTURES, harvest, plant, takes_trees, tree_logprobs
+from dpofield.lab.trees import harvest, plant, takes_trees, tree_logprobs
 
 
 def sequence_logprobs(
@@ -91,8 +91,8 @@ def _shares(model: CausalLM, share: bool | None) -> bool:
     if share and not able:
         kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
         raise ValueError(
-            f"sharing common beginnings is not proven for {kind!r} with its attention (proven: "
-            f"{', '.join(ARCHITECTURES)} with sdpa or eager attention); leave share at None"
+            f"sharing common beginnings is not proven for {kind!r} in its present state "
+            "(layers, attention, positions or randomness); leave share at None"
         )
     return able if share is None else share
 
