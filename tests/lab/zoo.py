@@ -18,9 +18,9 @@ from torch import Tensor
 from dpofield.lab.batch import Batch
 from dpofield.lab.tokenizer import word_tokenizer
 
-_IDS = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 0}
+_IDS: dict[str, Any] = {"bos_token_id": None, "eos_token_id": 1, "pad_token_id": 0}
 # Names that most configurations of `transformers` share, and those of the GPT-2 family.
-WIDE = {
+WIDE: dict[str, Any] = {
     "hidden_size": 32,
     "intermediate_size": 48,
     "num_hidden_layers": 2,
@@ -28,10 +28,10 @@ WIDE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 128,
 }
-_ROPE = {"rope_theta": 10000.0}
+_ROPE: dict[str, Any] = {"rope_theta": 10000.0}
 
 
-def build(family: str, **config: Any) -> Any:
+def build(family: str, /, **config: Any) -> Any:
     """A causal language model with random weights that depend only on its configuration."""
     kind = next(k for k in (f"{family}TextConfig", f"{family}Config") if hasattr(transformers, k))
     made = getattr(transformers, kind)(vocab_size=len(word_tokenizer()), **(_IDS | config))
@@ -59,20 +59,20 @@ _like_bert = partial(
     max_position_embeddings=128,
 )
 _like_mamba = partial(build, hidden_size=32, num_hidden_layers=2)
-_EXPERTS = {
+_EXPERTS: dict[str, Any] = {
     "num_experts": 4,
     "num_local_experts": 4,
     "num_experts_per_tok": 2,
     "moe_intermediate_size": 16,
     "experts_implementation": "eager",  # the others have no float64
 }
-_MAMBA2 = {
+_MAMBA2: dict[str, Any] = {
     "mamba_d_head": 8,
     "mamba_d_state": 8,
     "mamba_n_groups": 1,
     "mamba_chunk_size": 4,
 }
-_LATENT = {
+_LATENT: dict[str, Any] = {
     "num_key_value_heads": 4,
     "q_lora_rank": 16,
     "kv_lora_rank": 16,
