@@ -26,7 +26,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import embedding, scaled_dot_product_attention
 from torch.overrides import TorchFunctionMode
-from torch.utils.checkpoint import checkpoint
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, causal_mask_function
 
@@ -337,4 +336,4 @@ def _recomputed(layer: Any, function: Callable[..., Any], *args: Any) -> Any:
         with now.active():
             return function(*args)
 
-    return checkpoint(inside, *args, use_reentrant=False)
+    return _before(layer, _RECOMPUTE)(inside, *args)
