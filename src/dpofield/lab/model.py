@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -21,6 +25,9 @@ from dpofield.lab.tokenizer import word_tokenizer
 CausalLM = torch.nn.Module
 """A `transformers` causal language model: `model(input_ids, attention_mask=...).logits`."""
 
+_DROPOUT = re.compile(r"drop")
+# PhiMoE's `router_jitter_noise` is not noise: it also chooses experts in eval mode.
+_NOISE = re.compile(r"drop|^(input_)?jitter_noise$|^moe_jitter_eps$|^neftune_noise_alpha$")
 # Wider than GPT-2's 0.02: a model of this size then learns much sooner to copy from the prompt.
 _SPREAD = 0.08
 
@@ -93,37 +100,110 @@ def load_causal_lm(
 ) -> tuple[CausalLM, Any]:
     """(model, tokenizer) from a local folder or a hub name, in float32, `prepared`.
 
-    `gguf_file` names a GGUF file of weights inside the folder. Other `options` are passed to
-    `AutoModelForCausalLM.from_pretrained`. Raises `ValueError` if nothing can be loaded, or if the
-    tokenizer has no end-of-sequence token.
+    A folder of a PEFT adapter gives its base model with the adapter, which is then trained; this
+    needs `peft`. `gguf_file` names a GGUF file of weights inside the folder. Other `options` are
+    passed to `from_pretrained`, such as `dtype="auto"`, the dtype of the weights in the folder.
+
+    Raises `ValueError`, with the reason and the remedy, if nothing can be loaded, if the folder
+    lacks a weight of the model, and for a tokenizer that has no end-of-sequence token or more
+    tokens than the model.
     """
-    options = {"dtype": torch.float32, "gguf_file": gguf_file} | options
+    what, options = str(name_or_path), {"dtype": torch.float32} | options
+    if gguf_file is not None:
+        options["gguf_file"] = gguf_file
+    adapter = Path(name_or_path) / "adapter_config.json"
+    base = _base_of(adapter) if adapter.is_file() else None
+    tokens = name_or_path
+    if base and not any(adapter.parent.glob("tokenizer*")):
+        tokens = base
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, gguf_file=gguf_file)
-        model = AutoModelForCausalLM.from_pretrained(name_or_path, **options)
-    except (OSError, ValueError) as error:
+        model, lacking = _loaded(base or name_or_path, options)
+        if base:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, adapter.parent, is_trainable=True)
+        tokenizer = AutoTokenizer.from_pretrained(tokens, gguf_file=gguf_file)
+    except ImportError as error:
+        raise ValueError(f"{what!r} needs another package: {error}") from error
+    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
         raise ValueError(
-            f"no causal LM at {str(name_or_path)!r}: give a folder written by save_pretrained, "
-            f"or a hub name where there is a network ({error})"
+            f"no causal LM at {what!r}"
+            + (f", an adapter whose base model is {base!r} (adapter_config.json)" if base else "")
+            + ": give a folder written by save_pretrained, or a hub name where there is a network "
+            f"({error})"
         ) from error
+    if lacking:
+        raise ValueError(
+            f"{what!r} lacks {len(lacking)} weights of {type(model).__name__}, which would be "
+            f"random ({', '.join(sorted(lacking)[:3])}, ...): is it a whole copy of a causal LM?"
+        )
+    _check_tokenizer(what, tokenizer, model)
+    return prepared(model), tokenizer
+
+
+def _base_of(adapter: Path) -> str:
+    """The name of an adapter's base model, which may be a folder beside that of the adapter."""
+    try:
+        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{adapter} names no base model ({error}); save the adapter again"
+        ) from error
+    beside = adapter.parent / str(base)
+    return str(beside) if beside.is_dir() else str(base)
+
+
+def _loaded(source: str | os.PathLike[str], options: dict[str, Any]) -> tuple[Any, set[str]]:
+    """The model, and the names of its weights that the files do not have."""
+    model, report = AutoModelForCausalLM.from_pretrained(
+        source, output_loading_info=True, **options
+    )
+    return model, set(report["missing_keys"])
+
+
+def _check_tokenizer(what: str, tokenizer: Any, model: CausalLM) -> None:
     if tokenizer.eos_token_id is None:
         raise ValueError(
-            f"the tokenizer of {str(name_or_path)!r} has no end-of-sequence token; "
+            f"the tokenizer of {what!r} has no end-of-sequence token; "
             "set tokenizer.eos_token and save it again"
         )
-    return prepared(model), tokenizer
+    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"the tokenizer of {what!r} has {len(tokenizer)} tokens and the model's embedding has "
+            f"{rows} rows: call model.resize_token_embeddings({len(tokenizer)}) on the model of "
+            "AutoModelForCausalLM.from_pretrained, and save it again, or take the model's tokenizer"
+        )
 
 
 def prepared(model: CausalLM) -> Any:
     """The same model, changed in place to be deterministic and faster.
 
-    Every dropout is 0 and the model is in eval mode, in which gradients can still be computed.
-    GPT-2's gelu, eight operations in `transformers`, becomes one operation of torch.
+    Every dropout is 0, and so is noise on embeddings and at routers: in modules, in functions that
+    read an attribute or the configuration, and in PEFT adapters. The model is in eval mode, in
+    which gradients can still be computed. Train mode gives the same values (except for PhiMoE,
+    which samples its experts there). GPT-2's gelu, eight operations in `transformers`, becomes one
+    operation of torch.
     """
     for module in list(model.modules()):
-        if isinstance(module, torch.nn.Dropout):
+        _silence(module, _NOISE)
+        # A configuration is read by functional dropouts; jitter is copied from it.
+        _silence(getattr(module, "config", None), _DROPOUT)
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.p = 0.0
         for name, child in module.named_children():
             if type(child) is NewGELUActivation:
                 setattr(module, name, GELUTanh())
     return model.eval()
+
+
+def model_device(model: CausalLM) -> torch.device:
+    """The device of the model's first weight that has values: where its inputs belong."""
+    return next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
+
+
+def _silence(owner: Any, names: re.Pattern[str]) -> None:
+    """Set the rates of dropout and noise among the attributes of an object to 0."""
+    for name, value in list(getattr(owner, "__dict__", {}).items()):
+        if isinstance(value, float) and names.search(name):
+            setattr(owner, name, 0.0)

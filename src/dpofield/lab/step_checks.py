@@ -1,0 +1,106 @@
+"""Checks that a training can move the model's weights, and that its steps do."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from dpofield.lab.kernel import trained
+from dpofield.lab.model import CausalLM
+
+# Below this share of a step, the steps that are lost to rounding decide the training.
+_LOST = 0.1
+_OFF = (
+    "is the adapter on (model.enable_adapter_layers()) and the one that is trained "
+    "(model.set_adapter(name))? With reentrant checkpointing, call enable_input_require_grads()"
+)
+
+
+def trainable(model: CausalLM) -> dict[str, Tensor]:
+    """The parameters that require a gradient, by name.
+
+    Raises `ValueError` if there are none, or if one is on the meta device, where it has no values.
+    """
+    weights = trained(model)
+    if not weights:
+        raise ValueError(
+            "no parameter of the model requires a gradient, so nothing can be trained: call "
+            "model.requires_grad_(), or model.set_adapter(name) to train a PEFT adapter"
+        )
+    for name, parameter in weights.items():
+        if parameter.is_meta:
+            raise ValueError(
+                f"{name} is on the meta device: weights that are offloaded or were never loaded "
+                "cannot be trained; load the model without offloading, or train an adapter"
+            )
+    return weights
+
+
+def backward(loss: Tensor, weights: Mapping[str, Tensor], step: int) -> None:
+    """Compute the gradients of a scalar loss by `weights`, and require them to be finite.
+
+    Raises `ValueError` if the loss does not depend on any of these weights, and
+    `FloatingPointError` for a gradient that is infinite or nan; the weights are unchanged.
+    """
+    if loss.requires_grad:
+        loss.backward()  # type: ignore[no-untyped-call]
+    found = {name: p.grad for name, p in weights.items() if p.grad is not None}
+    if not found:
+        raise ValueError(f"the loss of step {step} depends on none of the trained weights: {_OFF}")
+    # The largest absolute value, because a sum of squares overflows in float16.
+    sizes = [torch.linalg.vector_norm(g.detach(), math.inf).double() for g in found.values()]
+    if not bool(torch.isfinite(torch.stack([size.to(sizes[0].device) for size in sizes])).all()):
+        name, size = next((n, s) for n, s in zip(found, sizes, strict=True) if not s.isfinite())
+        half = weights[name].dtype == torch.float16
+        remedy = "train float32 weights (model.float())" if half else "lower the learning rate"
+        raise FloatingPointError(
+            f"gradient of {name} is {float(size)} at step {step}, where the loss is "
+            f"{float(loss):.6g}; the weights are those before this step. To go on, {remedy}, or "
+            "look for the pair that causes it"
+        )
+
+
+@contextmanager
+def moves(
+    weights: Mapping[str, Tensor], optimizer: torch.optim.Optimizer, label: str, step: int
+) -> Iterator[None]:
+    """Warn if the optimizer's step in this block moves no weight, or almost none.
+
+    Weights count by the absolute value of their gradient. Raises `RuntimeWarning` through
+    `warnings` if all gradients are 0, or if rounding undoes more than nine tenths of the step.
+    """
+    before = {name: p.detach().clone() for name, p in weights.items()}
+    yield
+    moved, total, changed = 0.0, 0.0, False
+    for name, p in weights.items():
+        here = p.detach() != before.pop(name)
+        changed = changed or bool(here.any())
+        if p.grad is not None:
+            size = p.grad.detach().abs()
+            total += float(size.sum(dtype=torch.float64))
+            moved += float((size * here).sum(dtype=torch.float64))
+    if total == 0 and not changed:
+        small = any(p.dtype == torch.float16 for p in weights.values())
+        warnings.warn(
+            f"step {step} of {label} moved no weight, because every gradient is 0: the loss is "
+            "flat here (saturated, or at its minimum), or the responses of each pair are equal"
+            + (", or the gradients are below the smallest float16; use float32" * small),
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    elif total > 0 and moved < _LOST * total:
+        kinds = ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights.values()}))
+        lr = optimizer.param_groups[0]["lr"]
+        warnings.warn(
+            f"step {step} of {label} moved {'almost ' * changed}no weight: the weights that "
+            f"changed have {moved / total:.1%} of the gradient. Steps at the learning rate "
+            f"{lr:.3g} are smaller than the rounding of {kinds} weights; raise the learning "
+            "rate, or train weights of a higher precision (model.float(), or a float32 adapter)",
+            RuntimeWarning,
+            stacklevel=2,
+        )
