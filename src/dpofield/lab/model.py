@@ -108,57 +108,45 @@ def load_causal_lm(
     lacks a weight of the model, and for a tokenizer that has no end-of-sequence token or more
     tokens than the model.
     """
-    what, options = str(name_or_path), {"dtype": torch.float32} | options
-    if gguf_file is not None:
-        options["gguf_file"] = gguf_file
-    adapter = Path(name_or_path) / "adapter_config.json"
-    base = _base_of(adapter) if adapter.is_file() else None
-    tokens = name_or_path
-    if base and not any(adapter.parent.glob("tokenizer*")):
-        tokens = base
+    what, folder = str(name_or_path), Path(name_or_path)
+    options = {"dtype": torch.float32, "gguf_file": gguf_file} | options
+    base = _base_of(folder) if (folder / "adapter_config.json").is_file() else None
+    tokens = base if base and not any(folder.glob("tokenizer*")) else what
     try:
-        model, lacking = _loaded(base or name_or_path, options)
+        tokenizer = AutoTokenizer.from_pretrained(tokens, gguf_file=gguf_file)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            base or what, output_loading_info=True, **options
+        )
         if base:
             from peft import PeftModel
 
-            model = PeftModel.from_pretrained(model, adapter.parent, is_trainable=True)
-        tokenizer = AutoTokenizer.from_pretrained(tokens, gguf_file=gguf_file)
+            model = PeftModel.from_pretrained(model, what, is_trainable=True)
     except ImportError as error:
-        raise ValueError(f"{what!r} needs another package: {error}") from error
-    except (OSError, ValueError, RuntimeError, SafetensorError, KeyError) as error:
+        raise ValueError(f"{what!r} needs a package that is not installed: {error}") from error
+    except (OSError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
+        of = f", whose adapter_config.json names the base model {base!r}" if base else ""
         raise ValueError(
-            f"no causal LM at {what!r}"
-            + (f", an adapter whose base model is {base!r} (adapter_config.json)" if base else "")
-            + ": give a folder written by save_pretrained, or a hub name where there is a network "
-            f"({error})"
+            f"no causal LM at {what!r}{of}: give a folder written by save_pretrained, "
+            f"or a hub name where there is a network ({error})"
         ) from error
-    if lacking:
+    if report["missing_keys"]:
+        lacking = ", ".join(sorted(report["missing_keys"])[:3])
         raise ValueError(
-            f"{what!r} lacks {len(lacking)} weights of {type(model).__name__}, which would be "
-            f"random ({', '.join(sorted(lacking)[:3])}, ...): is it a whole copy of a causal LM?"
+            f"{what!r} lacks weights of {type(model).__name__}, which would be random ({lacking}): "
+            "give a whole copy of a causal language model"
         )
     _check_tokenizer(what, tokenizer, model)
     return prepared(model), tokenizer
 
 
-def _base_of(adapter: Path) -> str:
-    """The name of an adapter's base model, which may be a folder beside that of the adapter."""
-    try:
-        base = json.loads(adapter.read_text(encoding="utf-8"))["base_model_name_or_path"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(
-            f"{adapter} names no base model ({error}); save the adapter again"
-        ) from error
-    beside = adapter.parent / str(base)
-    return str(beside) if beside.is_dir() else str(base)
-
-
-def _loaded(source: str | os.PathLike[str], options: dict[str, Any]) -> tuple[Any, set[str]]:
-    """The model, and the names of its weights that the files do not have."""
-    model, report = AutoModelForCausalLM.from_pretrained(
-        source, output_loading_info=True, **options
-    )
-    return model, set(report["missing_keys"])
+def _base_of(folder: Path) -> str:
+    """The base model of the adapter in a folder: a name, or a path relative to that folder."""
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    base = config.get("base_model_name_or_path")
+    if not base or not any(folder.glob("adapter_model.*")):
+        missing = "adapter_model.safetensors" if base else "the name of its base model"
+        raise ValueError(f"the adapter in {str(folder)!r} lacks {missing}: save or copy it again")
+    return str(folder / base) if (folder / base).is_dir() else str(base)
 
 
 def _check_tokenizer(what: str, tokenizer: Any, model: CausalLM) -> None:

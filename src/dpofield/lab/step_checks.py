@@ -91,7 +91,7 @@ def moves(
             "flat here (saturated, or at its minimum), or the responses of each pair are equal"
             + (", or the gradients are below the smallest float16; use float32" * small),
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=5,
         )
     elif total > 0 and moved < _LOST * total:
         kinds = ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in weights.values()}))
@@ -102,5 +102,5 @@ def moves(
             f"{lr:.3g} are smaller than the rounding of {kinds} weights; raise the learning "
             "rate, or train weights of a higher precision (model.float(), or a float32 adapter)",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=5,
         )

@@ -195,7 +195,7 @@ class _Record:
         found = recognised(own, reference, self._pairs.lengths, left=1e-4)
         if found:
             more = "first_loss.explain_start shows the start of this training"
-            warnings.warn(f"{found.sentence} {more}", RuntimeWarning, stacklevel=5)
+            warnings.warn(f"{found.sentence} {more}", RuntimeWarning, stacklevel=6)
 
     def run(self) -> Run:
         """The `Run` so far."""
@@ -255,11 +255,11 @@ def make_optimizer(
     name: str, weights: Mapping[str, Tensor], lr: float, **more: Any
 ) -> torch.optim.Optimizer:
     """The optimizer of `settings.Optimizer`, without weight decay, in its fastest right form."""
-    # On a CPU, the fused SGD of torch 2.13 skips most weights in half precision (pytorch#191763).
-    fusible = all(
-        p.device.type in ("cpu", "cuda") and p.dtype in (torch.float32, torch.float64)
-        for p in weights.values()
-    )
+    # The fused AdamW computes in float32; the plain one divides by 0 in float16, where its epsilon
+    # is 0. The fused SGD of torch 2.13 skips most weights in half precision (pytorch#191763).
+    exact = (torch.float32, torch.float64)
+    known = exact if name == "sgd" else (*exact, torch.float16, torch.bfloat16)
+    fusible = all(p.device.type in ("cpu", "cuda") and p.dtype in known for p in weights.values())
     made: torch.optim.Optimizer = _OPTIMIZERS[name](
         weights.values(), lr=lr, weight_decay=0.0, fused=fusible or None, **more
     )
