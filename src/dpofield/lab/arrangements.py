@@ -24,16 +24,20 @@ class Finding(NamedTuple):
 def recognised(own: Tensor, reference: Tensor, lengths: Tensor, *, left: float) -> Finding | None:
     """A rearrangement or rescaling of the model's log-probabilities that gives the reference.
 
-    `own`, `reference` (2 N,) float64 in nats and `lengths` (2 N,) in tokens. `left` is the share of
-    the difference that may stay unexplained. None if there is none, and if there is no difference.
+    `own`, `reference` (2 N,) float64 in nats and `lengths` (2 N,) in tokens; `left` as in `near`.
+    None for a single pair, which has too few numbers, and if there is no difference.
     """
-    size = (own - reference).abs().max()
-    if len(own) < 4 or bool(((own - reference).abs() <= rounding(own, lengths)).all()):
+    gap = (own - reference).abs()
+    if len(own) < 4 or bool((gap <= rounding(own, lengths)).all()):
         return None
-    for finding, values in _mistakes(own, reference, lengths):
-        if bool((values - reference).abs().max() <= left * size):
-            return finding
-    return None
+    every = _mistakes(own, reference, lengths)
+    return next((f for f, values in every if near(values, own, reference, left)), None)
+
+
+def near(values: Tensor, own: Tensor, reference: Tensor, left: float) -> bool:
+    """Whether `values` explain a reference that differs from `own`, up to the share `left`."""
+    size = torch.minimum((own - reference).abs().max(), values.abs().max())
+    return bool((values - reference).abs().max() <= left * size)
 
 
 def _mistakes(own: Tensor, reference: Tensor, lengths: Tensor) -> Iterator[tuple[Finding, Tensor]]:
@@ -70,6 +74,6 @@ def _mistakes(own: Tensor, reference: Tensor, lengths: Tensor) -> Iterator[tuple
     )
 
 
-def rounding(own: Tensor, lengths: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A bound on usual rounding of each sum in nats: errors of single tokens add up like noise."""
-    return 2 * torch.finfo(dtype).eps * (own.abs() + 8 * lengths.sqrt())
+def rounding(own: Tensor, lengths: Tensor) -> Tensor:
+    """A bound on the usual rounding of each sum in float32: the tokens' errors add like noise."""
+    return 4 * torch.finfo(torch.float32).eps * (own.abs() + 16 * lengths.sqrt())

@@ -58,6 +58,7 @@ _SOURCES = (
     "logprobs",
     "trees",
     "descent",
+    "steps",
     "training",
 )
 _CARD = "dpofield.json"

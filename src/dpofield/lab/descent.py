@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from dpofield.lab.files import replacing
 from dpofield.lab.runs import Run
-from dpofield.lab.step_checks import backward, moves
+from dpofield.lab.steps import backward, moves
 from dpofield.lab.watch import Watch
 
 Records = dict[str, list[Any]]
@@ -61,7 +61,7 @@ def descend(
     steps and when interrupted, and removes it at the end. `label` is the name of the training in
     the progress bar and for `watch`. Raises `Interrupted` on Ctrl-C and when `watch.stopped()`
     is true, and `ValueError` for a state file that is damaged or belongs to another run. Gradients
-    are checked in every step (`step_checks.backward`), and whether the weights move in step `look`.
+    are checked in every step (`steps.backward`), and whether the weights move in step `look`.
     """
     start = _load(state, weights, optimizer, records, config) if state and state.exists() else 0
     watch.progress(label, start, steps)

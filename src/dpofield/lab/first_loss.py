@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpofield.formulas import LOSSES
-from dpofield.lab.arrangements import Finding, recognised, rounding
+from dpofield.lab.arrangements import Finding, near, recognised, rounding
 from dpofield.lab.batch import Batch
 from dpofield.lab.logprobs import reference_logprobs
 from dpofield.lab.model import CausalLM
@@ -64,8 +64,9 @@ def explain_start(
 
     `reference` (2 N,) as for `training.dpo`. `again` computes the reference once more, which shows
     dropout. `params` are parameters of the loss. The model is read, up to six times, and not
-    changed. Kinds of findings: equal, adapter, swapped, alternating, order, mean, zero, end, first,
-    prompt, precision, random, cut, padding, rows, other. Errors as in `training.dpo`.
+    changed. Kinds of findings: equal, adapter-on, adapter-off, swapped, alternating, order, mean,
+    zero, end, first, prompt, precision, random, cut, padding, rows, other. Raises `ValueError` for
+    a bad reference, as `training.dpo` does.
 
     >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -113,7 +114,7 @@ def _explained(
         off = 0.0 if without is None else float((without - own).abs().max())
         if off > 2 * float(rounding(own, lengths).max()):
             yield Finding(
-                "adapter",
+                "adapter-on",
                 "The reference was computed with the adapter on. Without the adapter, log-"
                 f"probabilities differ by up to {off:.3g} nats: if the base model is meant, use "
                 "reference_without_adapter(model, pairs).",
@@ -122,14 +123,14 @@ def _explained(
     found = recognised(own, reference, lengths, left=_OPEN)
     if found is None and not bool(reference.any()):
         found = Finding("zero", "The reference is 0 everywhere: u and v are log-probabilities.")
-    if found is None and without is not None and _near(without, reference, size):
+    if found is None and without is not None and near(without, own, reference, _OPEN):
         found = Finding(
-            "adapter",
+            "adapter-off",
             f"The reference is the model without its adapter, which moves log-probabilities by "
             f"{_range(gap)} nats: the adapter has been trained. Start with a new one, or take the "
             "model with the adapter on as the reference.",
         )
-    found = found or next(_other_tokens(model, reference, pairs, size, share), None)
+    found = found or next(_other_tokens(model, own, reference, pairs, share), None)
     certain = found is not None
     if found:
         yield found
@@ -154,11 +155,11 @@ def _explained(
             )
             certain = True
     if not certain:
-        yield from _by_pattern(gap, own, close, pairs)
+        yield from _by_pattern(gap, close, pairs)
 
 
 def _other_tokens(
-    model: CausalLM, reference: Tensor, pairs: Batch, size: float, share: bool | None
+    model: CausalLM, own: Tensor, reference: Tensor, pairs: Batch, share: bool | None
 ) -> Iterator[Finding]:
     """Findings on which tokens of the same rows were scored, by sum or by mean."""
     scored, real = pairs.response_mask, pairs.attention_mask
@@ -173,18 +174,29 @@ def _other_tokens(
     ):
         values = _read(model, replace(pairs, response_mask=mask), share)
         for each, how in ((values, ""), (values / mask.sum(dim=1).clamp(min=1), ", as a mean")):
-            if _near(each, reference, size):
+            if near(each, own, reference, _OPEN):
                 sentence = f"The reference {what}{how}: score the same tokens in both."
                 yield Finding(kind, sentence)
 
 
-def _by_pattern(gap: Tensor, own: Tensor, close: Tensor, pairs: Batch) -> Iterator[Finding]:
+def _by_pattern(gap: Tensor, close: Tensor, pairs: Batch) -> Iterator[Finding]:
     """What the pattern of the differences points to; none of these is certain."""
     n, good, bad = len(gap) // 2, int(close.sum()), int((~close).sum())
-    tokens = pairs.attention_mask.sum(dim=1)
+    most = f"{gap.abs().max():.3g} nats"
+    # Rounding has no direction; another checkpoint has one.
+    drift = float(gap.mean().abs()) / (float(gap.std()) / math.sqrt(2 * n) + 1e-300)
+    for dtype in (torch.float16, torch.bfloat16):
+        bound = 16 * torch.finfo(dtype).eps * pairs.lengths.sqrt()
+        if drift < 3 and bool((gap.abs() <= bound).all()):
+            yield Finding(
+                "precision",
+                f"Differences are at most {most} without a common sign, the size of rounding in "
+                f"{_name(dtype)}: model and reference were computed in different precision.",
+            )
+            return
     if good:
+        tokens = pairs.attention_mask.sum(dim=1)
         a, b = tokens[close], tokens[~close]
-        most = f"{gap.abs().max():.3g} nats"
         rows = f"{good} of {2 * n} rows agree; the other {bad} differ by up to {most}"
         if int(a.max()) < int(b.min()):
             kind, more = "cut", (
@@ -204,17 +216,6 @@ def _by_pattern(gap: Tensor, own: Tensor, close: Tensor, pairs: Batch) -> Iterat
             )  # fmt: skip
         yield Finding(kind, f"{rows}, {more}.")
         return
-    # Rounding has no direction; another checkpoint has one.
-    drift = float(gap.mean().abs()) / (float(gap.std()) / math.sqrt(2 * n) + 1e-300)
-    for dtype in (torch.float16, torch.bfloat16):
-        if drift < 3 and bool((gap.abs() <= rounding(own, pairs.lengths, dtype)).all()):
-            yield Finding(
-                "precision",
-                f"Differences are at most {gap.abs().max():.2g} nats without a common sign, the "
-                f"size of rounding in {_name(dtype)}: model and reference were computed in "
-                "different precision.",
-            )
-            return
     u, v = gap.chunk(2)
     yield Finding(
         "other",
@@ -226,10 +227,6 @@ def _by_pattern(gap: Tensor, own: Tensor, close: Tensor, pairs: Batch) -> Iterat
 
 def _read(model: CausalLM, pairs: Batch, share: bool | None) -> Tensor:
     return reference_logprobs(model, pairs, share=share).double()
-
-
-def _near(values: Tensor, reference: Tensor, size: float) -> bool:
-    return bool((values - reference).abs().max() <= _OPEN * size)
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -23,11 +23,10 @@ from dpofield.lab.model import CausalLM, model_device
 from dpofield.lab.reference import checked
 from dpofield.lab.runs import Run
 from dpofield.lab.settings import Training, require_rate, require_whole
-from dpofield.lab.step_checks import trainable
+from dpofield.lab.steps import optimizer_of, trainable
 from dpofield.lab.watch import Watch
 
 _WARMUP = 20
-_OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 def sft(
@@ -59,30 +58,31 @@ def sft(
     weights = trainable(model)
     examples = examples.to(model_device(model))
     config = {"steps": steps, "batch": batch, "lr": lr, "seed": seed, "data": _digest(examples)}
-    optimizer = make_optimizer("adamw", weights, lr, betas=(0.9, 0.98))
-    # A hook of the optimizer, because `descend` has no call between backward pass and step.
-    optimizer.register_step_pre_hook(lambda *_: _clip(weights))
     records: Records = {"loss": []}
 
     def rate(step: int) -> float:
         decay = min(1.0, 2 * (1 - step / steps))
         return lr * decay * min(1.0, (step + 1) / _WARMUP)
 
-    def objective(step: int) -> Tensor:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(step)
-        index = batch_index(len(examples), batch, step, seed)
-        rows = examples.rows(index)
-        logprob = logprobs(model, rows, share=share)
-        _require_finite(step, index, {"example": logprob})
-        records["loss"].append(-logprob.detach().double().mean().cpu().numpy())
-        return -logprob.sum() / rows.lengths.sum()
+    with optimizer_of("adamw", weights, lr, betas=(0.9, 0.98)) as optimizer:
+        # A hook of the optimizer, because `descend` has no call between backward pass and step.
+        optimizer.register_step_pre_hook(lambda *_: _clip(weights))
 
-    descend(
-        weights, optimizer, objective, records, steps=steps, config=config,
-        state=Path(state) if state else None, save_every=save_every, progress=progress,
-        label="SFT", watch=watch or Watch(), look=max(range(steps), key=rate),
-    )  # fmt: skip
+        def objective(step: int) -> Tensor:
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step)
+            index = batch_index(len(examples), batch, step, seed)
+            rows = examples.rows(index)
+            logprob = logprobs(model, rows, share=share)
+            _require_finite(step, index, {"example": logprob})
+            records["loss"].append(-logprob.detach().double().mean().cpu().numpy())
+            return -logprob.sum() / rows.lengths.sum()
+
+        descend(
+            weights, optimizer, objective, records, steps=steps, config=config,
+            state=Path(state) if state else None, save_every=save_every, progress=progress,
+            label="SFT", watch=watch or Watch(), look=max(range(steps), key=rate),
+        )  # fmt: skip
     return np.array(records["loss"])
 
 
@@ -137,15 +137,15 @@ def dpo(
         per_pair: Tensor = LOSSES[loss].torch(u, v, **of_loss(index))
         return per_pair.mean()
 
-    optimizer = make_optimizer(settings.optimizer, weights, settings.lr)
-    watch.begin(optimizer)
     try:
-        descend(
-            weights, optimizer, objective, record.values, steps=settings.steps,
-            config=record.config, state=Path(state) if state else None, save_every=save_every,
-            label=" ".join([loss, *(f"{name}={x:g}" for name, x in params.items())]),
-            progress=progress, watch=watch,
-        )  # fmt: skip
+        with optimizer_of(settings.optimizer, weights, settings.lr) as optimizer:
+            watch.begin(optimizer)
+            descend(
+                weights, optimizer, objective, record.values, steps=settings.steps,
+                config=record.config, state=Path(state) if state else None, save_every=save_every,
+                label=" ".join([loss, *(f"{name}={x:g}" for name, x in params.items())]),
+                progress=progress, watch=watch,
+            )  # fmt: skip
     except Interrupted as stop:
         stop.run = record.run()
         raise
@@ -249,21 +249,6 @@ def batch_index(n: int, batch: int, step: int, seed: int) -> Tensor:
     places = range(step * batch, (step + 1) * batch)
     orders = {e: np.random.default_rng([seed, e]).permutation(n) for e in {p // n for p in places}}
     return torch.tensor([int(orders[p // n][p % n]) for p in places])
-
-
-def make_optimizer(
-    name: str, weights: Mapping[str, Tensor], lr: float, **more: Any
-) -> torch.optim.Optimizer:
-    """The optimizer of `settings.Optimizer`, without weight decay, in its fastest right form."""
-    # The fused AdamW computes in float32; the plain one divides by 0 in float16, where its epsilon
-    # is 0. The fused SGD of torch 2.13 skips most weights in half precision (pytorch#191763).
-    exact = (torch.float32, torch.float64)
-    known = exact if name == "sgd" else (*exact, torch.float16, torch.bfloat16)
-    fusible = all(p.device.type in ("cpu", "cuda") and p.dtype in known for p in weights.values())
-    made: torch.optim.Optimizer = _OPTIMIZERS[name](
-        weights.values(), lr=lr, weight_decay=0.0, fused=fusible or None, **more
-    )
-    return made
 
 
 def _clip(weights: Mapping[str, Tensor]) -> None:

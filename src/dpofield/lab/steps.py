@@ -1,4 +1,4 @@
-"""Checks that a training can move the model's weights, and that its steps do."""
+"""Training steps: the optimizer, and checks that the steps move the weights that are trained."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from dpofield.lab.kernel import trained
 from dpofield.lab.model import CausalLM
 
+_OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 # Below this share of a step, the steps that are lost to rounding decide the training.
 _LOST = 0.1
 _OFF = (
@@ -41,6 +43,34 @@ def trainable(model: CausalLM) -> dict[str, Tensor]:
     return weights
 
 
+@contextmanager
+def optimizer_of(
+    name: str, weights: Mapping[str, Tensor], lr: float, **more: Any
+) -> Iterator[torch.optim.Optimizer]:
+    """The optimizer of `settings.Optimizer` without weight decay, exact in every precision.
+
+    AdamW keeps gradients and moments in float32 at least: in float16 the squares of gradients below
+    2e-4 are 0, and in bfloat16 a moment that decays by 0.999 stays as it is.
+    """
+    half = [p for p in weights.values() if p.dtype in (torch.float16, torch.bfloat16)]
+    # The fused SGD of torch 2.13 skips most weights in half precision (pytorch#191763).
+    fused = not half and {p.device.type for p in weights.values()} <= {"cpu", "cuda"}
+    optimizer: torch.optim.Optimizer = _OPTIMIZERS[name](
+        weights.values(), lr=lr, weight_decay=0.0, fused=fused or None,
+        foreach=False if half else None, **more,
+    )  # fmt: skip
+    kept = half if name == "adamw" else []
+    for p in kept:
+        p.grad, p.grad_dtype = None, torch.float32
+        mean, square = (torch.zeros_like(p, dtype=torch.float32) for _ in range(2))
+        optimizer.state[p] = {"step": torch.zeros(()), "exp_avg": mean, "exp_avg_sq": square}
+    try:
+        yield optimizer
+    finally:
+        for p in kept:
+            p.grad, p.grad_dtype = None, p.dtype
+
+
 def backward(loss: Tensor, weights: Mapping[str, Tensor], step: int) -> None:
     """Compute the gradients of a scalar loss by `weights`, and require them to be finite.
 
@@ -60,8 +90,8 @@ def backward(loss: Tensor, weights: Mapping[str, Tensor], step: int) -> None:
         remedy = "train float32 weights (model.float())" if half else "lower the learning rate"
         raise FloatingPointError(
             f"gradient of {name} is {float(size)} at step {step}, where the loss is "
-            f"{float(loss):.6g}; the weights are those before this step. To go on, {remedy}, or "
-            "look for the pair that causes it"
+            f"{float(loss.detach()):.6g}; the weights are those before this step. To go on, "
+            f"{remedy}, or look for the pair that causes it"
         )
 
 
