@@ -105,8 +105,8 @@ def load_causal_lm(
     passed to `from_pretrained`, such as `dtype="auto"`, the dtype of the weights in the folder.
 
     Raises `ValueError`, with the reason and the remedy, if nothing can be loaded, if the folder
-    lacks a weight of the model, and for a tokenizer that has no end-of-sequence token or more
-    tokens than the model.
+    lacks a weight of the model, for a model that is not causal, and for a tokenizer that has no
+    end-of-sequence token or more tokens than the model.
     """
     what, folder = str(name_or_path), Path(name_or_path)
     options = {"dtype": torch.float32, "gguf_file": gguf_file} | options
@@ -136,7 +136,16 @@ def load_causal_lm(
             "give a whole copy of a causal language model"
         )
     _check_tokenizer(what, tokenizer, model)
-    return prepared(model), tokenizer
+    model = prepared(model)
+    with torch.no_grad():
+        two = torch.tensor([[0, 1], [0, 2]], device=model_device(model))
+        first, other = model(input_ids=two).logits[:, -2]
+    if (first - other).abs().max() > 100 * torch.finfo(first.dtype).eps * first.abs().max():
+        raise ValueError(
+            f"{type(model).__name__} at {what!r} is no causal LM: what it predicts for a token "
+            "depends on later tokens, so these are no log-probabilities of a text; take a decoder"
+        )
+    return model, tokenizer
 
 
 def _base_of(folder: Path) -> str:
