@@ -55,6 +55,7 @@ _SOURCES = (
     "tokenizer",
     "model",
     "batch",
+    "forward",
     "logprobs",
     "trees",
     "descent",
