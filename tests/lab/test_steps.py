@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from dpofield.lab.steps import optimizer_of
 from dpofield.lab.training import dpo, sft
 from dpofield.lab.watch import Watch
 from dpofield.lab.world import World
+from tests.lab.zoo import ZOO
 
 # PEFT uses a name that transformers has deprecated.
 pytestmark = pytest.mark.filterwarnings(
@@ -103,6 +105,27 @@ def test_an_optimizer_takes_the_step_of_its_formula(
         rounded = steps * torch.finfo(p.dtype).eps * exact[key].abs().clamp(min=1.0)
         assert bool(((p.double() - exact[key]).abs() <= rounded).all()), key
         p.grad = torch.zeros_like(p)
+
+
+RANDOM: dict[str, Callable[[], Any]] = {
+    "modules": lambda: ZOO["gpt2"](resid_pdrop=0.3, embd_pdrop=0.3, attn_pdrop=0.3),
+    "functions": lambda: ZOO["llama"](attention_dropout=0.3),
+    "adapter": lambda: with_lora(lora_dropout=0.5),
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_there_is_no_dropout(pairs: Batch, kind: str) -> None:
+    """A model that was left in train mode is trained as in eval mode, bit for bit: DPO starts at
+    log 2, and SFT has the same losses. It is in train mode afterwards too."""
+    model = RANDOM[kind]()
+    quiet = copy.deepcopy(model).eval()
+    expected, run = train(quiet, pairs), train(model.train(), pairs)
+    np.testing.assert_allclose(run.loss[0], np.log(2), rtol=1e-12)
+    np.testing.assert_array_equal(run.lw, expected.lw)
+    how: dict[str, Any] = {"steps": 3, "batch": 4, "lr": 1e-3, "seed": 0, "progress": False}
+    np.testing.assert_array_equal(sft(model, pairs, **how), sft(quiet, pairs, **how))
+    assert all(m.training for m in model.modules())
 
 
 @pytest.mark.parametrize("dtype", HALF)
