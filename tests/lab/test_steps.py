@@ -42,7 +42,8 @@ def train(model: Any, pairs: Batch, **changes: Any) -> Run:
     more = {k: changes.pop(k) for k in ("state", "watch", "reference") if k in changes}
     reference = more.pop("reference", None)
     if reference is None:
-        reference = reference_logprobs(model, pairs).float()
+        reference = reference_logprobs(model, pairs)
+        reference = reference.to(torch.promote_types(reference.dtype, torch.float32))
     settings = Training(**{"steps": 3, "batch": N, "lr": 1e-3, "seed": 0} | changes)
     return dpo(model, reference, pairs, settings, progress=False, **more)
 

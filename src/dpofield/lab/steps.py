@@ -79,7 +79,7 @@ def backward(loss: Tensor, weights: Mapping[str, Tensor], step: int) -> None:
     """
     if loss.requires_grad:
         loss.backward()  # type: ignore[no-untyped-call]
-    found = {name: p.grad for name, p in weights.items() if p.grad is not None}
+    found = {name: p.grad for name, p in weights.items() if p.grad is not None and p.numel()}
     if not found:
         raise ValueError(f"the loss of step {step} depends on none of the trained weights: {_OFF}")
     # The largest absolute value, because a sum of squares overflows in float16.
