@@ -139,7 +139,7 @@ def load_causal_lm(
     model = prepared(model)
     with torch.no_grad():
         two = torch.tensor([[0, 1], [0, 2]], device=model_device(model))
-        first, other = model(input_ids=two).logits[:, -2]
+        first, other = model(input_ids=two, attention_mask=torch.ones_like(two)).logits[:, -2]
     if (first - other).abs().max() > 100 * torch.finfo(first.dtype).eps * first.abs().max():
         raise ValueError(
             f"{type(model).__name__} at {what!r} is no causal LM: what it predicts for a token "
