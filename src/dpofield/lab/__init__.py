@@ -12,7 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dpofield.lab.batch import Batch, encode, encode_texts
+    from dpofield.lab.batch import Batch, encodable, encode, encode_texts
+    from dpofield.lab.chat import Conversation
     from dpofield.lab.checkpoint import sft_checkpoint, sft_history, starting_model
     from dpofield.lab.descent import Interrupted
     from dpofield.lab.enumeration import Responses
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from dpofield.lab.logprobs import pair_logprobs, reference_logprobs, sequence_logprobs
     from dpofield.lab.model import CausalLM, load_causal_lm
     from dpofield.lab.motion import Motion
-    from dpofield.lab.pairs import Pair
+    from dpofield.lab.pairs import Pair, PairList, read_pairs, write_pairs
     from dpofield.lab.recipe import Recipe
     from dpofield.lab.reference import (
         no_reference,
@@ -40,9 +41,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "CausalLM",
+    "Conversation",
     "Interrupted",
     "Motion",
     "Pair",
+    "PairList",
     "Recipe",
     "Responses",
     "Run",
@@ -50,6 +53,7 @@ __all__ = [
     "Watch",
     "World",
     "dpo",
+    "encodable",
     "encode",
     "encode_texts",
     "explain_start",
@@ -59,6 +63,7 @@ __all__ = [
     "no_reference",
     "pair_logprobs",
     "ratio_gradients",
+    "read_pairs",
     "reference_from_columns",
     "reference_from_model",
     "reference_logprobs",
@@ -70,6 +75,7 @@ __all__ = [
     "sft_history",
     "starting_model",
     "word_tokenizer",
+    "write_pairs",
 ]
 
 _MODULES = {
@@ -82,15 +88,20 @@ _MODULES = {
     "gram": "kernel",
     "gram_matrix": "kernel",
     "Batch": "batch",
+    "encodable": "batch",
     "encode": "batch",
     "encode_texts": "batch",
     "pair_logprobs": "logprobs",
     "reference_logprobs": "logprobs",
     "sequence_logprobs": "logprobs",
+    "Conversation": "chat",
     "CausalLM": "model",
     "load_causal_lm": "model",
     "Motion": "motion",
     "Pair": "pairs",
+    "PairList": "pairs",
+    "read_pairs": "pairs",
+    "write_pairs": "pairs",
     "Recipe": "recipe",
     "no_reference": "reference",
     "reference_from_columns": "reference",
