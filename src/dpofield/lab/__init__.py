@@ -17,12 +17,19 @@ if TYPE_CHECKING:
     from dpofield.lab.checkpoint import sft_checkpoint, sft_history, starting_model
     from dpofield.lab.descent import Interrupted
     from dpofield.lab.enumeration import Responses
+    from dpofield.lab.first_loss import explain_start
     from dpofield.lab.kernel import gram, gram_matrix
     from dpofield.lab.logprobs import pair_logprobs, reference_logprobs, sequence_logprobs
     from dpofield.lab.model import CausalLM, load_causal_lm
     from dpofield.lab.motion import Motion
     from dpofield.lab.pairs import Pair, PairList, read_pairs, write_pairs
     from dpofield.lab.recipe import Recipe
+    from dpofield.lab.reference import (
+        no_reference,
+        reference_from_columns,
+        reference_from_model,
+        reference_without_adapter,
+    )
     from dpofield.lab.runs import Run
     from dpofield.lab.sampling import sample_responses
     from dpofield.lab.settings import Training
@@ -49,13 +56,18 @@ __all__ = [
     "encodable",
     "encode",
     "encode_texts",
+    "explain_start",
     "gram",
     "gram_matrix",
     "load_causal_lm",
+    "no_reference",
     "pair_logprobs",
     "ratio_gradients",
     "read_pairs",
+    "reference_from_columns",
+    "reference_from_model",
     "reference_logprobs",
+    "reference_without_adapter",
     "sample_responses",
     "sequence_logprobs",
     "sft",
@@ -72,6 +84,7 @@ _MODULES = {
     "starting_model": "checkpoint",
     "Interrupted": "descent",
     "Responses": "enumeration",
+    "explain_start": "first_loss",
     "gram": "kernel",
     "gram_matrix": "kernel",
     "Batch": "batch",
@@ -90,6 +103,10 @@ _MODULES = {
     "read_pairs": "pairs",
     "write_pairs": "pairs",
     "Recipe": "recipe",
+    "no_reference": "reference",
+    "reference_from_columns": "reference",
+    "reference_from_model": "reference",
+    "reference_without_adapter": "reference",
     "Run": "runs",
     "sample_responses": "sampling",
     "Training": "settings",
