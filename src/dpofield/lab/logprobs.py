@@ -53,7 +53,7 @@ def sequence_logprobs(
     train mode give the numbers of eval mode. Raises `ValueError` for rows that the model cannot
     read or that have no prompt, and for a model that `still` refuses.
     """
-    rows = _aligned(model, Batch(input_ids, attention_mask.bool(), response_mask.bool()))
+    rows = _aligned(model, Batch(input_ids, attention_mask, response_mask))
     if not rows.input_ids.numel():
         return torch.zeros(len(rows), device=input_ids.device)
     with still(model):
@@ -198,7 +198,7 @@ def _aligned(model: CausalLM, rows: Batch) -> Batch:
 
 def check_readable(model: CausalLM, rows: Batch) -> None:
     """Raise the `ValueError` of `sequence_logprobs` for rows that `model` cannot read or score."""
-    ids, real, scored = rows.input_ids, rows.attention_mask.bool(), rows.response_mask.bool()
+    ids, real, scored = rows.input_ids, rows.attention_mask, rows.response_mask
     if not ids.shape == real.shape == scored.shape or ids.dim() != 2:
         raise ValueError(
             f"ids, attention mask and response mask have shapes {tuple(ids.shape)}, "
@@ -250,14 +250,14 @@ def _too_long(row: int, tokens: int, limit: int) -> str:
 
 
 def _shares(model: CausalLM, share: bool | None) -> bool:
-    able = takes_trees(model)
+    able = share is not False and takes_trees(model)
     if share and not able:
         kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
         raise ValueError(
             f"sharing common beginnings is not proven for {kind!r} in its present state "
             "(layers, attention, positions or randomness); leave share at None"
         )
-    return able if share is None else share
+    return able
 
 
 def _chunks(batch: Batch, size: int) -> Iterator[Batch]:
