@@ -234,6 +234,15 @@ def test_everything_survives_a_file(tmp_path: Path) -> None:
     assert isinstance(read_pairs(tmp_path / "a.csv.gz"), PairList)
 
 
+def test_prompts_that_responses_repeat(tmp_path: Path) -> None:
+    """A file with whole texts beside their prompts would score the prompt's tokens too."""
+    rows = [{"prompt": f"{i}: ", "chosen": f"{i}: yes", "rejected": f"{i}: no"} for i in range(3)]
+    with pytest.warns(UserWarning, match="begins with its whole prompt"):
+        read_pairs(written(tmp_path / "a", *rows))
+    rows[1]["chosen"] = "yes"
+    assert len(read_pairs(written(tmp_path / "a", *rows))) == 3
+
+
 @pytest.mark.parametrize("form", ["parquet", "dataset"])
 def test_tables_put_nothing_into_messages(tmp_path: Path, form: str) -> None:
     """Arrow fills keys that other rows have with null; a template would write these into the text.
