@@ -7,6 +7,7 @@ again gives the same result.
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +16,14 @@ from coursework.judge import HiddenTest, WrongError
 from coursework.master import Assignment, Task
 from coursework.names import printable
 from coursework.session import DiedError, Limits, Student, StudentError
-from coursework.submission import Found, NotGradedError, Submission, read_notebook, understand
+from coursework.submission import (
+    Found,
+    NotGradedError,
+    Submission,
+    defines,
+    read_notebook,
+    understand,
+)
 
 WIDEST = 40  # characters of a name in the table; a longer one moves its row to the right
 MOST_DEATHS = 6  # per submission; after these its other tasks are NOT GRADED
@@ -143,7 +151,11 @@ def grade(
             try:
                 full_seed = f"{seed}/{assignment.name}/{assignment.variant}"
                 result = grade_task(task, student, full_seed, every=every)
-                tasks.append(_looked_at(result, submission, student))
+                result = _looked_at(result, submission, student)
+                if _spoiled(result, task, student, full_seed):
+                    reason = f"answer-{task.name} is right until a later cell changes a name of it"
+                    result = dataclasses.replace(result, status=NOT_GRADED, reason=reason)
+                tasks.append(result)
             except (NotGradedError, DiedError) as error:
                 tasks.append(not_graded(task, str(error)))
         notes = [f"{cell} was stopped: {how}" for cell, how in student.fatal.items()]
@@ -180,6 +192,22 @@ def _looked_at(result: TaskResult, submission: Submission, student: Student) -> 
     else:
         return result
     return dataclasses.replace(result, status=NOT_GRADED, reason=reason)
+
+
+def _spoiled(result: TaskResult, task: Task, student: Student, seed: str) -> bool:
+    """Whether a wrong answer is right before the cells after it run, as in `sum = 0`."""
+    cells = student.cells
+    at = next((i for i, cell in enumerate(cells) if cell.task == task.name), None)
+    if result.status == NOT_GRADED or result.outcomes[0].passed or at is None:
+        return False
+    later = "\n".join(cell.source for cell in cells[at + 1 :])
+    if not any(defines(later, word) for word in set(re.findall(r"\w+", cells[at].source))):
+        return False
+    with Student(cells[: at + 1], student.limits) as alone:
+        try:
+            return put(task.tests[0], alone, seed).passed
+        except DiedError:
+            return False
 
 
 def grade_found(found: Found, assignment: Assignment, seed: str = "") -> Result:

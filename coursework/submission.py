@@ -149,13 +149,13 @@ def _moved(mark: str, cells: list[_Read], assignment: Assignment, task: str) -> 
     names = [name for name in _names(assignment, task) if f'"{name}"' in asked]
     own = "\n".join(cell.text for cell in cells if cell.mark == mark)
     if "raise NotImplementedError" not in own:
-        names = [name for name in names if not _defines(own, name)]
+        names = [name for name in names if not defines(own, name)]
     texts = [cell for cell in assignment.notebook.cells if not cell.metadata.get("tags")]
     given = [_lines(cell.source) for cell in texts]
     for cell in cells:
         if _lines(cell.text) in given:  # the text of the assignment, with its formulas
             continue
-        here = [name for name in names if cell.mark != mark and _defines(cell.text, name)]
+        here = [name for name in names if cell.mark != mark and defines(cell.text, name)]
         if here:
             return f"{here[0]} is defined in {cell.place}; move this code into {mark}"
     return ""
@@ -170,14 +170,15 @@ def _names(assignment: Assignment, task: str) -> list[str]:
             found.append(node.name)
         elif isinstance(node, ast.Assign):
             names = [n.id for t in node.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-            found += [name for name in names if not _defines(stub, name)]
+            found += [name for name in names if not defines(stub, name)]
     return found
 
 
-def _defines(code: str, name: str) -> bool:
+def defines(code: str, name: str) -> bool:
+    """Whether a line of the code binds or deletes the global name."""
     word = re.escape(name)
     pattern = (
-        rf"^(?:(?:async )?def|class) +{word}\b"
+        rf"^(?:(?:async )?def|class|del) +{word}\b"
         rf"|^(?:\w+ *[,=] *)*{word} *(?:, *\w+ *)*(?::[^=\n]*)?=(?!=)"
     )
     return re.search(pattern, code, re.M) is not None

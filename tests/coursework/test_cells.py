@@ -149,6 +149,31 @@ def test_a_wrong_answer_with_a_doubt_is_for_a_person() -> None:
     assert loss.reason == "L is defined in checks-loss; move this code into answer-loss"
 
 
+SPOILS = {
+    "a module's name": "np = None",
+    "a function": "def most_likely_gap(k, m): return 0",
+    "deleted": "del most_likely_gap",
+    "a builtin that it uses": "abs = 0",
+}
+
+
+@pytest.mark.parametrize("kind", SPOILS)
+def test_a_later_cell_that_spoils_an_answer(kind: str) -> None:
+    """The answer was right where it stands in the notebook, so a person has to look."""
+
+    def result(spoil: str, answer: str) -> Any:
+        def change(found: Any) -> None:
+            edit("gap", lambda code: code.replace("return ", f"abs(1); return {answer}"))(found)
+            at = found["cells"].index(cases.cell(found, "answer-gap")) + 1
+            found["cells"].insert(at, {"cell_type": "code", "metadata": {}, "source": spoil})
+
+        return next(task for task in graded(change).tasks if task.task == "gap")
+
+    spoilt, wrong = result(SPOILS[kind], ""), result(SPOILS[kind], "7 + ")
+    assert (spoilt.status, wrong.status) == (NOT_GRADED, GRADED)
+    assert "until a later cell" in spoilt.reason
+
+
 def test_python_that_is_newer_than_the_grader() -> None:
     """Protects: syntax of a newer Python is for a person to look at; not with an older one."""
     found = notebook()
