@@ -8,6 +8,7 @@ whether rows of different lengths may be read together.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -61,28 +62,42 @@ def still(model: Any) -> Iterator[None]:
         )
 
 
-def last_logits(model: Any, ids: Tensor, keep: int) -> Tensor:
+def last_logits(model: Any, ids: Tensor, lengths: Tensor, keep: int) -> Tensor:
     """The logits of the last `keep` columns of unpadded or right-padded rows, on their device.
 
-    `ids` (R, T); returns (R, keep, V), in float32 or float64. No attention mask is given, because a
-    causal model reads padding on the right after everything that is scored.
+    `ids` (R, T), `lengths` (R,) without padding; returns (R, keep, V), in float32 or float64. A
+    causal model reads padding on the right after all that is scored, so no mask is needed.
     """
     for module in _dynamic_ropes(model):
         _forget_lengths(module)
     inner = _unwrapped(model)
     names = inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner).parameters
-    inputs: dict[str, Any] = {"use_cache": False, "logits_to_keep": keep}
-    if not prompt_tokens(model) and _counts_from_zero(model):
-        # Positions per row, although they are the default: the kernel needs gradients per row.
-        inputs["position_ids"] = torch.arange(ids.shape[1], device=ids.device).expand(ids.shape)
-    inputs = {name: value for name, value in inputs.items() if name in names}
-    found = model(input_ids=ids, **inputs) if "input_ids" in names else model(ids, **inputs)
+    real = torch.arange(ids.shape[1], device=ids.device) < lengths[:, None]
+    inputs: dict[str, Any] = {
+        "use_cache": False,
+        "logits_to_keep": keep,
+        "attention_mask": real.long(),
+        "position_ids": (real.long().cumsum(dim=1) - 1).clamp(min=0),
+    }
+    # The mask only where it is required. Positions are the default ones, but one set per row,
+    # because the kernel needs the gradient of a table of positions per row.
+    default = {"attention_mask"}
+    if prompt_tokens(model) or not _counts_from_zero(model):
+        default.add("position_ids")
+    inputs = {
+        name: value
+        for name, value in inputs.items()
+        if name in names and (name not in default or names[name].default is inspect.Parameter.empty)
+    }
+    named = "input_ids" in names or any(p.kind is p.VAR_KEYWORD for p in names.values())
+    found = model(input_ids=ids, **inputs) if named else model(ids, **inputs)
     logits: Tensor = found if isinstance(found, Tensor) else getattr(found, "logits", found)
     if not isinstance(logits, Tensor):
         logits = found["logits"] if isinstance(found, dict) else found[0]
     logits = logits[:, -keep:].to(ids.device)
     # Some families return float32 from a model in float64, and most half precision as it is.
-    return logits.double() if _in_float64(model) else logits.float()
+    wide = logits.dtype == torch.float64 or _in_float64(model)
+    return logits.double() if wide else logits.float()
 
 
 def reading(model: Any) -> Reading:
@@ -219,11 +234,8 @@ class _Watch:
 
     def see(self, module: nn.Module, _: Any) -> None:
         """Called before each forward pass of a module."""
-        if _Watch.known:
-            return
-        without = not torch.is_grad_enabled()
-        hidden = without and any(p.requires_grad for p in module.parameters(recurse=False))
-        if hidden or _saving() is not self.hooks:
+        changed = not torch.is_grad_enabled() or _saving() is not self.hooks
+        if not _Watch.known and changed and _inside_a_checkpoint():
             raise ValueError(
                 f"{_name(self.model)} is in train mode and checkpoints {type(module).__name__} by "
                 "code of its own, which would draw dropout in the backward pass: call "
@@ -234,6 +246,15 @@ class _Watch:
 def _saving() -> Any:
     """The hooks that pack tensors for the backward pass; a checkpoint adds its own."""
     return torch._C._autograd._top_saved_tensors_default_hooks(True)
+
+
+def _inside_a_checkpoint() -> bool:
+    frame = sys._getframe()
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_globals.get("__name__") == "torch.utils.checkpoint":
+            return True
+    return False
 
 
 def _recomputed(model: Any, modules: list[nn.Module]) -> list[tuple[nn.Module, str]]:

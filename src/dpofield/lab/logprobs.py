@@ -72,13 +72,12 @@ def logprobs(model: CausalLM, batch: Batch, *, share: bool | None = None) -> Ten
     supports it; False never shares; True raises `ValueError` if the model does not support it.
     """
     rows = (batch.input_ids, batch.attention_mask, batch.response_mask)
-    if _shares(model, share):
-        check_readable(model, batch)
-        with still(model):
-            values = tree_logprobs(model, *rows)
-        # A nan spreads to all rows with the same attention row; the reference does not spread it.
-        if bool(torch.isfinite(values).all()):
-            return values
+    check_readable(model, batch)
+    with still(model):
+        values = tree_logprobs(model, *rows) if _shares(model, share) else None
+    # A nan spreads to all rows with the same attention row; the reference does not spread it.
+    if values is not None and bool(torch.isfinite(values).all()):
+        return values
     return sequence_logprobs(model, *rows)
 
 
@@ -98,13 +97,13 @@ def reference_logprobs(
     model: CausalLM, batch: Batch, *, chunk: int = 256, share: bool | None = None
 ) -> Tensor:
     """`logprobs` of every row without a graph, about `chunk` rows at a time: (R,)."""
-    if _shares(model, share):
-        check_readable(model, batch)
-        forest = plant(batch.input_ids, batch.attention_mask, batch.response_mask)
-        with still(model):
+    check_readable(model, batch)
+    with still(model):
+        if _shares(model, share):
+            forest = plant(batch.input_ids, batch.attention_mask, batch.response_mask)
             values = harvest(model, forest, places=chunk * batch.input_ids.shape[1])
-        if bool(torch.isfinite(values).all()):
-            return values
+            if bool(torch.isfinite(values).all()):
+                return values
     parts = [logprobs(model, part, share=False) for part in _chunks(batch, chunk)]
     return torch.cat(parts) if parts else logprobs(model, batch, share=False)
 
@@ -172,13 +171,13 @@ def _predicted(model: CausalLM, rows: Batch) -> tuple[Tensor, Tensor, Tensor]:
     first = int(rows.response_mask.any(dim=0).to(torch.int8).argmax())
     # The token at t is predicted at t - 1, so logits of earlier columns are not needed.
     keep = rows.input_ids.shape[1] - max(first, 1) + 1
+    lengths = rows.attention_mask.sum(dim=1)
     try:
-        logits = last_logits(model, rows.input_ids, keep)
+        logits = last_logits(model, rows.input_ids, lengths, keep)
     except (IndexError, RuntimeError) as error:
         limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
-        longest = rows.attention_mask.sum(dim=1)
-        if limit and int(longest.max()) > limit:
-            raise ValueError(_too_long(int(longest.argmax()), int(longest.max()), limit)) from error
+        if limit and int(lengths.max()) > limit:
+            raise ValueError(_too_long(int(lengths.argmax()), int(lengths.max()), limit)) from error
         raise
     scored, token = (x[:, max(first, 1) :] for x in (rows.response_mask, rows.input_ids))
     return scored, token, logits[:, :-1]
@@ -195,7 +194,7 @@ def _aligned(model: CausalLM, rows: Batch) -> Batch:
         ids, real, scored = (x.gather(1, order) for x in (ids, real, scored))
     # Padding is never read, but its token can be beyond the embedding.
     ids = torch.where(real, ids, ids[:, :1])
-    moved = Batch(*(x[:, :width] for x in (ids, real, scored)))
+    moved = Batch(*(x[:, :width].contiguous() for x in (ids, real, scored)))
     table = token_table(model)
     device = None if table is None or hooked(model) else table.weight.device
     return moved if device is None else moved.to(device)
