@@ -61,7 +61,7 @@ class Call:
 
     def by_row(self, x: Tensor) -> Tensor:
         """A split tensor, with one entry per row in its first dimension."""
-        return x if len(x) == self.rows else x.view(self.rows, -1, *x.shape[1:])
+        return x if len(x) == self.rows else x.reshape(self.rows, -1, *x.shape[1:])
 
     def inputs_of(self, row: int) -> list[Any]:
         """All inputs, those that are split without the other rows."""

@@ -32,6 +32,7 @@ from dpofield.lab.calls import NotByLayersError
 from dpofield.lab.layers import BUDGET as BUDGET
 from dpofield.lab.logprobs import sequence_logprobs
 from dpofield.lab.model import CausalLM
+from dpofield.lab.units import check_graph
 from dpofield.lab.units import trained as trained  # also found here
 
 Floats = NDArray[np.float64]
@@ -231,14 +232,19 @@ def _either(method: str, model: CausalLM, by_layers: Callable[[], T], plain: Cal
         return by_layers()
     except NotByLayersError as why:
         if method == "layers":
-            raise NotByLayersError(f"{why}: {_PLAIN}") from why
+            raise NotByLayersError(
+                f'{why}: use method="plain", one backward pass per response'
+            ) from why
         if _NOTED.get(model) != str(why):
             _NOTED[model] = str(why)
-            warnings.warn(f"{why}: one backward pass per response", RuntimeWarning, stacklevel=3)
+            warnings.warn(
+                f"{why}. So there is one backward pass per response, which is exact and slower",
+                RuntimeWarning,
+                stacklevel=3,
+            )
     return plain()
 
 
-_PLAIN = 'use method="plain", one backward pass per response'
 _NOTED: WeakKeyDictionary[CausalLM, str] = WeakKeyDictionary()  # the reasons already given
 
 
@@ -279,6 +285,7 @@ def _gradients(model: CausalLM, rows: Batch, progress: bool) -> Iterator[tuple[T
         value = sequence_logprobs(
             model, row.input_ids[:, real], row.attention_mask[:, real], row.response_mask[:, real]
         )
+        check_graph(model, value)
         yield torch.autograd.grad(
             value.sum(), parameters, allow_unused=True, materialize_grads=True
         )

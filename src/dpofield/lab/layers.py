@@ -85,7 +85,7 @@ def grams(
             _backward(model, rows, found, lambda k, t: add(k, t, 0, len(matrix(parameters[k]))))
             return total
         blocks = _blocks(found, rows, budget // 4)
-        stages = list(_stages(found, rows, parameters, budget * 3 // 4))
+        stages = list(_stages(found, rows, parameters, budget // 2))
         steps = [(stage, block) for stage in stages for block in blocks]
         bar = iter(tqdm(steps, desc="kernel", disable=not progress, leave=False, delay=1))
         for stage in stages:
@@ -139,7 +139,7 @@ def capacity(model: CausalLM, rows: Batch, budget: int) -> int:
     found, width = plan(model, rows), rows.attention_mask.shape[1]
     if found.apart == "together":
         return found.rows(budget, width, _scored(rows))
-    return max(1, int(budget * 3 / 4 / (width * sum(found.factors))))
+    return max(1, int(budget / 2 / (width * sum(found.factors))))
 
 
 def _planned(model: CausalLM, rows: Batch, by: Callable[[Plan], Tensor]) -> Tensor:
@@ -154,9 +154,9 @@ def _planned(model: CausalLM, rows: Batch, by: Callable[[Plan], Tensor]) -> Tens
 
 def _scored(rows: Batch) -> int:
     """The number of columns for which a pass computes logits."""
-    lengths = rows.attention_mask.sum(dim=1)
-    scored = rows.response_mask.sum(dim=1)
-    return int(lengths.max() - (lengths - scored).min()) + 1
+    places = rows.attention_mask.cumsum(dim=1)
+    first = places.where(rows.response_mask, places[:, -1:].amax())
+    return int(places.amax() - first.amin()) + 2
 
 
 def _blocks(found: Plan, rows: Batch, budget: int) -> list[Tensor]:
@@ -167,12 +167,12 @@ def _blocks(found: Plan, rows: Batch, budget: int) -> list[Tensor]:
     if found.apart == "together" and size >= len(rows):
         return [every]
     if found.apart == "one by one":
-        return list(every.split(1))
+        return list(torch.split(every, 1))
     ranked = lengths.argsort(stable=True)
     counts = [len(rows)]
     if found.apart == "equal lengths":
-        counts = lengths.unique(return_counts=True)[1].tolist()
-    return [block for alike in ranked.split(counts) for block in alike.split(size)]
+        counts = torch.unique(lengths, return_counts=True)[1].tolist()
+    return [part for same in torch.split(ranked, counts) for part in torch.split(same, size)]
 
 
 def _stages(
@@ -184,7 +184,8 @@ def _stages(
     tokens, left = len(rows) * int(rows.attention_mask.sum(dim=1).max()), float(room)
     for k, (parameter, factor) in enumerate(zip(parameters, found.factors, strict=True)):
         height = len(matrix(parameter))
-        slices = min(height, max(1, math.ceil(factor * tokens / room)))
+        # Terms of several blocks are copied into one tensor, a parameter or slice at a time.
+        slices = min(height, max(1, math.ceil(factor * tokens / (room / 4))))
         step = math.ceil(height / slices)
         for top in range(0, height, step):
             if stage and (k in stage or factor * tokens / slices > left):
@@ -217,13 +218,17 @@ class _Recorder:
         self.terms: dict[int, list[Outer]] = {key: [] for key in self.names}
         self.ahead: dict[Call, set[int]] = {}  # outputs whose gradients are still to come
 
-    def see(self, call: Call, out: list[Tensor]) -> None:
+    def see(self, call: Call, out: list[Any]) -> None:
         """Note a call, and what to do when its outputs' gradients arrive."""
         units = self.units[call.path]
         split = units[0][0].split
         there = {i for i, y in enumerate(out) if y.requires_grad}
-        if not there or len(split) != len(call.split):
-            raise NotByLayersError(f"{named(call)} does not take gradients row by row")
+        # Whatever was split in the small pass must be divisible now.
+        alike = [
+            old or not new or call.rows == 1 for old, new in zip(call.split, split, strict=False)
+        ]
+        if not there or len(split) != len(call.split) or not all(alike):
+            return  # `check` raises an error if the values depend on this call
         call.split = split
         if all(unit.rule for unit, _ in units):
             call.outputs = []  # only `replayed` compares them
@@ -269,7 +274,7 @@ class _Recorder:
                 within = [call for call in self.calls[key] if call.made(edge.user)]
                 if not within:
                     name = self.names[key]
-                    raise NotByLayersError(f"{name} is used outside the layer that owns it")
+                    raise NotByLayersError(f"{name} is used in other ways than in the small pass")
                 found.update(within)
         return found
 

@@ -94,7 +94,9 @@ def compact(term: Outer) -> Outer:
 def part(term: Outer, top: int, bottom: int) -> Outer:
     """The rows from `top` to `bottom` of the matrices."""
     if not term.one_hot:
-        return Outer(term.left[:, :, top:bottom].clone(), term.right)
+        cut = term.left[:, :, top:bottom]
+        whole = cut.shape == term.left.shape
+        return term if whole else Outer(cut.clone(), term.right)
     inside = (term.left >= top) & (term.left < bottom)
     return Outer((term.left - top).where(inside, 0), term.right * inside[..., None])
 

@@ -70,7 +70,11 @@ def replayed(call: Call, parameters: Sequence[Tensor], rows: int | None = None) 
         # A gradient contains what comes through later outputs that depend on this one.
         used: list[Tensor] = []
         gradients: list[Tensor] = []
-        ways = [(y, d) for y, d in zip(again, call.gradients, strict=True) if d is not None]
+        ways = [
+            (y, d)
+            for y, d in zip(again, call.gradients, strict=True)
+            if d is not None and y.requires_grad
+        ]
         for y, d in sorted(ways, key=lambda way: _number(way[0]), reverse=True):
             d = call.cut(d, row)
             if used:

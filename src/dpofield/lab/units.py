@@ -6,8 +6,8 @@ uses of the parameters, if its rows do not interact. So the factors of LoRA are 
 under DoRA, where their product is normed, the unit is the adapted layer. A model whose rows
 interact has no units.
 
-The rows of the small pass are copies of one row. Rows interact if the log-probability of the first
-depends on what a layer returns for the others.
+The rows of the small pass are one row and the same tokens in other orders. Rows interact if the
+log-probability of the first depends on what a layer returns for the others.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Plan:
 
     def rows(self, budget: float, width: int, scored: int) -> int:
         """How many rows of `width` tokens, with logits of `scored` tokens, one pass may have."""
-        row = 1.25 * self.graph * width + 5 * self.logits * scored + self.replay
+        row = 1.25 * self.graph * width + 3 * self.logits * scored + self.replay
         return max(1, int(budget / max(1.0, row)))
 
 
@@ -96,6 +96,15 @@ def trained(model: CausalLM) -> dict[str, Tensor]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
+def check_graph(model: CausalLM, values: Tensor) -> None:
+    """Raise `ValueError` if these log-probabilities have no gradient."""
+    if not values.requires_grad:
+        raise ValueError(
+            f"no gradient reaches the trained parameters of {type(model).__name__}: a layer after "
+            "them is quantised, or computes without a graph"
+        )
+
+
 @contextmanager
 def evaluated(model: nn.Module) -> Iterator[None]:
     """Within the block, all modules are in eval mode and not compiled.
@@ -108,7 +117,7 @@ def evaluated(model: nn.Module) -> Iterator[None]:
     for module in training:
         module.training = False
     try:
-        with ExitStack() as stack:
+        with ExitStack() as stack, torch.enable_grad():
             if compiled:
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
             yield
@@ -131,14 +140,17 @@ def _made(model: CausalLM, rows: Batch) -> Plan:
     row = int(rows.attention_mask.sum(dim=1).argmax())
     real = rows.attention_mask[row]
     width = int(real.sum())
-    copies = next(n for n in (3, 5, 7, 11) if width % n)  # a width never looks like rows
+    copies = next(n for n in (3, 5, 7, 11, 13) if width % n)  # a width never looks like rows
     one = (rows.input_ids, rows.attention_mask, rows.response_mask)
-    probe = Batch(*(x[row : row + 1, real].expand(copies, -1).contiguous() for x in one))
+    ids, real, scored = (x[row : row + 1, real].repeat(copies, 1) for x in one)
+    for i in range(copies):
+        ids[i] = ids[i].roll(i)
+    probe = Batch(ids, real, scored)
     calls: list[Call] = []
     outputs: list[list[Tensor]] = []
     saved: dict[int, Tensor] = {}
 
-    def see(call: Call, out: list[Tensor]) -> None:
+    def see(call: Call, out: list[Any]) -> None:
         call.outputs = [y.clone() for y in call.outputs]  # some are changed in place later
         for i, y in enumerate(out):
             if y.requires_grad:
@@ -147,13 +159,16 @@ def _made(model: CausalLM, rows: Batch) -> Plan:
         outputs.append(out)
 
     def pack(x: Tensor) -> Tensor:
-        saved[x.untyped_storage().data_ptr()] = x.detach()
-        return x
+        # Without its graph, because a result that its own node saves would never be freed.
+        alone = x.detach()
+        saved[x.untyped_storage().data_ptr()] = alone
+        return alone
 
     modules = dict(model.named_modules())
     with evaluated(model):
         with saved_tensors_hooks(pack, lambda x: x), calls_of(modules, copies, see):
             values = in_one_pass(model, probe)
+        check_graph(model, values)
         apart = reading(model)
         if apart == "together" and values.dtype == torch.float64 and casts_weights(values):
             apart = "one by one"  # as in `logprobs`
@@ -163,11 +178,7 @@ def _made(model: CausalLM, rows: Batch) -> Plan:
     floats = [y for y in outputs[-1] if y.is_floating_point()]
     logits = max(floats, key=lambda y: y.numel(), default=values)
     held = {p.untyped_storage().data_ptr() for p in [*model.parameters(), *model.buffers()]}
-    graph = sum(
-        x.untyped_storage().nbytes()
-        for at, x in saved.items()
-        if at not in held and x.numel() < logits.numel()
-    )
+    graph = sum(x.untyped_storage().nbytes() for at, x in saved.items() if at not in held)
     sizes = {name: p.numel() * p.element_size() for name, p in search.trained.items()}
     return Plan(
         units,
@@ -204,7 +215,7 @@ class _Search:
                 self.uses[id(edge.used.variable)].append(edge.user)
         self.factors: dict[int, float] = defaultdict(float)  # bytes, per parameter
         self.found: dict[tuple[str, bool], Unit | None] = {}
-        self.why = "its rows interact"
+        self.why: list[str] = []
         ends = [y for out in outputs for y in out if y.requires_grad]
         torch.autograd.grad(values[0], ends, allow_unused=True, retain_graph=True)
 
@@ -244,6 +255,7 @@ class _Search:
 
     def of(self, name: str, p: Tensor, owners: list[str]) -> list[Unit]:
         """The layers that own the parameter, or else the smallest module that can be a unit."""
+        self.why = []
         steps = owners[0].split(".") if owners[0] else []
         around = [[".".join(steps[:n])] for n in reversed(range(len(steps)))]
         inner = {a for a in owners for b in owners if a != b and (not b or a.startswith(f"{b}."))}
@@ -252,7 +264,7 @@ class _Search:
                 c for path in paths for c in self.calls[path] if any(map(c.made, self.uses[id(p)]))
             ]
             if not all(any(c.made(use) for c in calls) for use in self.uses[id(p)]):
-                self.why = "it is used outside the layer that owns it"
+                self.why.append("it is used outside the layer that owns it")
                 continue
             used = {c.path: [d for d in calls if d.path == c.path] for c in calls}
             units = [self.unit(path, p, these) for path, these in used.items()]
@@ -260,7 +272,7 @@ class _Search:
                 for unit, call in zip(units, (these[0] for these in used.values()), strict=True):
                     self.factors[id(p)] += _bytes(unit, call, p)  # type: ignore[arg-type]
                 return units  # type: ignore[return-value]
-        raise NotByLayersError(f"no gradient of single rows for {name}: {self.why}")
+        raise NotByLayersError(f"no gradient of single rows for {name}: {self.why[0]}")
 
     def unit(self, path: str, p: Tensor, calls: list[Call]) -> Unit | None:
         """The module as a unit for a parameter, if it can be one."""
@@ -297,7 +309,7 @@ class _Search:
         ways = [(d, s) for d, s in zip(call.gradients, split, strict=True) if d is not None]
         good = bool(ways) and all(s and not d[len(d) // call.rows :].any() for d, s in ways)
         if not good:
-            self.why = f"{named(call)} does not take gradients row by row"
+            self.why.append(f"{named(call)} does not take gradients row by row")
         return good
 
     def alone(self, call: Call) -> bool:
@@ -308,12 +320,12 @@ class _Search:
             if not call.made(edge.user) and call.made(edge.used._sequence_nr())
         }
         if not inside <= set(self.nodes[id(call)]):
-            self.why = f"{named(call)} passes results on in other ways than by its output"
+            self.why.append(f"{named(call)} passes results on in other ways than by its output")
             return False
         try:
             again_alone(call, 0)
         except NotByLayersError as why:
-            self.why = str(why)
+            self.why.append(str(why))
             return False
         return True
 
