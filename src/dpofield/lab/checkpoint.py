@@ -59,6 +59,7 @@ _SOURCES = (
     "logprobs",
     "trees",
     "descent",
+    "steps",
     "training",
 )
 _CARD = "dpofield.json"

@@ -7,6 +7,7 @@ whether rows of different lengths may be read together.
 
 from __future__ import annotations
 
+import copy
 import inspect
 import sys
 from collections.abc import Callable, Iterator
@@ -21,6 +22,12 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.pytorch_utils import Conv1D
+
+# Modules that use their weights in the weights' own type. Norms are tried, and remembered here.
+_PLAIN = (nn.Linear, nn.Embedding, nn.LayerNorm, Conv1D)
+_NORMS: dict[type[nn.Module], bool] = {}
+_LIMITS = ("max_position_embeddings", "n_positions", "max_seq_len")
 
 Reading = Literal["together", "equal lengths", "one by one"]
 
@@ -45,7 +52,9 @@ def still(model: Any) -> Iterator[None]:
     for layer, name, _ in own:
         layer.training = True  # it asks its own flag whether to checkpoint; its parts are in eval
         setattr(layer, name, partial(_again_in_eval_mode, layer))
-    watch = register_module_forward_pre_hook(_Watch(model).see) if differentiated else None
+    hidden = any(hasattr(m, "_orig_mod") or m._compiled_call_impl is not None for m in modules)
+    watched = differentiated and not hidden  # compiled code calls no hooks
+    watch = register_module_forward_pre_hook(_Watch(model).see) if watched else None
     try:
         yield
     finally:
@@ -82,6 +91,8 @@ def last_logits(model: Any, ids: Tensor, lengths: Tensor, keep: int) -> Tensor:
     # The mask only where it is required. Positions are the default ones, but one set per row,
     # because the kernel needs the gradient of a table of positions per row.
     default = {"attention_mask"}
+    if _quantised(model):  # the scale of the output layer depends on the columns that it reads
+        del inputs["logits_to_keep"]
     if prompt_tokens(model) or not _counts_from_zero(model):
         default.add("position_ids")
     inputs = {
@@ -104,10 +115,10 @@ def reading(model: Any) -> Reading:
     """Which rows one pass may read so that each row has the numbers that it has alone.
 
     Padding must not matter, which needs causal attention or a recurrence, and frequencies that do
-    not depend on the longest row. In float64 a row is read together with others only if attention
-    is `sdpa` and no layer is checkpointed: other parts of `transformers` compute in float32, whose
-    last digits depend on what else is read. So do layers that scale or sort activations over the
-    whole batch, as in 8-bit quantisation.
+    not depend on the longest row. In float64 rows are read together only if no part can compute in
+    float32, where the last digits depend on what else is read: attention is `sdpa`, no layer is
+    checkpointed, and all weights are in modules that keep float64. Layers that scale activations
+    over all that they read, as in 8-bit quantisation, need one row at a time.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     inner = _unwrapped(model)
@@ -115,41 +126,41 @@ def reading(model: Any) -> Reading:
     recurrent = bool(getattr(inner, "_is_stateful", False))
     known = isinstance(inner, PreTrainedModel) and (causal == {True} or (recurrent and not causal))
     alike = known and not any(_rope_types(m) & {"dynamic", "longrope"} for m in modules)
-    if any("quant" in type(m).__module__ or "bitsandbytes" in type(m).__module__ for m in modules):
+    if _quantised(model):
         return "one by one"
-    if _in_float64(model):
-        attention = getattr(getattr(inner, "config", None), "_attn_implementation", None)
-        checkpointed = any(m.training for m in modules)
-        exact = alike and attention == "sdpa" and not recurrent and not checkpointed
-        return "together" if exact else "one by one"
-    return "together" if alike else "equal lengths"
+    if not _in_float64(model):
+        return "together" if alike else "equal lengths"
+    attention = getattr(getattr(inner, "config", None), "_attn_implementation", None)
+    plain = attention == "sdpa" and not recurrent and not any(m.training for m in modules)
+    return "together" if alike and plain and all(map(_keeps_float64, modules)) else "one by one"
 
 
-def casts_weights(values: Tensor) -> bool:
-    """Whether the graph of `values` converts a float64 weight to another type.
-
-    The weight's gradient is then summed over all places of a pass in that type.
-    """
-    ahead, seen = [values.grad_fn], set()
-    while ahead:
-        node = ahead.pop()
-        if node is None or node in seen:
-            continue
-        seen.add(node)
-        found = [n for n, _ in node.next_functions if n is not None]
-        if node.name() == "ToCopyBackward0":
-            for weight in (getattr(n, "variable", None) for n in found):
-                if weight is not None and weight.dtype == torch.float64:
-                    return True
-        ahead += found
-    return False
+def _keeps_float64(module: nn.Module) -> bool:
+    """Whether the module's own weights, if it has any, are used in float64."""
+    own = list(module.parameters(recurse=False))
+    kind = type(module)
+    if not own:
+        return True
+    if any(p.dtype != torch.float64 or p.is_meta for p in own):
+        return False
+    if kind in _PLAIN:
+        return True
+    if not kind.__name__.endswith("RMSNorm") or len(own) != 1:
+        return False
+    if kind not in _NORMS:
+        found, probe = [], copy.deepcopy(module)
+        for gain in (1.0, 1.0 + 1e-10):
+            next(probe.parameters()).data.fill_(gain)
+            found.append(probe.forward(torch.ones_like(own[0].detach())))
+        _NORMS[kind] = not torch.equal(*found)
+    return _NORMS[kind]
 
 
 def position_tables(model: Any) -> dict[nn.Embedding, int]:
     """The tables of learned positions of `model`, and how many positions each has."""
     inner, tokens = _unwrapped(model), token_table(model)
     config = getattr(inner, "config", None)
-    limits = {getattr(config, name, None) for name in ("max_position_embeddings", "n_positions")}
+    limits = {getattr(config, name, None) for name in _LIMITS}
     found = {}
     for module in inner.modules() if isinstance(inner, nn.Module) else ():
         if isinstance(module, nn.Embedding) and module is not tokens:
@@ -159,6 +170,12 @@ def position_tables(model: Any) -> dict[nn.Embedding, int]:
             if limits & {module.num_embeddings, module.num_embeddings - free}:
                 found[module] = module.num_embeddings - free
     return found
+
+
+def longest_row(model: Any) -> int | None:
+    """The context length in the model's configuration, which not every model needs."""
+    config = getattr(_unwrapped(model), "config", None)
+    return next((n for name in _LIMITS if (n := getattr(config, name, None))), None)
 
 
 def token_table(model: Any) -> Any:
@@ -286,6 +303,12 @@ def _differ(a: Tensor, b: Tensor) -> bool:
 
 def _name(model: Any) -> str:
     return type(_unwrapped(model)).__name__
+
+
+def _quantised(model: Any) -> bool:
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    names = (type(module).__module__ for module in modules)
+    return any("quant" in name or "bitsandbytes" in name for name in names)
 
 
 def _rope_types(module: nn.Module) -> set[str]:

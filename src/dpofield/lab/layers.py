@@ -25,6 +25,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
 from tqdm.auto import tqdm
 
 from dpofield.lab import outer
@@ -213,7 +214,7 @@ class _Recorder:
             if own := [p for n in unit.names if id(p := names[n]) in self.numbers]:
                 self.units[unit.path].append((unit, own))
         self.take = take
-        self.starts: list[Tensor] = []  # outputs at which the backward pass ends
+        self.ends: list[tuple[Call, list[GradientEdge]]] = []  # outputs, as parts of the graph
         self.calls: dict[int, list[Call]] = {key: [] for key in self.names}
         self.terms: dict[int, list[Outer]] = {key: [] for key in self.names}
         self.ahead: dict[Call, set[int]] = {}  # outputs whose gradients are still to come
@@ -234,8 +235,7 @@ class _Recorder:
             call.outputs = []  # only `replayed` compares them
         for p in (p for _, own in units for p in own):
             self.calls[id(p)].append(call)
-        if call.begins or not self.all:
-            self.starts += [out[i] for i in there]
+        self.ends.append((call, [get_gradient_edge(out[i]) for i in there]))
         self.ahead[call] = there
         for i in list(there):
 
@@ -263,6 +263,22 @@ class _Recorder:
     def finish(self, key: int) -> None:
         if found := [term for term in self.terms.pop(key) if term.right.shape[1]]:
             self.take(self.numbers[key], found)
+
+    def starts(self) -> list[GradientEdge]:
+        """The outputs at which the backward pass ends, so that it reaches every call.
+
+        They are detached from the recorder, because the graph and its hooks would otherwise form a
+        reference cycle, which keeps them in memory.
+        """
+        ends, self.ends = self.ends, []
+        # Calls within a module that is called again may depend on nothing but its own parameters.
+        around = [call for call, _ in ends if call.begins and call.outputs]
+        return [
+            edge
+            for call, edges in ends
+            for edge in edges
+            if call.begins or not self.all or any(other.made(call.first) for other in around)
+        ]
 
     def check(self, values: Tensor) -> set[Call]:
         """The calls on which the values depend. Raises `NotByLayersError` if the graph uses a
@@ -294,9 +310,7 @@ def _backward(
     with evaluated(model):
         with calls_of(modules, len(rows), recorder.see):
             values = in_one_pass(model, rows)
-        # Detached from the recorder: tensors and hooks would otherwise form a reference cycle,
-        # which keeps the graph in memory.
-        starts, recorder.starts = recorder.starts, []
+        starts = recorder.starts()
         needed = recorder.check(values)
         if starts:
             # Gradients with respect to outputs of layers: the pass runs every hook and computes no

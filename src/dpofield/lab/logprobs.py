@@ -19,9 +19,9 @@ from dpofield.lab.batch import Batch
 from dpofield.lab.batch import encode as encode  # also found here
 from dpofield.lab.forward import (
     Reading,
-    casts_weights,
     hooked,
     last_logits,
+    longest_row,
     position_tables,
     prompt_tokens,
     reading,
@@ -29,7 +29,7 @@ from dpofield.lab.forward import (
     token_table,
 )
 from dpofield.lab.model import CausalLM
-from dpofield.lab.trees import ARCHITECTURES, harvest, plant, takes_trees, tree_logprobs
+from dpofield.lab.trees import harvest, plant, takes_trees, tree_logprobs
 
 
 class Scored(NamedTuple):
@@ -57,11 +57,7 @@ def sequence_logprobs(
     if not rows.input_ids.numel():
         return torch.zeros(len(rows), device=input_ids.device)
     with still(model):
-        how = reading(model)
-        values = _in_passes(model, rows, how)
-        if how == "together" and values.dtype == torch.float64 and casts_weights(values):
-            values = _in_passes(model, rows, "one by one")
-    return values.to(input_ids.device)
+        return _in_passes(model, rows, reading(model)).to(input_ids.device)
 
 
 def logprobs(model: CausalLM, batch: Batch, *, share: bool | None = None) -> Tensor:
@@ -175,7 +171,7 @@ def _predicted(model: CausalLM, rows: Batch) -> tuple[Tensor, Tensor, Tensor]:
     try:
         logits = last_logits(model, rows.input_ids, lengths, keep)
     except (IndexError, RuntimeError) as error:
-        limit = getattr(getattr(model, "config", None), "max_position_embeddings", None)
+        limit = longest_row(model)
         if limit and int(lengths.max()) > limit:
             raise ValueError(_too_long(int(lengths.argmax()), int(lengths.max()), limit)) from error
         raise
@@ -258,8 +254,8 @@ def _shares(model: CausalLM, share: bool | None) -> bool:
     if share and not able:
         kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
         raise ValueError(
-            f"sharing common beginnings is not proven for {kind!r} with its attention (proven: "
-            f"{', '.join(ARCHITECTURES)} with sdpa or eager attention); leave share at None"
+            f"sharing common beginnings is not proven for {kind!r} in its present state "
+            "(layers, attention, positions or randomness); leave share at None"
         )
     return able if share is None else share
 

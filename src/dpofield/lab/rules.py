@@ -118,7 +118,12 @@ def again_alone(call: Call, row: int) -> list[Tensor]:
     """The outputs of the call for one row alone, which must equal those in the batch."""
     call.check_inputs()
     args, kwargs = tree_unflatten(call.inputs_of(row), call.form)
-    again = tensors(call.module(*args, **kwargs))
+    try:
+        again = tensors(call.module(*args, **kwargs))
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
+        raise NotByLayersError(
+            f"{named(call)} cannot be called for a row alone: {error}"
+        ) from error
     split = call.split[len(call.inputs) :]
     same = len(again) == len(call.outputs) and all(
         close(y, call.cut(wanted, row) if cut else wanted, y.dtype)

@@ -22,11 +22,11 @@ from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.graph import saved_tensors_hooks
+from torch.autograd.graph import GradientEdge, get_gradient_edge, saved_tensors_hooks
 
 from dpofield.lab.batch import Batch
 from dpofield.lab.calls import Call, Edge, NotByLayersError, calls_of, edges, named
-from dpofield.lab.forward import Reading, casts_weights, reading
+from dpofield.lab.forward import Reading, reading
 from dpofield.lab.logprobs import in_one_pass
 from dpofield.lab.model import CausalLM
 from dpofield.lab.rules import Rule, again_alone, candidates, close, holds, matrix, terms
@@ -148,6 +148,7 @@ def _made(model: CausalLM, rows: Batch) -> Plan:
     probe = Batch(ids, real, scored)
     calls: list[Call] = []
     outputs: list[list[Tensor]] = []
+    ends: list[GradientEdge] = []
     saved: dict[int, Tensor] = {}
 
     def see(call: Call, out: list[Any]) -> None:
@@ -155,6 +156,7 @@ def _made(model: CausalLM, rows: Batch) -> Plan:
         for i, y in enumerate(out):
             if y.requires_grad:
                 y.register_hook(partial(call.gradients.__setitem__, i))
+                ends.append(get_gradient_edge(y))  # before it is changed in place
         calls.append(call)
         outputs.append(out)
 
@@ -170,9 +172,7 @@ def _made(model: CausalLM, rows: Batch) -> Plan:
             values = in_one_pass(model, probe)
         check_graph(model, values)
         apart = reading(model)
-        if apart == "together" and values.dtype == torch.float64 and casts_weights(values):
-            apart = "one by one"  # as in `logprobs`
-        search = _Search(model, modules, calls, outputs, values)
+        search = _Search(model, modules, calls, outputs, values, ends)
         units = search.units()
         search.check(units, values)
     floats = [y for y in outputs[-1] if y.is_floating_point()]
@@ -201,6 +201,7 @@ class _Search:
         calls: list[Call],
         outputs: list[list[Tensor]],
         values: Tensor,
+        ends: list[GradientEdge],
     ) -> None:
         self.modules, self.trained = modules, trained(model)
         self.calls: dict[str, list[Call]] = defaultdict(list)
@@ -216,7 +217,6 @@ class _Search:
         self.factors: dict[int, float] = defaultdict(float)  # bytes, per parameter
         self.found: dict[tuple[str, bool], Unit | None] = {}
         self.why: list[str] = []
-        ends = [y for out in outputs for y in out if y.requires_grad]
         torch.autograd.grad(values[0], ends, allow_unused=True, retain_graph=True)
 
     def units(self) -> list[Unit]:
