@@ -71,7 +71,7 @@ def gram(
 
     Log-probabilities are in nats, summed over response tokens. Gradients are with respect to all
     parameters that require one, in the order of `model.parameters()`. With a diagonal `metric` P
-    the product is <g_a, P g_b>. Beside the model, memory is about `budget` bytes (default 1 GiB),
+    the product is <g_a, P g_b>. Beside the model, memory is about `budget` bytes (default 1.5 GiB),
     for any N; less than a single pair needs cannot be kept. `method="plain"` keeps two gradients.
     Raises `ValueError` for a model without a trained parameter, for weights that have no gradients
     (quantised) or no values, for a metric that does not fit the model, and with `method="layers"`

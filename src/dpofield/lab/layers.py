@@ -39,7 +39,7 @@ from dpofield.lab.units import Plan, Unit, evaluated, plan, trained
 
 Take = Callable[[int, list[Outer]], None]
 
-BUDGET = 2**30
+BUDGET = 3 * 2**29
 """Bytes that one pass takes by default, beside the model: its graph, and terms that are kept."""
 
 
