@@ -294,7 +294,7 @@ class Page:
     def formula(self, key: str) -> str:
         """A glued formula without its delimiters."""
         if key not in self.glued:
-            return rf"\text{{{self._missing(key)}}}"
+            return rf"\text{{{self._missing(key).replace('_', ' ')}}}"
         return (
             str(self.glued[key]["text/latex"]).strip().strip("$").replace(r"\displaystyle", "", 1)
         )
