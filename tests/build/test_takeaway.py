@@ -21,8 +21,15 @@ from tests.jupyterlab import jupyterlab
 BOOK = takeaway.Book()
 CHAPTERS = sorted(BOOK.sources)
 # What only Sphinx understands: roles, directives, options, targets, macros, definition lists.
-RAW = [r"\{[\w:-]+\}`", r"^ *(?:> *)*`{3,}\{", r"^ *(?:> *)*:[a-z-]+:", r"^\(.*\)=$", r"^: ",
-       r"\$\$ *\([\w-]+\)", *(re.escape(name) + r"(?![A-Za-z])" for name in BOOK.macros)]  # fmt: skip
+RAW = [
+    r"\{[\w:-]+\}`",
+    r"^ *(?:> *)*`{3,}\{",
+    r"^ *(?:> *)*:[a-z-]+:",
+    r"^\(.*\)=$",
+    r"^: ",
+    r"\$\$ *\([\w-]+\)",
+    *(re.escape(name) + r"(?![A-Za-z])" for name in BOOK.macros),
+]
 
 
 def prose(notebook: nbformat.NotebookNode) -> str:
