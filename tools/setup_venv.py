@@ -78,13 +78,13 @@ def flaw() -> str:
 
 def make_environment() -> None:
     """Make the environment anew; exit if there is one that was not made here."""
-    if VENV.is_dir() and any(VENV.iterdir()):
-        if VENV.is_symlink() or not (MADE_HERE.exists() or STAMP.exists()):
-            raise SystemExit(
-                f".venv {flaw() or 'has another Python than PYTHON names'}. It was not made by "
-                "this program, so nothing was changed. Move it away (mv .venv venv-before), or "
-                "remove it, and run the same command again."
-            )
+    ours = not VENV.is_symlink() and (MADE_HERE.exists() or STAMP.exists())
+    if VENV.is_dir() and any(VENV.iterdir()) and not ours:
+        raise SystemExit(
+            f".venv {flaw() or 'has another Python than PYTHON names'}. It was not made by this "
+            "program, so nothing was changed. Move it away (mv .venv venv-before), or remove it, "
+            "and run the same command again."
+        )
     VENV.mkdir(exist_ok=True)
     MADE_HERE.write_text("tools/bootstrap.py made this environment and may empty it.\n", "utf-8")
     for path in [p for p in VENV.iterdir() if p != MADE_HERE]:
