@@ -177,7 +177,8 @@ class Page:
             f"> This notebook is {page} of [{book.title}]({book.base or book.repository}), version "
             f"{book.version}. Its cells need Python 3.11 or newer and the package of the book: "
             f'`pip install "{book.package()}"`, or `pip install -e ".[notebook]"` in a clone. '
-            f"Solutions and auxiliary code are folded.{lacking}"
+            "Solutions and auxiliary code are folded. JupyterLab shows the figures after a run, or "
+            f"if you trust the notebook.{lacking}"
         )
 
     def code(self, cell: NotebookNode) -> NotebookNode:
