@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 FENCE = re.compile(r"(`{3,})(?:\{([\w:-]+)\})? *(.*)")
 OPTION = re.compile(r":([\w-]+): *(.*)")
 DISPLAY = re.compile(r"^\$\$(.+?)\$\$(?: *\(([\w-]+)\))?", re.M | re.S)
 ROLE = re.compile(r"\{([\w:-]+)\}`([^`]+)`")
-CODE = re.compile(r"(`+)(?!`).*?(?<!`)\1(?!`)", re.S)
 
 
 @dataclass
@@ -50,20 +49,6 @@ def parts(text: str) -> Iterator[str | Directive]:
         yield Directive(found[2] or "", found[3].strip(), options, "\n".join(inside))
     if plain:
         yield "\n".join(plain)
-
-
-def outside_code(text: str, change: Callable[[str], str]) -> str:
-    """Apply `change` to a text except its inline code; a role is no code.
-
-    >>> outside_code("a `a` {doc}`a`", str.upper)
-    'A `a` {DOC}`A`'
-    """
-    pieces, start = [], 0
-    for found in CODE.finditer(text):
-        if not re.search(r"\{[\w:-]+\}$", text[: found.start()]):
-            pieces += [change(text[start : found.start()]), found.group()]
-            start = found.end()
-    return "".join([*pieces, change(text[start:])])
 
 
 def expand(text: str, macros: Mapping[str, str]) -> str:

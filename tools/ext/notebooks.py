@@ -12,9 +12,10 @@ from typing import Any
 import nbformat
 from fingerprint import ROOT, write_whole
 from jupyter_cache import get_cache
+from pages import Book
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from takeaway import Book
+from takeaway import notebook
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ def _write(app: Sphinx, error: Exception | None) -> None:
         except KeyError:  # built without execution
             executed = None
         try:
-            text = nbformat.writes(book.notebook(slug, executed))
+            text = nbformat.writes(notebook(book, slug, executed))
         except ValueError as reason:
             logger.warning("no notebook to download: %s", reason)
         else:
