@@ -38,7 +38,7 @@ class Book:
         self.titles, self.labels = dict[str, str](), dict[str, Label]()
         self.numbers = dict[str, int]()
         chapters = [(contents["root"], False)]
-        for part in contents["parts"]:
+        for part in contents.get("parts", []):  # a table of contents may have one page only
             chapters += [(c["file"], part.get("numbered", False)) for c in part["chapters"]]
         for file, numbered in chapters:
             path = root / f"{file}.md"

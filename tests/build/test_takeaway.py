@@ -196,6 +196,8 @@ def test_theorem_1_can_be_read_in_jupyterlab(chrome, tmp_path: Path) -> None:  #
         theorem = page.locator("blockquote", has_text="Theorem 4.1")
         theorem.locator("mjx-container[display=true]").nth(1).wait_for(timeout=120_000)
         page.locator("mjx-container").nth(40).wait_for(state="attached", timeout=60_000)
+        raw = "[...document.querySelectorAll('.jp-RenderedMarkdown')]"
+        page.wait_for_function(f"() => !{raw}.some(x => /[$]/.test(x.innerText))")  # one by one
         cells = page.locator(".jp-RenderedMarkdown")
         text = "\n".join(cells.all_inner_texts())
         assert page.locator("mjx-merror, .jp-RenderedMarkdown [data-mml-node=merror]").count() == 0
