@@ -115,7 +115,13 @@ def test_the_remedy_of_a_missing_table_works(installed: Installed) -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["dpofield.experiments", "dpofield.lab.checkpoint", "dpofield.widgets.demo"]
+    "module",
+    [
+        "dpofield.experiments",
+        "dpofield.lab.check",
+        "dpofield.lab.checkpoint",
+        "dpofield.widgets.demo",
+    ],
 )
 def test_help_outside_a_checkout(installed: Installed, module: str) -> None:
     """Protects: `--help` explains each command and does nothing else."""
