@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dpofield.formulas import CHARTS, LOSSES, Chart, Loss, symbols
-from dpofield.formulas.parameters import check_interval, resolve
+from dpofield.formulas.parameters import check_interval, common_shape, real_array, resolve
 from dpofield.formulas.printers import numpy_function
 
 Array = NDArray[np.float64]
@@ -41,7 +41,7 @@ def prepare(
 ) -> tuple[Loss, Chart, Array, Array, dict[str, Any]]:
     """Loss, chart, broadcast coordinates and parameters, all checked; errors as in `gradient`."""
     loss, chart = find_loss(loss), find_chart(chart)
-    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    a, b = _pair(chart, a, b)
     for name, symbol, value in zip("ab", chart.coordinates, (a, b), strict=True):
         label = f"coordinate {name} ({symbol}) of the {chart.name} chart"
         check_interval(label, value, chart.domain, chart.domain_meaning)
@@ -57,9 +57,19 @@ def evaluate(
     """The values of `exprs`, one array per expression; `prepare` has checked the arguments."""
     symbols = {p.name: p.symbol for p in (*loss.arguments, *chart.params)}
     arguments = (*chart.coordinates, *(symbols[name] for name in given))
+    inputs = {"a": a, "b": b, **given}
+    common_shape(f"loss {loss.name!r}", {name: np.shape(x) for name, x in inputs.items()})
     with np.errstate(under="ignore"):  # a gradient below 1e-308 is 0 in float64, not an error
-        values = numpy_function(arguments, exprs)(a, b, *given.values())
-    return tuple(np.broadcast_to(np.asarray(v, dtype=np.float64), a.shape) + 0.0 for v in values)
+        values = numpy_function(arguments, exprs)(*inputs.values())
+    return tuple(np.asarray(v, dtype=np.float64) + 0.0 for v in values)
+
+
+def _pair(chart: Chart, a: ArrayLike, b: ArrayLike, names: str = "ab") -> tuple[Array, Array]:
+    """Two coordinates as arrays in their broadcast shape."""
+    first, second = real_array(names[0], a), real_array(names[1], b)
+    shapes = {names[0]: first.shape, names[1]: second.shape}
+    shape = common_shape(f"the {chart.name} chart", shapes)
+    return np.broadcast_to(first, shape), np.broadcast_to(second, shape)
 
 
 def gradient(
@@ -127,7 +137,7 @@ def coordinates(
     [0.25, 0.25]
     """
     chart = find_chart(chart)
-    u, v = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(u, v))
+    u, v = _pair(chart, u, v, "uv")
     given = resolve(chart.params, params, f"the {chart.name} chart")
     arguments = (symbols.u, symbols.v, *(p.symbol for p in chart.params))
     with np.errstate(invalid="ignore", divide="ignore"):  # impossible policies give NaN
@@ -142,7 +152,7 @@ def logratios(chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any) -> 
     [0.0, 0.0]
     """
     chart = find_chart(chart)
-    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    a, b = _pair(chart, a, b)
     given = resolve(chart.params, params, f"the {chart.name} chart")
     arguments = (*chart.coordinates, *(p.symbol for p in chart.params))
     u, v = numpy_function(arguments, chart.logratios)(a, b, *given.values())
@@ -156,5 +166,5 @@ def invariant(chart: str | Chart, a: ArrayLike, b: ArrayLike) -> Array:
     2.0
     """
     chart = find_chart(chart)
-    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    a, b = _pair(chart, a, b)
     return np.asarray(numpy_function(chart.coordinates, (chart.invariant,))(a, b)[0])

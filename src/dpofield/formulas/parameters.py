@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import sympy as sp
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,10 @@ def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -
     Traceback (most recent call last):
     ...
     ValueError: beta = -1.0 is outside (0, oo): KL strength
+
+    Raises `ValueError` also for a masked array and for complex numbers, as `real_array`.
     """
-    values = np.atleast_1d(np.asarray(value, dtype=float))
+    values = np.atleast_1d(real_array(name, value))
     low, high = float(interval.start), float(interval.end)
     above = values > low if interval.left_open else values >= low
     below = values < high if interval.right_open else values <= high
@@ -45,6 +48,39 @@ def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -
         left, right = "(["[not interval.left_open], ")]"[not interval.right_open]
         shown = f"{left}{interval.start}, {interval.end}{right}"
         raise ValueError(f"{name} = {float(bad[0])} is outside {shown}: {meaning}")
+
+
+def real_array(name: str, value: Any) -> NDArray[np.float64]:
+    """`value` as a float64 array.
+
+    Raises `ValueError` naming `name` for a masked array, whose hidden entries would count, and for
+    complex numbers.
+
+    >>> real_array("u", [1, 2])
+    array([1., 2.])
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise ValueError(f"{name} is a masked array: pass {name}.compressed() or {name}.filled(0)")
+    if np.iscomplexobj(value):
+        raise ValueError(f"{name} is complex: pass real numbers")
+    return np.asarray(value, dtype=np.float64)
+
+
+def common_shape(owner: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """The shape to which arrays of these shapes broadcast; `ValueError` names all of them.
+
+    >>> common_shape("loss 'dpo'", {"u": (7, 1), "v": (3,), "beta": ()})
+    (7, 3)
+    >>> common_shape("loss 'dpo'", {"u": (7,), "v": (3,)})
+    Traceback (most recent call last):
+    ...
+    ValueError: loss 'dpo': the shapes do not broadcast: u (7,), v (3,)
+    """
+    try:
+        return np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        given = ", ".join(f"{name} {tuple(shape)}" for name, shape in shapes.items() if shape)
+        raise ValueError(f"{owner}: the shapes do not broadcast: {given}") from None
 
 
 def resolve(params: Iterable[Parameter], given: Mapping[str, Any], owner: str) -> dict[str, Any]:

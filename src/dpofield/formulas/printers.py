@@ -90,7 +90,10 @@ const step = (x) => (x > 0 ? 1 : 0);
 
 @cache
 def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable[..., Any]:
-    """A NumPy function of `arguments` returning one array per expression, broadcasting.
+    """A NumPy function of `arguments` returning one array per expression.
+
+    Every array has the shape to which all arguments broadcast, also where an expression is
+    constant or does not contain an argument.
 
     >>> from dpofield.formulas.stable import logsigmoid
     >>> x = sp.Symbol("x")
@@ -101,7 +104,13 @@ def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     function: Callable[..., Any] = sp.lambdify(
         arguments, [fuse(e) for e in exprs], modules=[_NUMPY, "numpy"], printer=printer
     )
-    return function
+
+    def broadcast(*values: Any) -> list[Any]:
+        shape = np.broadcast_shapes(*map(np.shape, values))
+        found = function(*values)
+        return [x if np.shape(x) == shape else np.broadcast_to(x, shape).copy() for x in found]
+
+    return broadcast
 
 
 @cache
@@ -151,6 +160,8 @@ def _torch() -> tuple[dict[str, Any], Any]:
 def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable[..., Any]:
     """A torch function of `arguments`, as in `numpy_function`, differentiable twice.
 
+    At least one argument must be a tensor.
+
     >>> from dpofield.formulas.stable import logsigmoid
     >>> x = sp.Symbol("x")
     >>> import torch
@@ -162,7 +173,17 @@ def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     function: Callable[..., Any] = sp.lambdify(
         arguments, [fuse(e) for e in exprs], modules=[namespace, "torch"], printer=printer
     )
-    return function
+    torch = namespace["torch"]
+
+    def broadcast(*values: Any) -> list[Any]:
+        tensors = [x for x in values if isinstance(x, torch.Tensor)]
+        shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+        # A constant expression is a number.
+        found = (torch.as_tensor(x).to(tensors[0]) if isinstance(x, (int, float)) else x
+                 for x in function(*values))  # fmt: skip
+        return [x if x.shape == shape else x.expand(shape) for x in found]
+
+    return broadcast
 
 
 @cache

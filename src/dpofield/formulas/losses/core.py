@@ -13,7 +13,7 @@ import sympy as sp
 
 from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import vanishes
-from dpofield.formulas.parameters import Parameter, resolve
+from dpofield.formulas.parameters import Parameter, common_shape, real_array, resolve
 from dpofield.formulas.printers import js_function, latex, numpy_function, torch_function
 
 Scale = Literal["sum", "token"]
@@ -145,21 +145,21 @@ class Loss:
     def numpy(self, u_: Any, v_: Any, **params: Any) -> Any:
         """Per-pair loss (nats) of arrays that broadcast; `params` holds hyperparameters and inputs.
 
-        Raises `ValueError` naming a value out of range (beta <= 0) and `TypeError` for an unknown
-        argument or a missing input.
+        The result has the shape to which `u_`, `v_` and all of `params` broadcast. Raises
+        `ValueError` naming a value out of range (beta <= 0), a masked array, or the shapes that do
+        not broadcast, and `TypeError` for an unknown argument or a missing input.
 
         >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["dpo"].numpy([0.0, 1000.0], [0.0, -1000.0], beta=1.0)
         array([0.69314718, 0.        ])
         """
         given = resolve(self.arguments, params, f"loss {self.name!r}")
-        u_, v_ = np.asarray(u_, dtype=float), np.asarray(v_, dtype=float)
-        return self._call(numpy_function, u_, v_, given)
+        return self._call(numpy_function, real_array("u", u_), real_array("v", v_), given)
 
     def torch(self, u_: Any, v_: Any, **params: Any) -> Any:
-        """Per-pair loss (nats) of tensors of one shape, differentiable, not reduced.
+        """Per-pair loss (nats) of tensors that broadcast, differentiable, not reduced.
 
-        Arguments and errors as in `numpy`.
+        Arguments and errors as in `numpy`. Integers become torch's default floating type.
 
         >>> import torch
         >>> from dpofield.formulas.losses import LOSSES
@@ -169,12 +169,18 @@ class Loss:
         import torch
 
         given = resolve(self.arguments, params, f"loss {self.name!r}")
-        like = {"dtype": u_.dtype, "device": u_.device}
+        dtype = torch.promote_types(u_.dtype, v_.dtype)
+        if not dtype.is_floating_point:
+            dtype = torch.get_default_dtype()
+            u_, v_ = u_.to(dtype), v_.to(dtype)
+        like = {"dtype": dtype, "device": u_.device}
         given = {name: torch.as_tensor(value, **like) for name, value in given.items()}
         return self._call(torch_function, u_, v_, given)
 
     def _call(self, printed: Callable[..., Any], u_: Any, v_: Any, given: dict[str, Any]) -> Any:
-        (value,) = printed(self.symbols, (self.expr,))(u_, v_, *given.values())
+        values = {"u": u_, "v": v_, **given}
+        common_shape(f"loss {self.name!r}", {name: np.shape(x) for name, x in values.items()})
+        (value,) = printed(self.symbols, (self.expr,))(*values.values())
         return value
 
     @property
