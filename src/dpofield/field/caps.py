@@ -11,7 +11,7 @@ from dpofield.field.core import Array
 from dpofield.formulas import CHARTS
 from dpofield.formulas.caps import at_zero, conserved
 from dpofield.formulas.divergences import ALPHA, DIVERGENCES, Divergence
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 from dpofield.formulas.printers import mpmath_function, numpy_function
 from dpofield.formulas.symbols import x
 
@@ -40,7 +40,9 @@ def conserved_by(divergence: str | Divergence, ratio: ArrayLike, *, alpha: float
     """
     divergence = find_divergence(divergence)
     ALPHA.check(alpha)
-    ratio = np.asarray(ratio, dtype=np.float64)
+    if np.ndim(alpha):
+        raise ValueError("alpha is an array: I is one function for one alpha")
+    ratio = real_array("ratio", ratio)
     inside = np.where(ratio == 0, 1.0, ratio)
     check_interval("ratio", inside, CHARTS["ratio"].domain, CHARTS["ratio"].domain_meaning)
     with np.errstate(over="ignore"):
@@ -72,6 +74,8 @@ def cap(
         if np.ndim(value):
             raise ValueError(f"{name} is an array: a flow line has one start")
     ALPHA.check(alpha)
+    if np.ndim(alpha):
+        raise ValueError("alpha is an array: a divergence has one alpha")
     free = sp.sympify(at_zero(divergence)).subs(ALPHA.symbol, sp.Rational(float(alpha)))
     if not free.is_finite:
         return float("inf")

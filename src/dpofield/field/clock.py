@@ -9,7 +9,7 @@ from scipy.special import wrightomega
 
 from dpofield.field.core import Array
 from dpofield.formulas.losses import BETA
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 
 
 def margin_at(time: ArrayLike, beta: float) -> Array:
@@ -24,7 +24,7 @@ def margin_at(time: ArrayLike, beta: float) -> Array:
     array([ 0.    ,  0.7921, 14.5087])
     """
     BETA.check(beta)
-    time = np.asarray(time, dtype=np.float64)
+    time = real_array("time", time)
     check_interval("time", time, sp.Interval(0, sp.oo), "the flow starts at time 0")
     with np.errstate(divide="ignore", over="ignore"):  # at time 0; `early` is not used late
         log_elapsed = np.log(2) + 2 * np.log(beta) + np.log(time)

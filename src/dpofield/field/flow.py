@@ -18,6 +18,7 @@ from dpofield.field.core import Array, evaluate, invariant, prepare
 from dpofield.formulas import Chart, Loss
 from dpofield.formulas.losses import POSITIVE
 from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.printers import numpy_function
 
 EDGE = 1e-9
 """A coordinate counts as at its bound at this distance, times that of the start if this is < 1."""
@@ -42,7 +43,7 @@ class Flow:
 
     - "extinct": the dispreferred coordinate reached its lower bound;
     - "edge": it is close to this bound, and reaches it only in infinite time;
-    - "boundary": one of the coordinates reached another bound of the chart;
+    - "boundary": the line reached another bound of the chart, such as probabilities that sum to 1;
     - "time", "length": the flow went as far as asked for;
     - "rest": the gradient vanishes 1e-9 ahead or is below 1e-280. The flow reaches a zero of the
       gradient only in infinite time.
@@ -77,8 +78,9 @@ def flow(
     """Follow `-gradient` from `start` until `time`, `length` or the edge of the chart.
 
     Integrator: SciPy's DOP853 on (a, b, t) by arc length. `params` and errors as in
-    `field.gradient`; `ValueError` also if `time` or `length` is not positive and for fewer than
-    two `points`, `RuntimeError` if the equations are too stiff for the integrator to reach `length`.
+    `field.gradient`; `ValueError` also if `time` or `length` is not positive, for fewer than
+    two `points` and for a start within 1e-140 of the edge; `RuntimeError` if the equations are too
+    stiff for the integrator to reach `length`.
 
     >>> line = flow("dpo", "ratio", beta=1.0)
     >>> line.stopped, round(float(line.t[-1]), 3), round(float(line.a[-1]), 4)
@@ -109,14 +111,15 @@ def flow(
     margins = EDGE * np.minimum(1.0, (start_at - origin) / unit) if bounded else np.zeros(2)
 
     def slopes(state: Array) -> tuple[float, float]:
-        inside = np.maximum(state[:2], margins / 2) if bounded else state[:2]
-        a, b = np.minimum(origin + unit * inside, high)
+        held = np.maximum(state[:2], margins / 2) if bounded else state[:2]
+        a, b = np.minimum(origin + unit * held, high)
         along_a, along_b = evaluate(exprs, loss, chart, a, b, given)
         return float(along_a), float(along_b)
 
     def speed(along: tuple[float, float]) -> float:
         return max(float(np.hypot(*along)), TINY)
 
+    inside = chart.within and numpy_function(chart.coordinates, (chart.within,))
     calls = itertools.count()
     moment = min(1.0, max(unit / speed(slopes((start_at - origin) / unit)), TINY))
 
@@ -139,6 +142,8 @@ def flow(
 
     def boundary(_s: float, state: Array) -> float:
         above = float(high - origin) / unit - max(state[:2]) if np.isfinite(high) else 1.0
+        if inside is not None:
+            above = min(above, 1 - float(inside(*(origin + unit * state[:2]))[0]))
         return float(min(above, state[0] - margins[0]) if bounded else above)
 
     def late(_s: float, state: Array) -> float:
@@ -189,6 +194,8 @@ def extinction_time(beta: float) -> float:
     [10.3683, 2.4875, 1.7854]
     """
     check_interval("beta", beta, POSITIVE, "the strength of the KL penalty is positive")
+    if np.ndim(beta):
+        raise ValueError("beta is an array: pass one number")
     if beta >= 2:
         return float("inf")
     p = 2.0 - beta

@@ -19,7 +19,7 @@ from scipy.special import log_softmax, logsumexp
 from dpofield.field.clock import margin_at
 from dpofield.field.core import Array, gradient
 from dpofield.formulas.losses import BETA
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 
 FINITE = sp.Interval.open(-sp.oo, sp.oo)
 SINCE_START = sp.Interval.Ropen(0, sp.oo)
@@ -115,8 +115,9 @@ def rates(
 def split(logits: ArrayLike, w: int, l: int) -> tuple[Array, Array]:
     """The shares of the dispreferred's lost mass that the preferred and the rest gain, (...).
 
-    They sum to 1. A share beyond float64 is infinite. If `pi_w > pi_l`, the first exceeds 1 and the second is negative: the rest
-    loses mass too. Own derivation, `THEOREMS["softmax-mass"]`; errors as in `rates`.
+    They sum to 1. If `pi_w > pi_l`, the first exceeds 1 and the second is negative: the rest loses
+    mass too. A share beyond float64 is infinite. Own derivation, `THEOREMS["softmax-mass"]`; errors
+    as in `rates`.
 
     >>> split([0.0, 0.0, 0.0], 0, 1)
     (np.float64(1.0), np.float64(0.0))
@@ -140,7 +141,7 @@ def time_of(margin: ArrayLike, *, beta: float = 0.1, speed: float = 2.0) -> Arra
     >>> round(float(time_of(10.0, beta=0.1)), 2)
     135.91
     """
-    h = np.asarray(margin, dtype=np.float64)
+    h = real_array("margin", margin)
     check_interval("margin", h, SINCE_START, "the margin grows from 0 at the reference")
     BETA.check(beta)
     check_interval("speed", speed, BETA.interval, "a squared distance of two features is positive")
@@ -166,7 +167,7 @@ def path(
     >>> way.preferred.round(3), way.dispreferred.round(3), way.rest.round(3)
     (array([0.333, 1.   , 1.   ]), array([0.333, 0.   , 0.   ]), array([0.333, 0.   , 0.   ]))
     """
-    z, t = _logits(logits_ref, w, l), np.atleast_1d(np.asarray(times, dtype=np.float64))
+    z, t = _logits(logits_ref, w, l), np.atleast_1d(real_array("times", times))
     moves = _moves(z, w, l, features)
     speed = float(moves[w] - moves[l])
     check_interval("|phi_w - phi_l|^2", speed, BETA.interval, "the two features differ")
@@ -195,7 +196,7 @@ def peak(logits_ref: ArrayLike, w: int, l: int, *, beta: float = 0.1) -> Peak:
 
 
 def _logits(logits: ArrayLike, w: int, l: int) -> Array:
-    z = np.asarray(logits, dtype=np.float64)
+    z = real_array("logits", logits)
     check_interval("logits", z, FINITE, "a logit is a finite number")
     n = z.shape[-1] if z.ndim else 0
     if n < 2:
@@ -224,7 +225,7 @@ def _moves(z: Array, w: int, l: int, features: ArrayLike | None) -> Array:
         moves = np.zeros(n)
         moves[w], moves[l] = 1.0, -1.0
         return moves
-    phi = np.asarray(features, dtype=np.float64)
+    phi = real_array("features", features)
     if phi.ndim != 2 or len(phi) != n:
         raise ValueError(f"features of shape {phi.shape}: expected ({n}, d), one row per response")
     check_interval("features", phi, FINITE, "a feature is a finite number")
