@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -51,19 +52,27 @@ def check_interval(name: str, value: Any, interval: sp.Interval, meaning: str) -
 
 
 def real_array(name: str, value: Any) -> NDArray[np.float64]:
-    """`value` as a float64 array.
+    """`value`, numbers or a tensor (without its graph), as a float64 array.
 
     Raises `ValueError` naming `name` for a masked array, whose hidden entries would count, and for
-    complex numbers.
+    whatever is no real number: complex, text, truth values, dates.
 
     >>> real_array("u", [1, 2])
     array([1., 2.])
     """
     if isinstance(value, np.ma.MaskedArray):
         raise ValueError(f"{name} is a masked array: pass {name}.compressed() or {name}.filled(0)")
-    if np.iscomplexobj(value):
-        raise ValueError(f"{name} is complex: pass real numbers")
-    return np.asarray(value, dtype=np.float64)
+    if hasattr(value, "detach"):  # a tensor; torch is not imported here
+        value = value.detach().cpu().double()
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is no array of numbers: {error}") from None
+    if array.dtype.kind == "O" and all(isinstance(x, Real) for x in array.flat):
+        array = array.astype(np.float64)  # fractions, or Python integers beyond 64 bits
+    if array.dtype.kind not in "fiu" and array.size:
+        raise ValueError(f"{name} has values of type {array.dtype}: pass real numbers")
+    return array.astype(np.float64, copy=False)
 
 
 def common_shape(owner: str, shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
@@ -98,4 +107,10 @@ def resolve(params: Iterable[Parameter], given: Mapping[str, Any], owner: str) -
         raise TypeError(f"{owner} also needs {needs}")
     for name, value in given.items():
         known[name].check(value)
-    return {name: given.get(name, p.default) for name, p in known.items()}
+    values = {name: given.get(name, p.default) for name, p in known.items()}
+    return {n: real_array(n, x) if isinstance(x, Sequence) else x for n, x in values.items()}
+
+
+def detached(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The same values with tensors as arrays, for NumPy functions."""
+    return {n: real_array(n, x) if hasattr(x, "detach") else x for n, x in given.items()}
