@@ -26,10 +26,19 @@ from dpofield.lab.logprobs import logprobs, reference_logprobs, sequence_logprob
 from dpofield.lab.sharing import way_of
 from dpofield.lab.trees import takes_trees
 from tests.lab.test_trees import batch_of, parts
-from tests.lab.zoo import _WIDE, ZOO, build, row_by_row
+from tests.lab.zoo import WIDE, ZOO, build, row_by_row
 
-# Recurrent, with a bias by distance, or with attention code of its own; positions by longest row.
-PLAIN = {"gpt_neo", "bloom", "mamba"}
+# What people train; the others of the zoo share if the trial finds that they can.
+SHARED = {
+    *("gpt2", "llama", "llama-tied", "llama-yarn", "qwen2", "qwen3", "qwen3-moe", "mistral"),
+    *("mistral-window", "mixtral", "gemma", "gemma3", "phi", "phi3", "gpt_neox", "opt", "falcon"),
+    *("olmo2", "smollm3", "granite", "stablelm", "cohere", "cohere2", "glm4", "olmoe"),
+}
+# Recurrent, with a bias by distance, or with positions that depend on the longest row.
+PLAIN = {
+    *("bloom", "mpt", "falcon-alibi", "phi3-longrope", "mamba", "mamba2", "rwkv", "jamba", "bamba"),
+    *("falcon_h1", "recurrent_gemma", "qwen3_next", "minimax", "lfm2"),
+}
 # Their attention is eager, and so partly in float32: sums of its softmax depend on what is beside.
 EAGER = {"gemma2", "gemma2-window"}
 EDITS = [
@@ -74,13 +83,11 @@ def float64_inside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", sorted(SHARED | EAGER))
 def test_the_zoo(name: str, float64_inside: None) -> None:
-    """Values and gradients of lone rows to 1e-9, on both padding sides; or the plain form."""
+    """Values and gradients of lone rows to 1e-9, on both padding sides."""
     model = ZOO[name]()
-    assert takes_trees(model) == (name not in PLAIN | EAGER)
-    if name in PLAIN:
-        return
+    assert takes_trees(model) == (name in SHARED)
     way = way_of(model) or Way(own=False)
     for side in ("left", "right"):
         batch = batch_of(EDITS, side)
@@ -90,10 +97,16 @@ def test_the_zoo(name: str, float64_inside: None) -> None:
         close(slope(model, found), slope(model, right))
 
 
-@pytest.mark.parametrize("name", sorted(ZOO.keys() - PLAIN - EAGER))
+@pytest.mark.parametrize("name", ZOO)
 def test_values_in_float64_as_the_model_is(name: str) -> None:
-    """Without the fixture above: values to 1e-9, and a gradient as near to float64 as the plain."""
+    """Without the fixture above: values to 1e-9, and a gradient as near to float64 as the plain; a
+    model whose rows cannot share takes the plain form."""
     model, batch = ZOO[name](), batch_of(EDITS)
+    shares = takes_trees(model)
+    assert shares or name not in SHARED
+    assert not shares or name not in PLAIN
+    if not shares:
+        return
     right = row_by_row(model, batch)
     found = logprobs(model, batch, share=True)
     torch.testing.assert_close(found, right, rtol=1e-9, atol=1e-9)
@@ -252,14 +265,14 @@ REFUSED: dict[str, Callable[[], Any]] = {
     "a mixing layer": lambda: with_mixing(ZOO["gpt2"]()),
     "a convolution": lambda: with_convolution(ZOO["gpt2"]()),
     "dynamic positions": lambda: build(
-        "Llama", **_WIDE, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
+        "Llama", **WIDE, rope_parameters={"rope_type": "dynamic", "factor": 2.0, "rope_theta": 1e4}
     ),
     "flash attention": lambda: _named("flash_attention_2"),
     "alibi": lambda: build(
         "Falcon", hidden_size=32, num_hidden_layers=2, num_attention_heads=4, alibi=True
     ),
     "scale by column": lambda: build(
-        "Llama4", **_WIDE, head_dim=8, num_local_experts=4, attention_chunk_size=6,
+        "Llama4", **WIDE, head_dim=8, num_local_experts=4, attention_chunk_size=6,
         intermediate_size_mlp=48,
     ),
     "a function": lambda: lambda **_: None,
@@ -285,7 +298,7 @@ def test_the_plain_form_by_itself(make: Callable[[], Any]) -> None:
 @pytest.mark.parametrize("family", ["Exaone4", "Ernie4_5", "Starcoder2"])
 def test_an_architecture_that_nobody_listed(family: str, float64_inside: None) -> None:
     """Layers that use the library's attention need nothing here, with or without a window."""
-    model, batch = build(family, **_WIDE, sliding_window=6), batch_of(EDITS)
+    model, batch = build(family, **WIDE, sliding_window=6), batch_of(EDITS)
     right = row_by_row(model, batch)
     found = logprobs(model, batch, share=True)
     torch.testing.assert_close(found, right, rtol=1e-9, atol=1e-9)
