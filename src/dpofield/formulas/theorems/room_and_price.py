@@ -400,7 +400,7 @@ def _optimum() -> Derivation:
                 name=MEAN_U,
             ),
             chain(
-                m / 2 - GAUSS_U,
+                sp.Subs(m / 2 - u, u, GAUSS_U),
                 (r"By the accounting the rest is $K = \mathrm{KL}(\rho \| \pi)$.", GAUSS_K),
                 name="K",
             ),
@@ -425,15 +425,14 @@ def _shift() -> Derivation:
     dpo = LOSSES["dpo"].expr
     there = {x1: x1 * sp.exp(by), x2: x2 * sp.exp(by)}
     margin = (log_w - a) - (log_l - b)
-    moved = margin.subs({a: a - by, b: b - by}, simultaneous=True)
     chains = [
         chain(
-            moved,
+            sp.Subs(margin, (a, b), (a - by, b - by)),
             (r"Multiply both reference probabilities by $e^{-c}$: the margin stays,", margin),
             name="h",
         ),
         chain(
-            dpo.subs({u: u + by, v: v + by}, simultaneous=True),
+            sp.Subs(dpo, (u, v), (u + by, v + by)),
             ("and so does the loss; here DPO, for every policy.", dpo),
             name=r"L(u + c, v + c)",
         ),
