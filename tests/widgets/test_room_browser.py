@@ -70,7 +70,7 @@ def test_a_typed_number_chooses_its_pairs(shown):
     shown.type("sd", "0.5")
     assert shown.radio("judges").is_checked()
     low = shown.numbers()["ceiling"]
-    shown.type("n", "4")
+    shown.type("n", "5")
     assert shown.radio("best").is_checked()
     assert shown.numbers()["ceiling"] > 0.5 > low
     shown.radio("sft").check()

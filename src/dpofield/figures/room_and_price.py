@@ -16,7 +16,7 @@ _MARKS = "osD"
 
 def draw_plane(
     ax: Axes,
-    cheapest: Course,
+    border: Course,
     ceiling: float,
     courses: Mapping[str, Course],
     points: Mapping[str, ArrayLike],
@@ -25,18 +25,18 @@ def draw_plane(
 ) -> None:
     """The plane of mean u and mean v (nats): the part that no policy reaches, courses and points.
 
-    `cheapest` is its border from (0, 0) on, which the line `u = ceiling` continues. `courses` are
-    lines and `points` (k, 2) marks, by their words in the legend. The plane is shown down to
-    `v = -reach`.
+    `border` has the largest u at each margin, from margin 0 on; the line `u = ceiling` continues
+    it. `courses` are lines and `points` (k, 2) marks, by their words in the legend. The plane is
+    shown down to `v = -reach`.
     """
     left, right, low, high = -0.6 * reach, 0.4 * reach, -reach, 0.1 * reach
-    u, v = np.append(cheapest.u, ceiling), np.append(cheapest.v, -2 * reach)
+    u, v = np.append(border.u, ceiling), np.append(border.v, -2 * reach)
     # Exchanging preferred and dispreferred mirrors the border.
     ax.fill(
         [*v[::-1], *u, right, right, left], [*u[::-1], *v, -2 * reach, high, high],
         color=colour("muted"), alpha=0.18, linewidth=0, label="no policy is here",
     )  # fmt: skip
-    ax.plot(u, v, color=colour("model"), label="least KL at its margin")
+    ax.plot(u, v, color=colour("model"), label="highest u at its margin")
     ax.axvline(ceiling, color=colour("preferred"), linestyle="--", linewidth=1.5,
                label=f"ceiling, u = {ceiling:.3f}")  # fmt: skip
     for (name, course), role in with_looks(courses.items(), ("reference", "accent")):

@@ -49,13 +49,15 @@ def formulas() -> dict[str, Code]:
     """
     a, b, n, t, one, depth, share, r, s = sp.symbols("a b n t one depth share r s", real=True)
     p, q, below, own = sp.symbols("p q below own", positive=True)
+    # At the worst response, exp(-depth) would underflow.
+    cheapest = sp.Piecewise((-depth, one <= 0), (sp.log(one - t * sp.exp(-depth)), True))
     return {
         "ratios": printed((w,), (2 * w, 2 * (1 - w))),
         "best": printed((below, own, n), (((below + own) ** n - below**n) / own,)),
         "wins": printed((r, s), (sigmoid(r - s),)),
         "term": printed((p,), (p * sp.log(p),)),
         "scores": printed((a, b), ((a - b) / 2, (a - b) / (a + b), (a + b) / 2)),
-        "cheapest": printed((one, t, depth), (sp.log(one - t * sp.exp(-depth)),)),
+        "cheapest": printed((one, t, depth), (cheapest,)),
         "mixture": printed((a, share), (sp.log(1 + share * (a - 1)),)),
         "tilted": printed((r, s), (r * s,)),
         "mass": printed((p, r), (p * sp.exp(r),)),
@@ -96,7 +98,7 @@ nats
     noise = Number(SPREAD)
     sd = Number(SD)
     n = traitlets.Int(int(SIZE.default or 2), min=2, max=16).tag(sync=True)
-    _height, _height_narrow = room(712, 1312)
+    _height, _height_narrow = room(732, 1328)
 
     def exports(self) -> dict[str, Any]:
         """Formulas, parameters, the names of choices, rewards, and the direction of the noise."""

@@ -7,7 +7,7 @@ import { MARGIN, PAIRS, POLICIES, REWARDS, SD, SIZE, SPREAD } from "./formulas.j
 import { handleNode, listenToKeys, listenToPointer, placeHandle } from "./handle.js";
 import { svg, svgLabel } from "./nodes.js";
 import { disc, doubled, placeText, plane, polyline, snapped, square } from "./plot.js";
-import { pathOf, policyAt, REFERENCE, solve } from "./room_path.js";
+import { pathOf, policyAt, REFERENCE, ROUNDING, solve } from "./room_path.js";
 import { brief, cut, short } from "./text.js";
 import { keeper } from "./timing.js";
 
@@ -31,7 +31,7 @@ const READOUTS = [
 ];
 
 function verdict({ u, kl, ceiling }, { pairs }) {
-  if (kl === 0) return "The policy is the reference.";
+  if (kl < ROUNDING) return "The policy is the reference.";
   if (u >= 0) return `The preferred has risen by ${brief(u, 3)} nats; no policy can pass ${brief(ceiling, 3)}.`;
   return pairs === "best" ? `The preferred has fallen by ${brief(-u, 2)} nats.`
     : "The preferred has fallen: the divergence is larger than half of the margin.";

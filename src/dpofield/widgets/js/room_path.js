@@ -5,6 +5,7 @@ import { FORMULAS, NOISE, REWARDS } from "./formulas.js";
 const COUNT = REWARDS.length;
 const SHARE = 1 / COUNT; // the reference gives every response the same probability
 const HALVINGS = 60;
+export const ROUNDING = 1e-12; // a divergence below this is 0
 
 export const REFERENCE = REWARDS.map(() => SHARE);
 const mean = (values) => SHARE * values.reduce((all, one) => all + one, 0);
@@ -48,6 +49,7 @@ const marginOf = ({ up, down }, gains) => meanOf(up, gains) - meanOf(down, gains
 function placeOf(world, policy, margin) {
   const short = (at) => marginOf(world, PATHS[policy](world, at)) < margin;
   let [low, high] = [0, 1];
+  if (margin <= 0) return 0;
   if (policy === "sft" && short(1)) return 1;
   while (short(high)) high *= 2;
   for (let i = 0; i < HALVINGS; i += 1) {
@@ -61,9 +63,11 @@ function placeOf(world, policy, margin) {
 // The policy at a margin, with its account.
 export function policyAt(world, policy, margin, noise = 0) {
   const raw = PATHS[policy](world, placeOf(world, policy, margin)).map((g, i) => g + noise * NOISE[i]);
-  const masses = raw.map((g) => FORMULAS.mass(SHARE, g)[0]);
+  const top = Math.max(...raw); // taken off, because exponentials overflow
+  const masses = raw.map((g) => FORMULAS.mass(SHARE, g - top)[0]);
   const all = COUNT * mean(masses);
-  const gains = masses.map((mass) => FORMULAS.gain(mass, SHARE * all)[0]);
+  const whole = top + FORMULAS.gain(all, 1)[0];
+  const gains = raw.map((g) => g - whole);
   const [u, v] = [meanOf(world.up, gains), meanOf(world.down, gains)];
   return { probabilities: masses.map((mass) => mass / all), u, v, kl: -mean(gains) };
 }
@@ -77,7 +81,7 @@ export function solve(state) {
   const least = policyAt(world, "cheapest", margin).kl;
   return {
     world, ...now, margin, middle: (now.u + now.v) / 2, half: margin / 2, ceiling,
-    missing: Math.max(0, ceiling - now.u), least, efficiency: now.kl > 0 ? least / now.kl : 1,
+    missing: Math.max(0, ceiling - now.u), least, efficiency: now.kl > ROUNDING ? least / now.kl : 1,
   };
 }
 
