@@ -58,7 +58,7 @@ class Room extends Figure {
     });
     this.margin = this.row({ ...MARGIN, label: "margin $m$" }, { low: 0, high: 4, marks: [0, 1, 2, 3, 4], log: false });
     this.noise = this.row({ ...SPREAD, label: "noise" }, { low: 0, high: 2, marks: [0, 1, 2], log: false });
-    this.fields = this.fieldsFor({ sd: "judges: reward sd", n: "best of $n$" });
+    this.fields = this.fieldsFor({ sd: "reward sd", n: "best of $n$" });
     this.bars = this.buildBars();
     this.plane = this.buildPlane();
     this.linesFor = keeper();
@@ -87,7 +87,7 @@ class Room extends Figure {
 
   buildPlane() {
     const part = { handle: handleNode() };
-    part.text = svg("text", { class: "dpf-note dpf-halo", "text-anchor": "end" }, "no policy is here");
+    part.text = svg("text", { class: "dpf-note dpf-halo", "text-anchor": "end" }, "out of reach");
     part.best = svg("text", { class: "dpf-note dpf-halo dpf-optimum" }, "RLHF optimum");
     return plane({
       part, id: `${this.id}-plane`, ...PLANE,
