@@ -15,7 +15,12 @@ install it, and it adds 266 MB to the environment, where nbgrader adds 52 MB.
 | `session` | the grader's side of the pipe to this process |
 | `formula` | symbolic answers: parsed safely, compared by meaning |
 | `judge` | the functions that hidden tests are written with |
-| `grade` | grading of one submission, and of a folder |
+| `collect` | submissions in a folder: whose they are, and all that is passed over |
+| `submission` | the cells of a notebook: those to run, those to read, those missing |
+| `grade` | grading of one submission |
+| `folder` | grading of a folder in parallel, from where an earlier run ended |
+| `names`, `tables` | names that students choose, and CSV files that a spreadsheet may change |
+| `reading` | the points that a person gives |
 | `report` | points as CSV, Canvas, Gradescope, feedback, answers for a person to read |
 
 `python -m coursework --help` says how to use it; `book/coursework.md` is the instructor's guide.

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 from coursework import handout, master, report
-from coursework.grade import NOT_GRADED, Result, grade_folder, table
+from coursework.collect import passed_over
+from coursework.folder import grade_jobs, is_final, jobs_of
+from coursework.grade import NOT_GRADED, table
 from coursework.master import MasterError
+from coursework.reading import read_entries, unread
 from coursework.session import UnprotectedError, isolation, require_isolation
+
+SAVE_SECONDS = 1.0  # between two savings of the results
 
 
 def processors() -> int:
@@ -35,31 +43,59 @@ def build(options: argparse.Namespace) -> None:
 
 
 def grade(options: argparse.Namespace) -> None:
-    """Grade a folder of submissions, show progress and a table, write all reports."""
+    """Grade a folder of submissions, show progress and a table, write all reports.
+
+    Results are saved as they come. The same command goes on from there, and keeps the results of
+    students who are not in this folder.
+    """
     if not options.folder.is_dir():
         raise SystemExit(f"{options.folder} is no folder; give the folder of submissions.")
-    assignment = master.load(options.name, options.variant)
+    variants, folder = options.variant or [0], options.to / options.name
+    assignment = master.load(options.name, variants[0])
     if not options.unprotected:
         require_isolation()
     print(isolation(), flush=True)
     start = time.perf_counter()
+    jobs = jobs_of(options.folder, options.name, variants, options.seed)
+    if over := passed_over(options.folder):
+        print(f"Passed over: {', '.join(over)}")
+    earlier = report.load(folder) if (folder / "results.json").exists() else []
+    results = {result.student: result for result in earlier}
+    kept = sorted(results.keys() - {job.found.student for job in jobs})
+    # A mistake in reading.csv, or a folder that cannot be written, is found before the work.
+    read_entries(folder, assignment, sorted({*kept, *(job.found.student for job in jobs)}))
+    todo = [
+        job for job in jobs if options.again or not is_final(results.get(job.found.student), job)
+    ]
+    report.check(folder)
+    if len(todo) < len(jobs):
+        print(f"{len(jobs) - len(todo)} are graded already and have not changed (--again: anew)")
+    saved, done = start, 0
 
-    def progress(done: int, of: int, result: Result) -> None:
-        points = NOT_GRADED if result.status == NOT_GRADED else f"{result.points} points"
-        print(f"[{done}/{of}] {result.student}: {points}", flush=True)
+    def save() -> None:
+        report.save([results[s] for s in sorted(results)], options.seed, folder)
 
-    results = grade_folder(
-        options.folder,
-        options.name,
-        variant=options.variant,
-        seed=options.seed,
-        jobs=options.jobs,
-        progress=progress,
-    )
-    report.save(results, options.seed, options.to / options.name)
-    report.write(results, assignment, options.to / options.name)
-    print(f"\n{table(results, assignment)}")
-    print(f"{time.perf_counter() - start:.0f} s. Reports: {options.to / options.name}")
+    with contextlib.closing(grade_jobs(todo, options.jobs)) as graded:
+        try:
+            for done, result in enumerate(graded, 1):
+                results[result.student] = result
+                points = NOT_GRADED if result.status == NOT_GRADED else f"{result.points} points"
+                print(f"[{done}/{len(todo)}] {result.student}: {points}", flush=True)
+                if time.perf_counter() > saved + SAVE_SECONDS:
+                    save()
+                    saved = time.perf_counter()
+        except KeyboardInterrupt:
+            save()
+            print(f"Stopped: {done} of {len(todo)} are graded and saved. The same command goes on.")
+            raise SystemExit(130) from None
+        finally:
+            save()
+    everything = [results[student] for student in sorted(results)]
+    told = report.write(everything, assignment, folder)
+    print(f"\n{table(everything, assignment)}")
+    if kept:
+        print(f"Kept from earlier, with no submission in {options.folder}: {', '.join(kept)}")
+    print(*told, f"{time.perf_counter() - start:.0f} s. Reports: {folder}", sep="\n")
 
 
 def renew(options: argparse.Namespace) -> None:
@@ -68,8 +104,10 @@ def renew(options: argparse.Namespace) -> None:
     if not results:
         raise SystemExit(f"{options.folder}/results.json holds no submissions.")
     assignment = master.load(results[0].assignment, results[0].variant)
-    report.write(results, assignment, options.folder)
-    print(f"Reports: {options.folder}")
+    told = report.write(results, assignment, options.folder)
+    entries = read_entries(options.folder, assignment, [result.student for result in results])
+    left = unread(entries, report.to_be_read(results, assignment))
+    print(*told, *([left] if left else []), f"Reports: {options.folder}", sep="\n")
 
 
 def show(_: argparse.Namespace) -> None:
@@ -91,7 +129,7 @@ def bench(options: argparse.Namespace) -> None:
         for student in range(options.count):
             Path(folder, f"student-{student:03}.ipynb").write_text(text, encoding="utf-8")
         start = time.perf_counter()
-        results = grade_folder(Path(folder), options.name, jobs=options.jobs)
+        results = list(grade_jobs(jobs_of(Path(folder), options.name), options.jobs))
         seconds = time.perf_counter() - start
     full = sum(result.points == assignment.points for result in results)
     print(f"{options.name}: {full} of {len(results)} with full marks in {seconds:.1f} s,")
@@ -119,8 +157,11 @@ def main() -> None:
         "--unprotected", action="store_true", help="grade even if student code is not isolated"
     )
     graded.set_defaults(run=grade)
-    for command in (made, graded):
-        command.add_argument("--variant", type=int, default=0, metavar="N", help="numbers from 0")
+    graded.add_argument("--again", action="store_true", help="grade unchanged submissions anew")
+    graded.add_argument(
+        "--variant", type=int, action="append", metavar="N", help="as handed out; may be repeated"
+    )
+    made.add_argument("--variant", type=int, default=0, metavar="N", help="numbers from 0")
 
     renewed = commands.add_parser("report", help="write the reports again from results.json")
     renewed.add_argument("folder", type=Path, help="the folder that holds results.json")
@@ -134,10 +175,14 @@ def main() -> None:
 
     commands.add_parser("list", help="assignments, tasks and points").set_defaults(run=show)
     options = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name may have letters that a terminal lacks
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         options.run(options)
-    except (MasterError, UnprotectedError, ValueError, FileNotFoundError) as error:
+    except (MasterError, UnprotectedError, ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 if __name__ == "__main__":

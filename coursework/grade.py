@@ -1,4 +1,4 @@
-"""Grading of one submission by its hidden tests, and of a folder in parallel.
+"""Grading of one submission by its hidden tests.
 
 A grade depends only on the submission, the master, the variant and the course's seed, so grading
 again gives the same result.
@@ -6,27 +6,18 @@ again gives the same result.
 
 from __future__ import annotations
 
-import multiprocessing
+import dataclasses
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
 
-from coursework import master
 from coursework.judge import HiddenTest, WrongError
 from coursework.master import Assignment, Task
+from coursework.names import printable
 from coursework.session import DiedError, Limits, Student, StudentError
-from coursework.submission import (
-    Found,
-    NotGradedError,
-    Submission,
-    find,
-    read_notebook,
-    understand,
-)
+from coursework.submission import Found, NotGradedError, Submission, read_notebook, understand
 
+WIDEST = 40  # characters of a name in the table; a longer one moves its row to the right
 MOST_DEATHS = 6  # per submission; after these its other tasks are NOT GRADED
 GRADED, NOT_GRADED, TO_BE_READ = "graded", "NOT GRADED", "to be read"
 
@@ -58,7 +49,10 @@ class TaskResult:
 
 @dataclass(frozen=True)
 class Result:
-    """A graded submission; `readings` are the answers that a person has to read."""
+    """A graded submission; `readings` are the answers that a person has to read.
+
+    `key` is a hash of all that the grade depends on, by which `folder` knows it again.
+    """
 
     student: str
     assignment: str
@@ -68,6 +62,7 @@ class Result:
     tasks: tuple[TaskResult, ...] = ()
     readings: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    key: str = ""
 
     @property
     def points(self) -> int:
@@ -147,11 +142,13 @@ def grade(
                 continue
             try:
                 full_seed = f"{seed}/{assignment.name}/{assignment.variant}"
-                tasks.append(grade_task(task, student, full_seed, every=every))
+                result = grade_task(task, student, full_seed, every=every)
+                tasks.append(_looked_at(result, submission, student))
             except (NotGradedError, DiedError) as error:
                 tasks.append(not_graded(task, str(error)))
         notes = [f"{cell} was stopped: {how}" for cell, how in student.fatal.items()]
         notes += [f"{cell} raised {error.told()}" for cell, error in student.errors.items()]
+        notes += [f"not run in {cell}: {lines}" for cell, lines in student.left_out.items()]
     return Result(
         name,
         assignment.name,
@@ -164,67 +161,47 @@ def grade(
     )
 
 
+def _looked_at(result: TaskResult, submission: Submission, student: Student) -> TaskResult:
+    """The result, but NOT GRADED if a wrong answer may be right in the student's own notebook."""
+    if result.status == NOT_GRADED or result.outcomes[0].passed:
+        return result
+    cell = f"answer-{result.task}"
+    error = student.errors.get(cell)
+    extra = sorted(name for name in student.unread if not name.startswith("answer-"))
+    if result.task in submission.doubts:
+        reason = submission.doubts[result.task]
+    elif cell in student.unread or extra:
+        name = cell if cell in student.unread else extra[0]
+        reason = f"{name} has IPython's syntax in a form that the grader cannot read; remove it"
+    elif cell in student.left_out:
+        reason = f"the grader does not run {student.left_out[cell]} in {cell}; remove it"
+    elif error is not None and error.kind == "SyntaxError" and submission.python:
+        reason = f"{cell} may need Python {submission.python}, and the grader's is older"
+    else:
+        return result
+    return dataclasses.replace(result, status=NOT_GRADED, reason=reason)
+
+
 def grade_found(found: Found, assignment: Assignment, seed: str = "") -> Result:
     """Grade a student's notebook. Raises nothing: a failure to grade is a result too."""
     try:
         if found.path is None:
             raise NotGradedError(found.reason)
         submission = understand(read_notebook(found.path), assignment)
-        return grade(submission, assignment, found.student, seed=seed)
+        result = grade(submission, assignment, found.student, seed=seed)
+        return dataclasses.replace(result, notes=(*found.notes, *result.notes))
     except NotGradedError as error:
         reason = str(error)
     except Exception as error:  # one broken submission never stops the rest
-        reason = f"the grader failed: {type(error).__name__}: {error}"
+        reason = printable(f"the grader failed: {type(error).__name__}: {error}")
     tasks = tuple(not_graded(task, reason) for task in assignment.tasks)
-    return Result(found.student, assignment.name, assignment.variant, NOT_GRADED, reason, tasks)
-
-
-_read_once = cache(master.load)
-
-
-def _job(found: Found, name: str, variant: int, seed: str) -> Result:
-    return grade_found(found, _read_once(name, variant), seed)
-
-
-def grade_folder(
-    folder: Path,
-    name: str,
-    *,
-    variant: int = 0,
-    seed: str = "",
-    jobs: int = 2,
-    progress: Callable[[int, int, Result], None] = lambda done, of, result: None,
-) -> list[Result]:
-    """Grade every submission of a folder, `jobs` at a time; results are sorted by student."""
-    assignment = master.load(name, variant)
-    found = find(folder, assignment)
-    results: dict[str, Result] = {}
-    # Spawned processes share no state, so a test in one cannot affect another.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=jobs, mp_context=context) as pool:
-        waiting: dict[Future[Result], Found] = {
-            pool.submit(_job, one, name, variant, seed): one for one in found
-        }
-        while waiting:
-            done, _ = wait(waiting, return_when=FIRST_COMPLETED)
-            for future in sorted(done, key=lambda f: waiting[f].student):
-                one = waiting.pop(future)
-                results[one.student] = _result(future, one, assignment)
-                progress(len(results), len(found), results[one.student])
-    return [results[student] for student in sorted(results)]
-
-
-def _result(future: Future[Result], found: Found, assignment: Assignment) -> Result:
-    error = future.exception()
-    if error is None:
-        return future.result()
-    reason = f"the grader's own process ended ({type(error).__name__}); grade this one again"
-    return grade_found(Found(found.student, None, reason), assignment)
+    result = Result(found.student, assignment.name, assignment.variant, NOT_GRADED, reason, tasks)
+    return dataclasses.replace(result, notes=found.notes)
 
 
 def table(results: Sequence[Result], assignment: Assignment) -> str:
     """A text table of points per student and task, with a reason for all that was not graded."""
-    width = max([len("student"), *(len(r.student) for r in results)])
+    width = max([len("student"), *(min(len(r.student), WIDEST) for r in results)])
     head = [f"{'student':<{width}}", *(f"{t.name:>9}" for t in assignment.tasks), "    total"]
     rows = ["".join(head)]
     for result in results:
@@ -241,6 +218,7 @@ def table(results: Sequence[Result], assignment: Assignment) -> str:
         for task in result.tasks:
             if task.status == NOT_GRADED:
                 rows.append(f"{result.student}, {task.task}: NOT GRADED: {task.reason}")
+    rows += [f"{r.student}: {note}" for r in results for note in r.notes if " raised " not in note]
     graded = [r for r in results if r.status == GRADED]
     if graded:
         mean = sum(r.points for r in graded) / len(graded)

@@ -12,32 +12,66 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from coursework import tables
 from coursework.grade import NOT_GRADED, TO_BE_READ, Outcome, Result, TaskResult
 from coursework.master import Assignment
+from coursework.names import file_names
+from coursework.reading import COLUMNS, Read, new_rows, read_entries
 
-Read = dict[tuple[str, str], float]  # points that a person gave, by student and question
+
+def put(path: Path, data: str | bytes) -> None:
+    """Write a file whole or not at all: a full disk leaves the old one as it was.
+
+    What has no UTF-8, such as half of an emoji in an error message, becomes an escape.
+    """
+    draft = path.with_name(f".{path.name[:40]}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        plain = data if isinstance(data, bytes) else data.encode("utf-8", "backslashreplace")
+        draft.write_bytes(plain)
+        os.replace(draft, path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise OSError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def save(results: Sequence[Result], seed: str, folder: Path) -> None:
     """Write results.json, from which every report can be made again."""
-    folder.mkdir(parents=True, exist_ok=True)
     content = {"seed": seed, "results": [dataclasses.asdict(result) for result in results]}
     text = json.dumps(content, indent=1, ensure_ascii=False, sort_keys=True)
-    (folder / "results.json").write_text(text + "\n", encoding="utf-8")
+    put(folder / "results.json", text + "\n")
+
+
+def check(folder: Path) -> None:
+    """Raise OSError, with the remedy, if reports cannot be written into the folder."""
+    try:
+        for name in ("", "feedback", "gradescope"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            put(folder / name / ".write", "")
+            (folder / name / ".write").unlink()
+    except OSError as error:
+        raise OSError(f"{error}. Nothing is graded; choose another folder with --to.") from error
 
 
 def load(folder: Path) -> list[Result]:
-    """Results that `save` wrote. Raises FileNotFoundError where there are none."""
-    content = json.loads((folder / "results.json").read_text(encoding="utf-8"))
-    return [_result(plain) for plain in content["results"]]
+    """Results that `save` wrote. Raises FileNotFoundError where there are none.
+
+    Raises ValueError for a file that `save` did not write.
+    """
+    text = (folder / "results.json").read_text(encoding="utf-8")
+    try:
+        return [_result(plain) for plain in json.loads(text)["results"]]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{folder}/results.json is damaged ({error}); move it away and grade again"
+        ) from None
 
 
 def _result(plain: dict[str, Any]) -> Result:
@@ -46,46 +80,6 @@ def _result(plain: dict[str, Any]) -> Result:
         for task in plain["tasks"]
     )
     return Result(**{**plain, "tasks": tasks, "notes": tuple(plain["notes"])})
-
-
-def read_points(folder: Path, assignment: Assignment) -> Read:
-    """Points that a person has entered into reading.csv; none if there is no such file.
-
-    Raises ValueError, with the line, for points outside the question's range.
-    """
-    path = folder / "reading.csv"
-    most = {reading.name: reading.points for reading in assignment.readings}
-    points: Read = {}
-    if not path.exists():
-        return points
-    with path.open(encoding="utf-8", newline="") as file:
-        for number, row in enumerate(csv.DictReader(file), 2):
-            entry = (row.get("points") or "").strip()
-            if not entry:
-                continue
-            student, question = row["student"], row["question"]
-            try:
-                value = float(entry)
-                if not 0 <= value <= most[question]:
-                    raise ValueError
-            except (KeyError, ValueError):
-                limit = most.get(question, "?")
-                raise ValueError(
-                    f"reading.csv, line {number}: {entry!r} for {question}; give 0 to {limit}"
-                ) from None
-            points[student, question] = value
-    return points
-
-
-def _table(rows: Sequence[Sequence[Any]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([[_harmless(c) for c in row] for row in rows])
-    return text.getvalue()
-
-
-def _harmless(cell: Any) -> Any:
-    """A cell that no spreadsheet reads as a formula, since students choose their file names."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@") else cell
 
 
 def number(value: float) -> str:
@@ -106,9 +100,10 @@ def points_table(results: Sequence[Result], assignment: Assignment, read: Read) 
     """Points per task, one row per student; the cell of an answer not yet read is empty."""
     tasks = [task.name for task in assignment.tasks]
     questions = [reading.name for reading in assignment.readings]
-    rows: list[list[Any]] = [["student", *tasks, *questions, "total", "status", "reason"]]
+    rows: list[list[Any]] = [["student", *tasks, *questions, "total", "status"]]
+    rows[0] += ["reason", "notes"]
     most = [*(task.points for task in assignment.tasks), *(r.points for r in assignment.readings)]
-    rows.append(["(most)", *most, sum(most), "", ""])
+    rows.append(["(most)", *most, sum(most), "", "", ""])
     for result in results:
         given = [read.get((result.student, question)) for question in questions]
         lost = [f"{t.task}: {t.reason}" for t in result.tasks if t.status == NOT_GRADED]
@@ -120,9 +115,10 @@ def points_table(results: Sequence[Result], assignment: Assignment, read: Read) 
                 number(total(result, read)),
                 result.status,
                 result.reason or "; ".join(lost),
+                "; ".join(note for note in result.notes if " raised " not in note),
             ]
         )
-    return _table(rows)
+    return tables.text_of(rows)
 
 
 def canvas_table(results: Sequence[Result], assignment: Assignment, read: Read) -> str:
@@ -136,7 +132,7 @@ def canvas_table(results: Sequence[Result], assignment: Assignment, read: Read) 
     for result in results:
         points = "" if result.status == NOT_GRADED else number(total(result, read))
         rows.append([result.student, "", "", result.student, "", points])
-    return _table(rows)
+    return tables.text_of(rows)
 
 
 def gradescope(result: Result, assignment: Assignment, read: Read) -> dict[str, Any]:
@@ -231,29 +227,38 @@ def _quoted(text: str) -> str:
     return "\n".join(f"> {line}" for line in text.splitlines())
 
 
-def write(results: Sequence[Result], assignment: Assignment, folder: Path) -> None:
-    """Write every report into a folder that holds results.json; reading.csv is never overwritten.
+def write(results: Sequence[Result], assignment: Assignment, folder: Path) -> list[str]:
+    """Write every report; in reading.csv, only add rows. Return what the instructor should know.
 
-    Raises ValueError for a mistake in reading.csv.
+    Raises ValueError for mistakes in reading.csv, and then writes nothing.
     """
-    read = read_points(folder, assignment)
-    files = {
-        "points.csv": points_table(results, assignment, read),
-        "canvas.csv": canvas_table(results, assignment, read),
+    entries = read_entries(folder, assignment, [result.student for result in results])
+    files: dict[str, str | bytes] = {
+        "points.csv": points_table(results, assignment, entries.points),
+        "canvas.csv": canvas_table(results, assignment, entries.points),
         "to_read.md": to_read(results, assignment),
     }
+    own = file_names(result.student for result in results)
     for result in results:
-        scores = json.dumps(gradescope(result, assignment, read), indent=1, ensure_ascii=False)
-        files[f"gradescope/{result.student}/results.json"] = scores + "\n"
-        files[f"feedback/{result.student}.md"] = feedback(result, assignment, read)
-    if not (folder / "reading.csv").exists():
-        rows = [
-            [result.student, reading.name, ""]
-            for reading in assignment.readings
-            for result in results
-        ]
-        files["reading.csv"] = _table([["student", "question", "points"], *rows])
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        scores = gradescope(result, assignment, entries.points)
+        text = json.dumps(scores, indent=1, ensure_ascii=False) + "\n"
+        files[f"gradescope/{own[result.student]}/results.json"] = text
+        page = feedback(result, assignment, entries.points)
+        files[f"feedback/{own[result.student]}.md"] = page
+    told = [*entries.unknown]
+    missing = [pair for pair in to_be_read(results, assignment) if pair not in entries.lines]
+    if entries.table is None:
+        rows = [list(row.values()) for row in new_rows(missing)]
+        files["reading.csv"] = tables.text_of([COLUMNS, *rows])
+    elif missing:
+        files["reading.csv"] = entries.table.with_rows(new_rows(missing))
+        late = ", ".join(dict.fromkeys(student for student, _ in missing))
+        told.append(f"reading.csv has new rows at its end, for {late}")
+    for name, data in files.items():
+        put(folder / name, data)
+    return told
+
+
+def to_be_read(results: Sequence[Result], assignment: Assignment) -> list[tuple[str, str]]:
+    """Every student and question that a person reads, question by question."""
+    return [(result.student, reading.name) for reading in assignment.readings for result in results]

@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+from coursework.names import printable
 from coursework.sandbox import wire
 
 SANDBOX = Path(__file__).resolve().parent / "sandbox"
@@ -132,6 +133,8 @@ def require_isolation() -> None:
 class Session:
     """One student process, to be used in a `with` statement."""
 
+    live: ClassVar[dict[int, str]] = {}  # open processes by id, and their folders
+
     def __init__(self, limits: Limits, *, namespaces: bool | None = None) -> None:
         self.limits = limits
         self.namespaces = has_namespaces() if namespaces is None else namespaces
@@ -147,6 +150,7 @@ class Session:
             os.close(to_child)
             os.close(from_child)
         try:
+            self.live[self.process.pid] = self.folder.name
             self._receive(START_SECONDS)
         except DiedError:
             self.close()
@@ -239,6 +243,7 @@ class Session:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+        self.live.pop(self.process.pid, None)
         self._release()
 
     def _release(self) -> None:
@@ -247,6 +252,14 @@ class Session:
                 os.close(pipe)
         self.outlet = self.inlet = -1
         self.folder.cleanup()
+
+
+def kill_all() -> None:
+    """Kill all students' processes, before this process ends without closing them."""
+    for pid, folder in list(Session.live.items()):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -259,11 +272,16 @@ class Cell:
 
 
 class StudentError(Exception):
-    """The student's code raised; `kind` is the exception's name if it is a built-in one."""
+    """The student's code raised; `kind` is the exception's name if it is a built-in one.
 
-    def __init__(self, kind: str, message: str = "", line: int | None = None) -> None:
+    `notebook` says that a cell with IPython's own syntax could not be understood.
+    """
+
+    def __init__(
+        self, kind: str, message: str = "", line: int | None = None, *, notebook: bool = False
+    ) -> None:
         super().__init__(kind)
-        self.kind, self.message, self.line = kind, message, line
+        self.kind, self.message, self.line, self.notebook = kind, message, line, notebook
 
     def told(self) -> str:
         """The error and its message in one line.
@@ -290,6 +308,8 @@ class Student:
         self.fatal: dict[str, str] = {}  # cell that ended the process -> how it did
         self.errors: dict[str, StudentError] = {}  # cell that raised -> its error
         self.deaths: list[str] = []  # one reason per process that ended
+        self.left_out: dict[str, str] = {}  # cell -> its lines that only IPython could run
+        self.unread: set[str] = set()  # cells that have IPython's syntax and cannot be understood
 
     def __enter__(self) -> Student:
         return self
@@ -320,6 +340,11 @@ class Student:
                         break
                     if "error" in reply:
                         self.errors[cell.name] = student_error(reply)
+                        self.unread |= {cell.name} if self.errors[cell.name].notebook else set()
+                    left = reply.get("left_out")
+                    if left and isinstance(left, list):
+                        shown = [printable(str(line)[:60]) for line in left[:3]]
+                        self.left_out[cell.name] = ", ".join(shown)
                 else:
                     self.session = session
             except BaseException:
@@ -372,7 +397,8 @@ def student_error(reply: dict[str, Any]) -> StudentError:
     report = reply["error"] if isinstance(reply["error"], dict) else {}
     line = report.get("line")
     return StudentError(
-        str(report.get("type", "an exception"))[:40],
-        str(report.get("message", ""))[:200],
+        printable(str(report.get("type", "an exception"))[:40]),
+        printable(str(report.get("message", ""))[:200]),
         line if isinstance(line, int) else None,
+        notebook=report.get("notebook") is True,
     )

@@ -17,27 +17,11 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from coursework.sandbox import wire
+    from coursework.sandbox import magics, wire
 else:  # run as a script in the jail, where the package cannot be imported
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+    import magics
     import wire
-
-
-class Shell:
-    """Replaces IPython's shell, so that ``get_ipython().run_line_magic(...)`` does nothing."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *arguments, **options: None
-
-
-def without_magics(source: str) -> str:
-    """A cell without lines that only IPython understands.
-
-    >>> without_magics("%matplotlib inline\\nx = 1")
-    'pass\\nx = 1'
-    """
-    lines = source.split("\n")
-    return "\n".join("pass" if line[:1] in ("%", "!") else line for line in lines)
 
 
 def describe(error: BaseException, name: str) -> dict[str, Any]:
@@ -49,13 +33,13 @@ def describe(error: BaseException, name: str) -> dict[str, Any]:
         "type": type(error).__name__ if known else "an exception",
         "message": str(error)[:200],
         "line": lines[-1] if lines else line,
+        "notebook": getattr(error, "notebook", False) is True,
     }
 
 
-def run_cell(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
+def run_cell(shell: magics.Shell, question: dict[str, Any]) -> dict[str, Any]:
     """Execute one cell; later cells can use its names."""
-    exec(compile(without_magics(question["source"]), question["name"], "exec"), names)
-    return {}
+    return {"left_out": shell.run_cell(question["source"], question["name"])}
 
 
 def value(names: dict[str, Any], question: dict[str, Any]) -> dict[str, Any]:
@@ -106,10 +90,10 @@ def main() -> None:
         sys.modules["torch"].set_num_threads(1)
     names: dict[str, Any] = {
         "__name__": "__main__",
-        "get_ipython": Shell,
         "display": lambda *values, **options: None,
     }
-    actions = {"cell": run_cell, "value": value, "call": call, "grad": grad}
+    shell = names["get_ipython"] = magics.Shell(names)
+    actions = {"value": value, "call": call, "grad": grad}
     wire.send(outlet, {"ready": True})
     while True:
         try:
@@ -117,9 +101,13 @@ def main() -> None:
         except EOFError:
             os._exit(0)
         try:
-            reply = actions[question["do"]](names, question)
+            if question["do"] == "cell":
+                reply = run_cell(shell, question)
+            else:
+                reply = actions[question["do"]](names, question)
         except BaseException as error:  # student code may raise anything, also SystemExit
-            reply = {"error": describe(error, str(question.get("name")))}
+            told = describe(error, str(question.get("name")))
+            reply = {"error": told, "left_out": shell.left_out}
         reply["token"] = question["token"]
         try:
             wire.send(outlet, reply)

@@ -17,6 +17,7 @@ from torch.optim import optimizer as optimizers
 from torch.utils.flop_counter import FlopCounterMode
 
 from dpofield.lab.logprobs import pair_logprobs
+from dpofield.lab.trees import takes_trees
 
 
 def test_ratios_are_taken_within_a_round() -> None:
@@ -44,6 +45,7 @@ def test_counted_work_is_what_torch_counts(monkeypatch: pytest.MonkeyPatch, shap
     """Products with weights equal torch's count; attention equals a count of visible tokens."""
     monkeypatch.setitem(work.SIZES, "tiny", (2, 32))
     model, batch = work.model("tiny"), work.rows(shape, 3)
+    assert takes_trees(model)  # the trial of sharing is not counted
     with FlopCounterMode(display=False) as counter:
         lw, ll = pair_logprobs(model, batch)
         (lw - ll).sum().backward()
@@ -80,11 +82,24 @@ def test_steps_are_timed_in_whoever_trains(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(work, "SHAPES", {"mixed": work.Shape(3, 4)})
     monkeypatch.setattr(training, "PAIRS", 2)
     monkeypatch.setattr(training, "sgemm_peak", lambda: 1e9)
-    (rows,) = training.step_rows(1)
-    assert [row.row.split(":")[-1].strip() for row in rows[:3]] == [
-        "TRL / ours", "TRL, reference precomputed / ours", "plain loop / ours",
-    ]  # fmt: skip
-    assert all(row.first > 0 < row.second for row in rows)
+    monkeypatch.setattr(work, "CONFIGS", {"Qwen3": work.CONFIGS["Qwen3"]})
+    monkeypatch.setattr(work, "FAMILY_SIZE", "tiny")
+    monkeypatch.setattr(work, "FAMILY_SHAPES", ("mixed",))
+    ours, other = training.step_rows(1)
+    for name, rows in (("DPO step", ours), ("DPO step of Qwen3", other)):
+        assert [row.row for row in rows[:3]] == [
+            f"{name}: TRL / ours", f"{name}: TRL, reference precomputed / ours",
+            f"{name}: plain loop / ours",
+        ]  # fmt: skip
+        assert all(row.first > 0 < row.second for row in rows)
+
+
+@pytest.mark.parametrize("family", work.CONFIGS)
+def test_other_kinds_of_models_share(family: str) -> None:
+    """They have about the size in their name, and their steps are those with shared beginnings."""
+    model = work.model(work.FAMILY_SIZE, family=family)
+    assert takes_trees(model)
+    assert 4e6 < sum(p.numel() for p in model.parameters()) < 7e6
 
 
 def test_a_step_is_from_update_to_update() -> None:

@@ -59,7 +59,7 @@ def reference(about: Assignment) -> nbformat.NotebookNode:
 
 def cell(notebook: Any, mark: str) -> Any:
     """The cell of a notebook that has this id."""
-    (found,) = [c for c in notebook["cells"] if c["id"] == mark]
+    (found,) = [c for c in notebook["cells"] if c.get("id") == mark]
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from coursework import handout, report
+from coursework import handout, reading, report
 from coursework.grade import NOT_GRADED, Result, TaskResult, grade, table
 from coursework.master import ROOT
 from coursework.submission import understand
@@ -142,16 +142,16 @@ def test_points_of_the_reader(graded: tuple[str, Path], tmp_path: Path) -> None:
     results = report.load(out)
     about = cases.assignment(NAME)
     report.save(results, "", tmp_path)
-    reading = tmp_path / "reading.csv"
-    reading.write_text("student,question,points\nanna,words-1,3.5\nanna,open-1,\n")
+    entries = tmp_path / "reading.csv"
+    entries.write_text("student,question,points\nanna,words-1,3.5\nanna,open-1,\n")
     done = command("report", tmp_path)
     assert done.returncode == 0, done.stderr
     assert "anna,5,4,5,4,3.5,,21.5,graded," in (tmp_path / "points.csv").read_text()
     assert "3.5 of 4" in (tmp_path / "feedback" / "anna.md").read_text()
     for entry in ("anna,words-1,5", "anna,words-2,1", "anna,words-1,x"):
-        reading.write_text(f"student,question,points\n{entry}\n")
+        entries.write_text(f"student,question,points\n{entry}\n")
         with pytest.raises(ValueError, match="line 2"):
-            report.read_points(tmp_path, about)
+            reading.read_entries(tmp_path, about)
     assert command("report", tmp_path).stderr.startswith("reading.csv, line 2")
 
 

@@ -14,6 +14,7 @@ from dpofield.lab.model import small_gpt2
 from dpofield.lab.pairs import Pair, write_pairs
 from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.world import World
+from tests.lab.zoo import ZOO
 
 BETA = 0.3
 
@@ -75,6 +76,23 @@ def test_the_same_logprobs(trainer: Any, pairs: list[Pair]) -> None:
         small_gpt2(seed=2, layers=2, width=32), encode(word_tokenizer(), pairs)
     )
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "kind", ["llama", "qwen3", "gemma2-window", "mistral-window", "olmo2", "gpt_neox", "opt"]
+)
+def test_the_same_logprobs_of_other_models(trainer: Any, pairs: list[Pair], kind: str) -> None:
+    """TRL's own log-probabilities of architectures with other layers."""
+    from trl.trainer.dpo_trainer import add_fused_lm_head
+
+    model, changed = ZOO[kind]().float(), ZOO[kind]().float()
+    add_fused_lm_head(changed)  # as the trainer does with its models
+    with torch.no_grad():
+        theirs = torch.cat(trainer.compute_ref_log_probs(changed, collated(trainer)))
+    batch = encode(word_tokenizer(), pairs, padding_side="left")
+    for either in (model, changed):
+        ours = reference_logprobs(either, batch, share=False)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
 
 
 def test_the_same_loss_and_gradient(trainer: Any, pairs: list[Pair]) -> None:

@@ -17,6 +17,7 @@ from machine import machine
 from tabulate import tabulate
 from tqdm import tqdm
 
+from bench.architectures import architecture_rows
 from bench.kernel import kernel_rows
 from bench.rest import chapter_rows, enumeration_rows, field_rows
 from bench.timing import Row
@@ -29,6 +30,7 @@ GROUPS = {
     "threads": (thread_rows, 5),
     "pieces": (piece_rows, 7),
     "kernel": (kernel_rows, 5),
+    "architectures": (architecture_rows, 3),
     "enumeration": (enumeration_rows, 5),
     "field": (field_rows, 9),
     "chapters": (chapter_rows, 1),

@@ -18,7 +18,8 @@ class Row:
     """One line of the table: the ratio of the first program's time or work to the second's.
 
     `ratio` is the median over rounds of the ratio within a round, `low` and `high` its range.
-    `first` and `second` are medians in `unit`.
+    `first` and `second` are medians in `unit`. `error` is the largest difference between the
+    results of the two programs, where it was measured.
     """
 
     row: str
@@ -30,12 +31,12 @@ class Row:
     first: float
     second: float
     unit: str = "s"
+    error: float | None = None
 
     def record(self) -> dict[str, Any]:
         """The row as it is saved, with four significant digits."""
-        return {
-            k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in asdict(self).items()
-        }
+        known = {k: v for k, v in asdict(self).items() if v is not None}
+        return {k: float(f"{v:.4g}") if isinstance(v, float) else v for k, v in known.items()}
 
 
 def compare(

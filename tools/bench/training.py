@@ -22,9 +22,11 @@ STEPS = 7  # per measurement; the first two are not counted
 BETA, LR = 0.1, 1e-4
 
 
-def ours(size: str, shape: str, *, share: bool | None = None) -> Callable[[], object]:
+def ours(
+    size: str, shape: str, *, share: bool | None = None, family: str = "GPT2"
+) -> Callable[[], object]:
     """Our training loop, with a precomputed reference."""
-    model, batch = work.model(size), work.rows(shape, PAIRS * STEPS)
+    model, batch = work.model(size, family=family), work.rows(shape, PAIRS * STEPS)
     reference = reference_logprobs(model, batch)
     settings = Training(
         params={"beta": BETA}, steps=STEPS, batch=PAIRS, lr=LR, seed=0, record_every=10**9,
@@ -33,7 +35,9 @@ def ours(size: str, shape: str, *, share: bool | None = None) -> Callable[[], ob
     return lambda: dpo(model, reference, batch, settings, share=share, progress=False)
 
 
-def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[[], object]:
+def theirs(
+    size: str, shape: str, *, precompute: bool, folder: str, family: str = "GPT2"
+) -> Callable[[], object]:
     """TRL's trainer on the same pairs and weights, with the model of transformers, in float32."""
     import datasets
     from transformers.trainer_callback import PrinterCallback
@@ -49,8 +53,8 @@ def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = DPOTrainer(
-            model=work.model(size, stock=True),
-            ref_model=None if precompute else work.model(size, stock=True),
+            model=work.model(size, stock=True, family=family),
+            ref_model=None if precompute else work.model(size, stock=True, family=family),
             args=DPOConfig(
                 output_dir=folder, beta=BETA, learning_rate=LR, max_steps=STEPS,
                 per_device_train_batch_size=PAIRS, precompute_ref_log_probs=precompute,
@@ -65,32 +69,37 @@ def theirs(size: str, shape: str, *, precompute: bool, folder: str) -> Callable[
 
 
 def step_rows(rounds: int) -> Iterator[list[Row]]:
-    """Our steps per size and shape, against TRL, precomputed TRL, the plain loop and the limit."""
-    for size in work.SIZES:
-        for shape in work.SHAPES:
-            with tempfile.TemporaryDirectory() as folder:
-                programs: dict[str, Callable[[], float]] = {
-                    "TRL": seconds_a_step(theirs(size, shape, precompute=False, folder=folder)),
-                    "TRL, reference precomputed": seconds_a_step(
-                        theirs(size, shape, precompute=True, folder=folder)
-                    ),
-                    "plain loop": seconds_a_step(ours(size, shape, share=False)),
-                    "ours": seconds_a_step(ours(size, shape)),
-                    "peak": sgemm_peak,
-                }
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    found = by_turns(programs, rounds)
-            peak = found.pop("peak")
-            mine = found.pop("ours")
-            rows = [compare(f"DPO step: {name} / ours", size, shape, taken, mine)
-                    for name, taken in found.items()]  # fmt: skip
+    """Our steps per size and shape, against TRL, precomputed TRL, the plain loop and the limit.
+
+    Other kinds of models than GPT-2 are not compared with the limit.
+    """
+    cases = [("GPT2", size, shape) for size in work.SIZES for shape in work.SHAPES]
+    cases += [(f, work.FAMILY_SIZE, shape) for f in work.CONFIGS for shape in work.FAMILY_SHAPES]
+    for family, size, shape in cases:
+        with tempfile.TemporaryDirectory() as folder:
+            trl = partial(theirs, size, shape, folder=folder, family=family)
+            programs: dict[str, Callable[[], float]] = {
+                "TRL": seconds_a_step(trl(precompute=False)),
+                "TRL, reference precomputed": seconds_a_step(trl(precompute=True)),
+                "plain loop": seconds_a_step(ours(size, shape, share=False, family=family)),
+                "ours": seconds_a_step(ours(size, shape, family=family)),
+                "peak": sgemm_peak,
+            }
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = by_turns(programs, rounds)
+        peak = found.pop("peak")
+        mine = found.pop("ours")
+        step = "DPO step" if family == "GPT2" else f"DPO step of {family}"
+        rows = [compare(f"{step}: {name} / ours", size, shape, taken, mine)
+                for name, taken in found.items()]  # fmt: skip
+        if family == "GPT2":
             rate = [_needed(size, shape) / s / 1e9 for s in mine]
             rows.append(
                 compare("work of our step / sgemm peak", size, shape, rate,
                         [p / 1e9 for p in peak], "GFLOP/s")
             )  # fmt: skip
-            yield rows
+        yield rows
 
 
 def _alone(size: str, shape: str, threads: int) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import GPT2Config, GPT2LMHeadModel
+from transformers import AutoModelForCausalLM, Gemma3TextConfig, GPT2Config, Qwen3Config
 
 from dpofield.lab.batch import Batch, encode
 from dpofield.lab.model import prepared
@@ -19,6 +19,10 @@ from dpofield.lab.trees import plant
 VOCABULARY = 1000
 # Size -> layers, width; four heads. About 1 and 5 million parameters.
 SIZES = {"1 M": (4, 128), "5 M": (6, 256)}
+
+# Other kinds of models, and what they are measured in.
+CONFIGS = {"Qwen3": Qwen3Config, "Gemma 3": Gemma3TextConfig}
+FAMILY_SIZE, FAMILY_SHAPES = "5 M", ("mixed", "prompt-heavy")
 
 
 @dataclass(frozen=True)
@@ -38,16 +42,26 @@ SHAPES = {
 }
 
 
-def model(size: str, *, stock: bool = False) -> Any:
-    """An untrained GPT-2 of this size, with a fixed seed; `stock`: as transformers makes it."""
+def model(size: str, *, stock: bool = False, family: str = "GPT2") -> Any:
+    """An untrained model of this size, with a fixed seed; `stock`: as transformers makes it.
+
+    A `family` other than GPT-2 has rotary positions, RMSNorm, a gated MLP and grouped heads.
+    """
     layers, width = SIZES[size]
     torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY, n_positions=128, n_embd=width, n_layer=layers, n_head=4,
-        resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
-        bos_token_id=1, eos_token_id=1, pad_token_id=0,
-    )  # fmt: skip
-    made = GPT2LMHeadModel(config)
+    ids = {"vocab_size": VOCABULARY, "bos_token_id": 1, "eos_token_id": 1, "pad_token_id": 0}
+    if family == "GPT2":
+        config = GPT2Config(
+            n_positions=128, n_embd=width, n_layer=layers, n_head=4,
+            resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, **ids,
+        )  # fmt: skip
+    else:
+        config = CONFIGS[family](
+            max_position_embeddings=128, hidden_size=width, intermediate_size=3 * width,
+            num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
+            head_dim=width // 4, tie_word_embeddings=True, **ids,
+        )  # fmt: skip
+    made = AutoModelForCausalLM.from_config(config)
     return made if stock else prepared(made)
 
 

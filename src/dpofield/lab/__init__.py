@@ -12,16 +12,24 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dpofield.lab.batch import Batch, encode, encode_texts
+    from dpofield.lab.batch import Batch, encodable, encode, encode_texts
+    from dpofield.lab.chat import Conversation
     from dpofield.lab.checkpoint import sft_checkpoint, sft_history, starting_model
     from dpofield.lab.descent import Interrupted
     from dpofield.lab.enumeration import Responses
+    from dpofield.lab.first_loss import explain_start
     from dpofield.lab.kernel import gram, gram_matrix
     from dpofield.lab.logprobs import pair_logprobs, reference_logprobs, sequence_logprobs
     from dpofield.lab.model import CausalLM, load_causal_lm
     from dpofield.lab.motion import Motion
-    from dpofield.lab.pairs import Pair
+    from dpofield.lab.pairs import Pair, PairList, read_pairs, write_pairs
     from dpofield.lab.recipe import Recipe
+    from dpofield.lab.reference import (
+        no_reference,
+        reference_from_columns,
+        reference_from_model,
+        reference_without_adapter,
+    )
     from dpofield.lab.runs import Run
     from dpofield.lab.sampling import sample_responses
     from dpofield.lab.settings import Training
@@ -33,9 +41,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Batch",
     "CausalLM",
+    "Conversation",
     "Interrupted",
     "Motion",
     "Pair",
+    "PairList",
     "Recipe",
     "Responses",
     "Run",
@@ -43,14 +53,21 @@ __all__ = [
     "Watch",
     "World",
     "dpo",
+    "encodable",
     "encode",
     "encode_texts",
+    "explain_start",
     "gram",
     "gram_matrix",
     "load_causal_lm",
+    "no_reference",
     "pair_logprobs",
     "ratio_gradients",
+    "read_pairs",
+    "reference_from_columns",
+    "reference_from_model",
     "reference_logprobs",
+    "reference_without_adapter",
     "sample_responses",
     "sequence_logprobs",
     "sft",
@@ -58,6 +75,7 @@ __all__ = [
     "sft_history",
     "starting_model",
     "word_tokenizer",
+    "write_pairs",
 ]
 
 _MODULES = {
@@ -66,19 +84,29 @@ _MODULES = {
     "starting_model": "checkpoint",
     "Interrupted": "descent",
     "Responses": "enumeration",
+    "explain_start": "first_loss",
     "gram": "kernel",
     "gram_matrix": "kernel",
     "Batch": "batch",
+    "encodable": "batch",
     "encode": "batch",
     "encode_texts": "batch",
     "pair_logprobs": "logprobs",
     "reference_logprobs": "logprobs",
     "sequence_logprobs": "logprobs",
+    "Conversation": "chat",
     "CausalLM": "model",
     "load_causal_lm": "model",
     "Motion": "motion",
     "Pair": "pairs",
+    "PairList": "pairs",
+    "read_pairs": "pairs",
+    "write_pairs": "pairs",
     "Recipe": "recipe",
+    "no_reference": "reference",
+    "reference_from_columns": "reference",
+    "reference_from_model": "reference",
+    "reference_without_adapter": "reference",
     "Run": "runs",
     "sample_responses": "sampling",
     "Training": "settings",

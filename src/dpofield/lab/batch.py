@@ -1,19 +1,23 @@
 """Token rows of pairs and texts: what a model reads, and which tokens are scored.
 
-A row is prompt + response + end of sequence; the response and the end are scored.
+A row is prompt + response + end of sequence; the response and the end are scored. How texts become
+tokens is in `tokens`; rows are cut and padded here.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dpofield.lab.pairs import Pair
+from dpofield.lab.chat import Conversation
+from dpofield.lab.pairs import Pair, PairList, listing
+from dpofield.lab.tokens import Item, RowOptions, Rows, tokenised
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,68 @@ class Batch:
 
 
 def encode(
-    tokenizer: Any, pairs: Sequence[Pair], *, padding_side: Literal["left", "right"] = "right"
+    tokenizer: Any,
+    pairs: Sequence[Pair | Conversation],
+    *,
+    padding_side: Literal["left", "right"] = "right",
+    eos: bool = True,
+    max_length: int | None = None,
+    truncation: Literal["keep_start", "keep_end"] | None = None,
+    doubled: bool = False,
 ) -> Batch:
-    """Token rows of N pairs, as a `Batch` of 2 N rows.
+    """Token rows of N pairs, as a `Batch` of 2 N rows: the rows of TRL's `DPOTrainer` (1.16).
 
-    Prompt and response are tokenised separately, so both responses follow the same prompt tokens.
-    Raises `ValueError` for no pairs, an empty text and a word outside the tokenizer's vocabulary.
+    Prompt and response are tokenised together, and both responses follow the same prompt tokens;
+    `dpofield.lab.tokens` has the rule. The end of sequence is added to a text that lacks it, and
+    scored. A chat template writes its own end, to which nothing is added. `eos=False` leaves the
+    end out, in both cases.
+
+    A row with more than `max_length` tokens is an error, unless `truncation` says which part to
+    keep, "keep_start" or "keep_end", as TRL's `truncation_mode` does.
+
+    TRL has two beginnings of sequence if both the text and the tokenizer have one, and two ends if
+    the tokenizer adds one too. Here each stands once. `doubled=True` gives TRL's rows as they are.
+
+    Raises `ValueError`, which names the pair, for an unknown word, a response without tokens or of
+    which `max_length` leaves nothing, two responses with the same tokens, and messages that the
+    chat template refuses; also for no pairs. `encodable` leaves such pairs out.
     """
     if not pairs:
         raise ValueError("no pairs to encode: give at least one Pair")
-    texts = [(p.prompt, p.preferred) for p in pairs] + [(p.prompt, p.dispreferred) for p in pairs]
-    return encode_texts(tokenizer, texts, padding_side=padding_side)
+    found = _of_pairs(
+        tokenizer, pairs, eos=eos, max_length=max_length, truncation=truncation, doubled=doubled
+    )
+    places = getattr(pairs, "places", ())
+    rows = _all_good(found, "pairs", places if len(places) == len(pairs) else ())
+    return _padded(tokenizer, [both[side] for side in (0, 1) for both in rows], padding_side)
+
+
+def encodable(
+    tokenizer: Any, pairs: Sequence[Pair | Conversation], **options: Unpack[RowOptions]
+) -> PairList:
+    """The pairs that `encode` accepts with these arguments, with what a `PairList` has beside.
+
+    One warning names the others, and `skipped` of the result lists them all.
+
+    >>> from dpofield.lab.tokenizer import word_tokenizer
+    >>> pairs = [Pair("soup :", "good .", "cold ."), Pair("soup :", "good .", "good.")]
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     kept = encodable(word_tokenizer(), pairs)
+    >>> len(kept), kept.skipped[0]
+    (1, 'pairs[1]: both responses have the same tokens, so this pair teaches nothing: remove it')
+    """
+    given = pairs if isinstance(pairs, PairList) else PairList(pairs)
+    found = _of_pairs(tokenizer, pairs, **options)
+    names = given.places or [f"pairs[{i}]" for i in range(len(given))]
+    skipped = [
+        f"{name}: {row}"
+        for name, row in zip(names, found, strict=True)
+        if isinstance(row, ValueError)
+    ]
+    kept = [i for i, row in enumerate(found) if not isinstance(row, ValueError)]
+    if skipped:
+        warnings.warn(listing(skipped, len(kept)), stacklevel=2)
+    return given.keep(kept, skipped)
 
 
 def encode_texts(
@@ -70,8 +125,9 @@ def encode_texts(
     texts: Sequence[tuple[str, str]],
     *,
     padding_side: Literal["left", "right"] = "right",
+    **options: Unpack[RowOptions],
 ) -> Batch:
-    """Token rows of (prompt, response) texts, one row per text; errors as in `encode`.
+    """Token rows of (prompt, response) texts, one row per text; the rest is as in `encode`.
 
     >>> from dpofield.lab.tokenizer import word_tokenizer
     >>> texts = [("soup :", "good ."), ("soup :", "very good .")]
@@ -79,32 +135,49 @@ def encode_texts(
     >>> batch.response_mask.int().tolist()
     [[0, 0, 1, 1, 1, 0], [0, 0, 1, 1, 1, 1]]
     """
-    prompts = _ids(tokenizer, [prompt for prompt, _ in texts], special=True)
-    responses = _ids(tokenizer, [response for _, response in texts], special=False)
-    scored = [[*ids, tokenizer.eos_token_id] for ids in responses]
-    width = max(len(p) + len(r) for p, r in zip(prompts, scored, strict=True))
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
-    ids = np.full((len(texts), width), pad)
-    attention, response = np.zeros(ids.shape, dtype=bool), np.zeros(ids.shape, dtype=bool)
-    for row, (p, r) in enumerate(zip(prompts, scored, strict=True)):
+    if not texts:
+        raise ValueError("no texts to encode: give at least one (prompt, response)")
+    rows = _all_good(tokenised(tokenizer, [(p, (r,)) for p, r in texts], **options), "texts")
+    return _padded(tokenizer, [row for (row,) in rows], padding_side)
+
+
+def _of_pairs(
+    tokenizer: Any, pairs: Sequence[Pair | Conversation], **options: Unpack[RowOptions]
+) -> list[Rows | ValueError]:
+    items: list[Item] = [
+        p if isinstance(p, Conversation) else (p.prompt, (p.preferred, p.dispreferred))
+        for p in pairs
+    ]
+    same = "both responses have the same tokens, so this pair teaches nothing: remove it"
+    return [
+        ValueError(same) if not isinstance(rows, ValueError) and rows[0][1] == rows[1][1] else rows
+        for rows in tokenised(tokenizer, items, **options)
+    ]
+
+
+def _all_good(
+    found: Sequence[Rows | ValueError], kind: str, places: Sequence[str] = ()
+) -> list[Rows]:
+    bad = [i for i, rows in enumerate(found) if isinstance(rows, ValueError)]
+    if bad:
+        name = places[bad[0]] if places else f"{kind}[{bad[0]}]"
+        more = f" ({len(bad)} of {len(found)} {kind} have such faults)" * (len(bad) > 1)
+        raise ValueError(f"{name}: {found[bad[0]]}{more}")
+    return [rows for rows in found if not isinstance(rows, ValueError)]
+
+
+def _padded(
+    tokenizer: Any, rows: Sequence[tuple[list[int], list[int]]], padding_side: str
+) -> Batch:
+    width = max(len(p) + len(r) for p, r in rows)
+    known = (tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
+    pad = next(token for token in known if token is not None)
+    ids = np.full((len(rows), width), pad)
+    attention, scored = np.zeros(ids.shape, dtype=bool), np.zeros(ids.shape, dtype=bool)
+    for row, (p, r) in enumerate(rows):
         start = width - len(p) - len(r) if padding_side == "left" else 0
         middle, end = start + len(p), start + len(p) + len(r)
         ids[row, start:end] = p + r
         attention[row, start:end] = True
-        response[row, middle:end] = True
-    return Batch(*(torch.from_numpy(array) for array in (ids, attention, response)))
-
-
-def _ids(tokenizer: Any, texts: Sequence[str], *, special: bool) -> list[list[int]]:
-    ids: list[list[int]] = tokenizer(list(texts), add_special_tokens=special).input_ids
-    for text, row in zip(texts, ids, strict=True):
-        if not row:
-            raise ValueError(f"{text!r} has no tokens; every prompt and response needs one")
-        if tokenizer.unk_token_id in row and tokenizer.unk_token_id != tokenizer.eos_token_id:
-            known = tokenizer.get_vocab()
-            unknown = [word for word in text.split() if word not in known]
-            raise ValueError(
-                f"unknown to this tokenizer: {', '.join(map(repr, unknown)) or 'a character'} "
-                f"in {text!r}; use its vocabulary, or a model with a subword tokenizer"
-            )
-    return ids
+        scored[row, middle:end] = True
+    return Batch(*(torch.from_numpy(array) for array in (ids, attention, scored)))

@@ -55,9 +55,11 @@ _SOURCES = (
     "tokenizer",
     "model",
     "batch",
+    "forward",
     "logprobs",
     "trees",
     "descent",
+    "steps",
     "training",
 )
 _CARD = "dpofield.json"

@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,6 +20,7 @@ from tqdm.auto import tqdm
 
 from dpofield.lab.files import replacing
 from dpofield.lab.runs import Run
+from dpofield.lab.steps import backward, moves
 from dpofield.lab.watch import Watch
 
 Records = dict[str, list[Any]]
@@ -38,7 +39,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def descend(
-    model: torch.nn.Module,
+    weights: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     objective: Callable[[int], Tensor],
     records: Records,
@@ -50,16 +51,19 @@ def descend(
     progress: bool,
     label: str,
     watch: Watch,
+    look: int = 0,
 ) -> None:
     """Take `steps` optimizer steps on the scalar `objective(step)`.
 
+    `weights` are the parameters of the optimizer by name; only these are saved, not frozen ones.
     The objective may append to `records`, which are saved and resumed with the weights. With a
     `state` file the loop continues from the step saved there. It saves the file every `save_every`
     steps and when interrupted, and removes it at the end. `label` is the name of the training in
     the progress bar and for `watch`. Raises `Interrupted` on Ctrl-C and when `watch.stopped()`
-    is true, and `ValueError` for a state file that is damaged or belongs to another run.
+    is true, and `ValueError` for a state file that is damaged or belongs to another run. Gradients
+    are checked in every step (`steps.backward`), and whether the weights move in step `look`.
     """
-    start = _load(state, model, optimizer, records, config) if state and state.exists() else 0
+    start = _load(state, weights, optimizer, records, config) if state and state.exists() else 0
     watch.progress(label, start, steps)
     bar = tqdm(
         total=steps, initial=start, desc=label, disable=not progress, leave=False, mininterval=1
@@ -67,13 +71,14 @@ def descend(
     with bar, _deferred_interrupt() as interrupted:
         for step in range(start, steps):
             optimizer.zero_grad(set_to_none=True)
-            objective(step).backward()  # type: ignore[no-untyped-call]
-            optimizer.step()
+            backward(objective(step), weights, step)
+            with moves(weights, optimizer, label, step) if step == look else nullcontext():
+                optimizer.step()
             bar.update()
             watch.progress(label, step + 1, steps)
             stop = interrupted() or watch.stopped()
             if state and (stop or (step + 1) % save_every == 0):
-                _save(state, model, optimizer, records, config, step + 1)
+                _save(state, weights, optimizer, records, config, step + 1)
             if stop:
                 where = f"; call again to go on from {state}" if state else ""
                 raise Interrupted(f"Stopped {label} after step {step + 1} of {steps}{where}")
@@ -104,15 +109,14 @@ def _deferred_interrupt() -> Iterator[Callable[[], bool]]:
 
 def _save(
     path: Path,
-    model: torch.nn.Module,
+    weights: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     records: Records,
     config: Mapping[str, Any],
     step: int,
 ) -> None:
     tensors: dict[str, Tensor] = {}
-    # `named_parameters` lists a tied weight once; the file format accepts no shared tensors.
-    for name, parameter in model.named_parameters():
+    for name, parameter in weights.items():
         tensors[f"model/{name}"] = parameter.detach()
         for key, value in optimizer.state.get(parameter, {}).items():
             if value is not None:
@@ -127,7 +131,7 @@ def _save(
 @torch.no_grad()
 def _load(
     path: Path,
-    model: torch.nn.Module,
+    weights: Mapping[str, Tensor],
     optimizer: torch.optim.Optimizer,
     records: Records,
     config: Mapping[str, Any],
@@ -139,8 +143,7 @@ def _load(
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged ({error}); {remedy}") from error
-    parameters = dict(model.named_parameters())
-    wanted = {f"model/{name}" for name in parameters}
+    wanted = {f"model/{name}" for name in weights}
     missing = sorted(wanted - tensors.keys()) + sorted({"config", "step"} - meta.keys())
     if missing:
         raise ValueError(f"{path} lacks {', '.join(missing[:3])}; {remedy}")
@@ -149,11 +152,27 @@ def _load(
     if changed:
         was = ", ".join(f"{k} was {theirs.get(k)!r}, is {config.get(k)!r}" for k in changed)
         raise ValueError(f"{path} belongs to another run: {was}; {remedy}, or give another file")
-    for name, parameter in parameters.items():
+    for name in sorted(k for k in tensors.keys() - wanted if k.startswith("model/")):
+        raise ValueError(
+            f"{path} belongs to another run, which trained {name.removeprefix('model/')} too: "
+            f"train the same weights (model.set_adapter(name), requires_grad), or {remedy}"
+        )
+    for name, parameter in weights.items():
+        saved = tensors[f"model/{name}"]
+        if (saved.shape, saved.dtype) != (parameter.shape, parameter.dtype):
+            raise ValueError(
+                f"{path} belongs to another run: {name} was {saved.dtype} {tuple(saved.shape)}, "
+                f"is {parameter.dtype} {tuple(parameter.shape)}; {remedy}, or give another file"
+            )
+    # A fused optimizer counts its steps on the device of the weights, others on the host.
+    fused = optimizer.defaults.get("fused")
+    for name, parameter in weights.items():
         parameter.copy_(tensors[f"model/{name}"])
         prefix = f"optimizer/{name}/"
         held = {
-            k.removeprefix(prefix): t.to(parameter.device)
+            k.removeprefix(prefix): t
+            if k == f"{prefix}step" and not fused
+            else t.to(parameter.device)
             for k, t in tensors.items()
             if k.startswith(prefix)
         }

@@ -30,7 +30,7 @@ from transformers.pytorch_utils import Conv1D
 
 from dpofield.lab import outer
 from dpofield.lab.batch import Batch
-from dpofield.lab.logprobs import sequence_logprobs
+from dpofield.lab.logprobs import in_one_pass
 from dpofield.lab.model import CausalLM
 from dpofield.lab.outer import Form, Outer
 
@@ -249,7 +249,7 @@ def _backward(model: CausalLM, rows: Batch, take: Take) -> None:
         for path, layer in layers:
             hook = recorder.watch(path, layer)
             handles.append(layer.register_forward_hook(hook, with_kwargs=True, prepend=True))
-        values = sequence_logprobs(model, rows.input_ids, rows.attention_mask, rows.response_mask)
+        values = in_one_pass(model, rows)
     finally:
         for handle in handles:
             handle.remove()

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -21,6 +25,9 @@ from dpofield.lab.tokenizer import word_tokenizer
 CausalLM = torch.nn.Module
 """A `transformers` causal language model: `model(input_ids, attention_mask=...).logits`."""
 
+_DROPOUT = re.compile(r"drop")
+# PhiMoE's `router_jitter_noise` is not noise: it also chooses experts in eval mode.
+_NOISE = re.compile(r"drop|^(input_)?jitter_noise$|^moe_jitter_eps$|^neftune_noise_alpha$")
 # Wider than GPT-2's 0.02: a model of this size then learns much sooner to copy from the prompt.
 _SPREAD = 0.08
 
@@ -93,37 +100,107 @@ def load_causal_lm(
 ) -> tuple[CausalLM, Any]:
     """(model, tokenizer) from a local folder or a hub name, in float32, `prepared`.
 
-    `gguf_file` names a GGUF file of weights inside the folder. Other `options` are passed to
-    `AutoModelForCausalLM.from_pretrained`. Raises `ValueError` if nothing can be loaded, or if the
-    tokenizer has no end-of-sequence token.
+    A folder of a PEFT adapter gives its base model with the adapter, which is then trained; this
+    needs `peft`. `gguf_file` names a GGUF file of weights inside the folder. Other `options` are
+    passed to `from_pretrained`, such as `dtype="auto"`, the dtype of the weights in the folder.
+
+    Raises `ValueError`, with the reason and the remedy, if nothing can be loaded, if the folder
+    lacks a weight of the model, for a model that is not causal, and for a tokenizer that has no
+    end-of-sequence token or more tokens than the model.
     """
+    what, folder = str(name_or_path), Path(name_or_path)
     options = {"dtype": torch.float32, "gguf_file": gguf_file} | options
+    base = _base_of(folder) if (folder / "adapter_config.json").is_file() else None
+    tokens = base if base and not any(folder.glob("tokenizer*")) else what
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name_or_path, gguf_file=gguf_file)
-        model = AutoModelForCausalLM.from_pretrained(name_or_path, **options)
-    except (OSError, ValueError) as error:
+        tokenizer = AutoTokenizer.from_pretrained(tokens, gguf_file=gguf_file)
+        model, report = AutoModelForCausalLM.from_pretrained(
+            base or what, output_loading_info=True, **options
+        )
+        if base:
+            from peft import PeftModel
+
+            model = PeftModel.from_pretrained(model, what, is_trainable=True)
+    except ImportError as error:
+        raise ValueError(f"{what!r} needs a package that is not installed: {error}") from error
+    except (OSError, ValueError, RuntimeError, AttributeError, SafetensorError) as error:
+        of = f", whose adapter_config.json names the base model {base!r}" if base else ""
         raise ValueError(
-            f"no causal LM at {str(name_or_path)!r}: give a folder written by save_pretrained, "
+            f"no causal LM at {what!r}{of}: give a folder written by save_pretrained, "
             f"or a hub name where there is a network ({error})"
         ) from error
+    if report["missing_keys"]:
+        lacking = ", ".join(sorted(report["missing_keys"])[:3])
+        raise ValueError(
+            f"{what!r} lacks weights of {type(model).__name__}, which would be random ({lacking}): "
+            "give a whole copy of a causal language model"
+        )
+    _check_tokenizer(what, tokenizer, model)
+    model = prepared(model)
+    with torch.no_grad():
+        two = torch.tensor([[0, 1], [0, 2]], device=model_device(model))
+        first, other = model(input_ids=two, attention_mask=torch.ones_like(two)).logits[:, -2]
+    if (first - other).abs().max() > 100 * torch.finfo(first.dtype).eps * first.abs().max():
+        raise ValueError(
+            f"{type(model).__name__} at {what!r} is no causal LM: what it predicts for a token "
+            "depends on later tokens, so these are no log-probabilities of a text; take a decoder"
+        )
+    return model, tokenizer
+
+
+def _base_of(folder: Path) -> str:
+    """The base model of the adapter in a folder: a name, or a path relative to that folder."""
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    base = config.get("base_model_name_or_path")
+    if not base or not any(folder.glob("adapter_model.*")):
+        missing = "adapter_model.safetensors" if base else "the name of its base model"
+        raise ValueError(f"the adapter in {str(folder)!r} lacks {missing}: save or copy it again")
+    return str(folder / base) if (folder / base).is_dir() else str(base)
+
+
+def _check_tokenizer(what: str, tokenizer: Any, model: CausalLM) -> None:
     if tokenizer.eos_token_id is None:
         raise ValueError(
-            f"the tokenizer of {str(name_or_path)!r} has no end-of-sequence token; "
+            f"the tokenizer of {what!r} has no end-of-sequence token; "
             "set tokenizer.eos_token and save it again"
         )
-    return prepared(model), tokenizer
+    rows = model.get_input_embeddings().weight.shape[0]  # type: ignore[operator]
+    if len(tokenizer) > rows:
+        raise ValueError(
+            f"the tokenizer of {what!r} has {len(tokenizer)} tokens and the model's embedding has "
+            f"{rows} rows: call model.resize_token_embeddings({len(tokenizer)}) on the model of "
+            "AutoModelForCausalLM.from_pretrained, and save it again, or take the model's tokenizer"
+        )
 
 
 def prepared(model: CausalLM) -> Any:
     """The same model, changed in place to be deterministic and faster.
 
-    Every dropout is 0 and the model is in eval mode, in which gradients can still be computed.
-    GPT-2's gelu, eight operations in `transformers`, becomes one operation of torch.
+    Every dropout is 0, and so is noise on embeddings and at routers: in modules, in functions that
+    read an attribute or the configuration, and in PEFT adapters. The model is in eval mode, in
+    which gradients can still be computed. Train mode gives the same values (except for PhiMoE,
+    which samples its experts there). GPT-2's gelu, eight operations in `transformers`, becomes one
+    operation of torch.
     """
     for module in list(model.modules()):
-        if isinstance(module, torch.nn.Dropout):
+        _silence(module, _NOISE)
+        # A configuration is read by functional dropouts; jitter is copied from it.
+        _silence(getattr(module, "config", None), _DROPOUT)
+        if isinstance(module, torch.nn.modules.dropout._DropoutNd):
             module.p = 0.0
         for name, child in module.named_children():
             if type(child) is NewGELUActivation:
                 setattr(module, name, GELUTanh())
     return model.eval()
+
+
+def model_device(model: CausalLM) -> torch.device:
+    """The device of the model's first weight that has values: where its inputs belong."""
+    return next((p.device for p in model.parameters() if not p.is_meta), torch.device("cpu"))
+
+
+def _silence(owner: Any, names: re.Pattern[str]) -> None:
+    """Set the rates of dropout and noise among the attributes of an object to 0."""
+    for name, value in list(getattr(owner, "__dict__", {}).items()):
+        if isinstance(value, float) and names.search(name):
+            setattr(owner, name, 0.0)

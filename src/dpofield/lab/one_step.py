@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from dpofield.formulas import LOSSES
 from dpofield.lab.batch import Batch
 from dpofield.lab.kernel import trained
-from dpofield.lab.logprobs import pair_logprobs, sequence_logprobs
+from dpofield.lab.logprobs import pair_logprobs, scored_logits
 from dpofield.lab.model import CausalLM
 
 
@@ -108,8 +108,8 @@ def change(before: CausalLM, after: CausalLM, rows: Batch) -> Change:
 
 @torch.no_grad()
 def row_logits(model: CausalLM, rows: Batch) -> Tensor:
-    """The logits that predict the last T columns of each row, (R, T, V)."""
-    return _with_logits(model, rows)[1]
+    """The logits that predict the S scored tokens of the rows, row by row, (S, V)."""
+    return scored_logits(model, rows).logits
 
 
 @torch.no_grad()
@@ -117,19 +117,13 @@ def concave_part(before: Tensor, after: Tensor, rows: Batch) -> NDArray[np.float
     """`Change.concave` from the `row_logits` before and after, (R,)."""
     old, moved = before.double().log_softmax(dim=-1), after.double() - before.double()
     gap = (old + moved).logsumexp(dim=-1) - (old.exp() * moved).sum(dim=-1)
-    scored = rows.response_mask[:, -gap.shape[1] :]
-    found: NDArray[np.float64] = -torch.where(scored, gap, 0.0).sum(dim=1).cpu().numpy()
+    row = rows.response_mask.nonzero()[:, 0].to(gap.device)
+    found: NDArray[np.float64] = -gap.new_zeros(len(rows)).index_add(0, row, gap).cpu().numpy()
     return found
 
 
 def _with_logits(model: CausalLM, rows: Batch) -> tuple[Tensor, Tensor]:
-    """log pi of each row, (R,), and the logits that predict its last T columns, (R, T, V)."""
-    seen: list[Tensor] = []
-
-    def recorded(**inputs: Any) -> Any:
-        outputs = model(**inputs)
-        seen.append(outputs.logits[:, :-1])
-        return outputs
-
-    parts = (rows.input_ids, rows.attention_mask, rows.response_mask)
-    return sequence_logprobs(recorded, *parts), seen[0]  # type: ignore[arg-type]
+    """log pi of each row, (R,), and the logits that predict its scored tokens, (S, V)."""
+    row, token, logits = scored_logits(model, rows)
+    chosen = logits.log_softmax(dim=-1).gather(1, token[:, None])[:, 0]
+    return chosen.new_zeros(len(rows)).index_add(0, row, chosen), logits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dpofield.formulas import LOSSES
+from dpofield.lab.arrangements import recognised
 from dpofield.lab.batch import Batch
 from dpofield.lab.descent import Interrupted, Records, descend
 from dpofield.lab.logprobs import logprobs, pair_logprobs, reference_logprobs
-from dpofield.lab.model import CausalLM
+from dpofield.lab.model import CausalLM, model_device
+from dpofield.lab.reference import checked
 from dpofield.lab.runs import Run
 from dpofield.lab.settings import Training, require_rate, require_whole
+from dpofield.lab.steps import optimizer_of, trainable
 from dpofield.lab.watch import Watch
 
 _WARMUP = 20
-_OPTIMIZERS = {"adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 def sft(
@@ -44,37 +47,42 @@ def sft(
 
     Minimises the mean negative log-probability of the response tokens with AdamW (no weight
     decay): linear warm-up over `_WARMUP` steps, linear decay over the second half, gradient norm
-    clipped to 1. Returns the batch mean of -log pi(response | prompt) before each update, (steps,).
-    `state` names a file to resume from, see `descend`; `share`, `watch` and errors as in `dpo`.
+    clipped to 1. There is no dropout, also if the model is in train mode. Returns the batch mean
+    of -log pi(response | prompt) before each update, (steps,). `state` names a file to resume from,
+    see `descend`; `share`, `watch`, warnings and errors as in `dpo`.
     """
     for name, value in {"steps": steps, "batch": batch}.items():
         require_whole(name, value, 1)
     require_rate(lr)
     _check_size(len(examples), "examples", batch)
+    weights = trainable(model)
+    examples = examples.to(model_device(model))
     config = {"steps": steps, "batch": batch, "lr": lr, "seed": seed, "data": _digest(examples)}
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=lr, betas=(0.9, 0.98), weight_decay=0.0, fused=_fusible(model)
-    )
-    # A hook of the optimizer, because `descend` has no call between backward pass and step.
-    optimizer.register_step_pre_hook(lambda *_: _clip(model))
     records: Records = {"loss": []}
 
-    def objective(step: int) -> Tensor:
+    def rate(step: int) -> float:
         decay = min(1.0, 2 * (1 - step / steps))
-        for group in optimizer.param_groups:
-            group["lr"] = lr * decay * min(1.0, (step + 1) / _WARMUP)
-        index = batch_index(len(examples), batch, step, seed)
-        rows = examples.rows(index)
-        logprob = logprobs(model, rows, share=share)
-        _require_finite(step, index, {"example": logprob})
-        records["loss"].append(-logprob.detach().double().mean().cpu().numpy())
-        return -logprob.sum() / rows.lengths.sum()
+        return lr * decay * min(1.0, (step + 1) / _WARMUP)
 
-    descend(
-        model, optimizer, objective, records, steps=steps, config=config,
-        state=Path(state) if state else None, save_every=save_every, progress=progress,
-        label="SFT", watch=watch or Watch(),
-    )  # fmt: skip
+    with optimizer_of("adamw", weights, lr, betas=(0.9, 0.98)) as optimizer:
+        # A hook of the optimizer, because `descend` has no call between backward pass and step.
+        optimizer.register_step_pre_hook(lambda *_: _clip(weights))
+
+        def objective(step: int) -> Tensor:
+            for group in optimizer.param_groups:
+                group["lr"] = rate(step)
+            index = batch_index(len(examples), batch, step, seed)
+            rows = examples.rows(index)
+            logprob = logprobs(model, rows, share=share)
+            _require_finite(step, index, {"example": logprob})
+            records["loss"].append(-logprob.detach().double().mean().cpu().numpy())
+            return -logprob.sum() / rows.lengths.sum()
+
+        descend(
+            weights, optimizer, objective, records, steps=steps, config=config,
+            state=Path(state) if state else None, save_every=save_every, progress=progress,
+            label="SFT", watch=watch or Watch(), look=max(range(steps), key=rate),
+        )  # fmt: skip
     return np.array(records["loss"])
 
 
@@ -92,25 +100,29 @@ def dpo(
 ) -> Run:
     """Train `model` in place on N encoded pairs, as `settings` specify.
 
-    `reference` (2 N,) is `reference_logprobs(model_ref, pairs)`, in nats; both are on the model's
-    device. Each update descends the mean loss of a batch, with the reference log-probabilities and
-    lengths of its pairs if the loss needs them. At the start, after every `settings.record_every`
-    updates and at the end, the `Run` records log-probs, loss and autograd's ratio gradients of the
-    recorded pairs. `watch` observes the training and may stop it. `share` as in
-    `logprobs.logprobs`. `state` names a file to resume from, saved every `save_every` steps, see
+    `reference` (2 N,) is `reference_logprobs(model_ref, pairs)` in nats, or made by `reference`.
+    Only parameters that require a gradient are trained. There is no dropout, also if the model is
+    in train mode. Each update descends the mean loss of a batch, with the reference
+    log-probabilities and lengths of its pairs if the loss needs them. At the start, after every
+    `settings.record_every` updates and at the end, the `Run` records log-probs, loss and autograd's
+    ratio gradients of the recorded pairs. `watch` observes the training and may stop it. `share` as
+    in `logprobs.logprobs`. `state` names a file to resume from, saved every `save_every` steps, see
     `descend`.
 
-    Raises `ValueError` for no pairs, a batch larger than their number, and a reference of another
-    size; `FloatingPointError`, with step and pair, if a log-probability is not finite;
-    `Interrupted`, with the `Run` so far, on Ctrl-C and when `watch` stops the training.
+    Warns (`RuntimeWarning`) if the first step moves no weight, and if the reference is that of the
+    model with its rows or tokens in a wrong arrangement: swapped, alternating, in another order, or
+    a mean per token. Any other start is legitimate; `first_loss.explain_start` explains it.
+
+    Raises `ValueError` for no pairs, a batch larger than their number, a model without a trained
+    parameter, and a reference of another size, in half precision or not finite;
+    `FloatingPointError`, with step and pair or parameter, if a log-probability or a gradient is not
+    finite; `Interrupted`, with the `Run` so far, on Ctrl-C and when `watch` stops the training.
     """
     n = len(pairs) // 2
     _check_size(n, "pairs", settings.batch)
-    if reference.shape != (2 * n,):
-        raise ValueError(
-            f"reference has shape {tuple(reference.shape)}, the {n} pairs need ({2 * n},): "
-            "use reference_logprobs(model, pairs)"
-        )
+    weights = trainable(model)
+    pairs = pairs.to(model_device(model))
+    reference = checked(reference, pairs)
     loss, params, watch = settings.loss, settings.params, watch or Watch()
     of_loss = loss_arguments(loss, params, pairs, reference)
     record = _Record(model, reference, pairs, settings, watch, share)
@@ -125,16 +137,15 @@ def dpo(
         per_pair: Tensor = LOSSES[loss].torch(u, v, **of_loss(index))
         return per_pair.mean()
 
-    optimizer = _OPTIMIZERS[settings.optimizer](
-        model.parameters(), lr=settings.lr, weight_decay=0.0, fused=_fusible(model)
-    )
-    watch.begin(optimizer)
     try:
-        descend(
-            model, optimizer, objective, record.values, steps=settings.steps, config=record.config,
-            state=Path(state) if state else None, save_every=save_every, progress=progress,
-            label=" ".join([loss, *(f"{name}={x:g}" for name, x in params.items())]), watch=watch,
-        )  # fmt: skip
+        with optimizer_of(settings.optimizer, weights, settings.lr) as optimizer:
+            watch.begin(optimizer)
+            descend(
+                weights, optimizer, objective, record.values, steps=settings.steps,
+                config=record.config, state=Path(state) if state else None, save_every=save_every,
+                label=" ".join([loss, *(f"{name}={x:g}" for name, x in params.items())]),
+                progress=progress, watch=watch,
+            )  # fmt: skip
     except Interrupted as stop:
         stop.run = record.run()
         raise
@@ -169,12 +180,22 @@ class _Record:
         """Record the pairs after `step` updates, and call `Watch.record`."""
         lw, ll = reference_logprobs(self._model, self._pairs, share=self._share).double().chunk(2)
         _require_finite(step, self._index, {"preferred": lw, "dispreferred": ll})
+        if step == 0:
+            self._require_arrangement(torch.cat([lw, ll]))
         u, v = lw - self._ref_w, ll - self._ref_l
         values = ratio_gradients(self._loss, u, v, **self._of_loss(self._index))
         row = zip(("loss", "dx1", "dx2"), values, strict=True)
         for name, value in [("step", torch.tensor(step)), ("lw", lw), ("ll", ll), *row]:
             self.values.setdefault(name, []).append(value.cpu().numpy())
         self._watch.record(step, u.cpu().numpy(), v.cpu().numpy())
+
+    def _require_arrangement(self, own: Tensor) -> None:
+        reference = torch.cat([self._ref_w, self._ref_l])
+        # Only what the numbers prove, because a training may start away from u = v = 0 on purpose.
+        found = recognised(own, reference, self._pairs.lengths, left=1e-4)
+        if found:
+            more = "first_loss.explain_start shows the start of this training"
+            warnings.warn(f"{found.sentence} {more}", RuntimeWarning, stacklevel=6)
 
     def run(self) -> Run:
         """The `Run` so far."""
@@ -230,14 +251,8 @@ def batch_index(n: int, batch: int, step: int, seed: int) -> Tensor:
     return torch.tensor([int(orders[p // n][p % n]) for p in places])
 
 
-def _fusible(model: CausalLM) -> bool | None:
-    """The optimizer's argument `fused`: one pass per weight, if torch supports that here."""
-    kinds = {(p.device.type, p.dtype.is_floating_point) for p in model.parameters()}
-    return True if kinds <= {("cpu", True), ("cuda", True)} else None
-
-
-def _clip(model: CausalLM) -> None:
-    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+def _clip(weights: Mapping[str, Tensor]) -> None:
+    torch.nn.utils.clip_grad_norm_(weights.values(), 1.0)
 
 
 def _check_size(n: int, what: str, batch: int) -> None:
@@ -264,5 +279,7 @@ def _digest(rows: Batch, *more: Tensor) -> str:
     tensors = (rows.input_ids, rows.attention_mask, rows.response_mask, *more)
     digest = hashlib.sha256()
     for tensor in tensors:
-        digest.update(str(tuple(tensor.shape)).encode() + tensor.cpu().numpy().tobytes())
+        # As bytes, because NumPy has no bfloat16.
+        data = tensor.cpu().contiguous().view(torch.uint8).numpy().tobytes()
+        digest.update(str(tuple(tensor.shape)).encode() + data)
     return digest.hexdigest()[:16]
