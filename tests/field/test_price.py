@@ -150,6 +150,23 @@ def test_finite_worlds_at_every_scale(log_depth):
             assert abs(float(margin_for(float(kl), pairs)) / margin - 1) < 1e-10 or kl < 1e-300
 
 
+def test_scores_of_very_different_sizes():
+    """Nearly equal pairs, and pairs far off the reference: both ends of the scale to 1e-10."""
+    near = judged(np.log([0.5, 0.5]), [[0.5, 0.5 + 1e-9], [0.5 - 1e-9, 0.5]])
+    far = room(np.log([1 - 1e-9, 1e-9]), np.log([0.5, 0.5]), np.log([1 - 1e-9, 1e-9]))
+    for pairs in (near, far):
+        for power in (-200, -13, -11, -3, 0, 3, 30, 250):
+            margin = 10.0**power
+            kl = float(least_kl(margin, pairs))
+            if kl > 1e-290:
+                assert float(margin_for(kl, pairs)) == pytest.approx(margin, rel=1e-10)
+        with mpmath.workdps(80):
+            worst = -min(mpmath.mpf(float(t)) for t in pairs.score.ravel())
+            for share in (1e-14, 1e-9, 0.3, 1 - 1e-9):
+                margin, kl = exact(pairs, mpmath.mpf(share) / worst)
+                assert abs(float(least_kl(float(margin), pairs)) / kl - 1) < 1e-9
+
+
 def test_huge_margins_in_finite_worlds():
     """At a million nats all that is left is the worst responses: KL has the slope 1/(2 max(-t))."""
     for pairs in worlds(5):
@@ -264,6 +281,8 @@ BAD = {
     "margin = -1.0": lambda: least_kl(-1.0),
     "margin = nan": lambda: least_kl([0.1, np.nan]),
     "margin = inf": lambda: cheapest(np.inf, ONE),
+    "margin = 1e\\+301 is above": lambda: least_kl([1.0, 1e301], ONE),
+    "margin = 1e\\+200 is above": lambda: gaussian_optimum(1e200),
     "kl = -1.0": lambda: margin_for(-1.0),
     "kl = 0.0": lambda: efficiency(1.0, 0.0),
     "kl = inf": lambda: margin_for(np.inf, ONE),

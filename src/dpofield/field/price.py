@@ -23,8 +23,10 @@ from dpofield.formulas.parameters import check_interval
 _ORDER = np.arange(1, 41)
 _NEAR = 0.6  # below this c the series are used; they converge like c^2
 _LAST = 1 - np.log(2)  # the divergence at margin 1, where the straight line begins
-_MARGIN = sp.Interval.Ropen(0, sp.oo)
 _MEANING = "a margin is finite and not negative: exchange the two responses of each pair"
+_LARGEST = 1e300  # nats
+_TINY = 1e-12  # below this size of c t, the price is a parabola to 1e-12
+_DEEP = 1000.0  # exp(-depth) is 0 in float64, so everything is linear in the depth
 
 
 class Course(NamedTuple):
@@ -41,32 +43,33 @@ def least_kl(margin: ArrayLike, pairs: Room | None = None) -> Array:
 
     No policy has the margin at a smaller one. About 3/8 margin^2 for small margins; from margin 1
     on, without `pairs`, `margin/2 - CEILING`. Relative error below 1e-10. Raises `ValueError` for a
-    margin that is negative or infinite, and for pairs without any difference between preferred and
-    dispreferred responses.
+    margin that is negative or above 1e300, and for pairs without any difference between preferred
+    and dispreferred responses.
 
     >>> [round(float(kl), 5) for kl in least_kl([0.0, 0.1, 1.0, 9.0])]
     [0.0, 0.00374, 0.30685, 4.30685]
     """
     h = np.asarray(margin, dtype=np.float64)
-    check_interval("margin", h, _MARGIN, _MEANING)
+    _check_size("margin", h, _MEANING)
     if pairs is None:
         return _strict_kl(h)
-    return _each(h, lambda one: _kl_of(pairs, _depth(pairs, one, _margin_of)))
+    return _each(h, lambda one: _least(pairs, one))
 
 
 def margin_for(kl: ArrayLike, pairs: Room | None = None) -> Array:
     """The largest mean margin at KL(ref || pi) = `kl`, in its shape: the inverse of `least_kl`.
 
-    Raises `ValueError` for a kl that is negative or infinite, and for pairs without any difference.
+    Raises `ValueError` for a kl that is negative or above 1e300, and for pairs without any
+    difference.
 
     >>> [round(float(h), 12) for h in margin_for(least_kl([0.0, 1e-9, 0.5, 40.0]))]
     [0.0, 1e-09, 0.5, 40.0]
     """
     k = np.asarray(kl, dtype=np.float64)
-    check_interval("kl", k, _MARGIN, "a divergence is finite and not negative")
+    _check_size("kl", k, "a divergence is finite and not negative")
     if pairs is None:
         return _strict_margin(k)
-    return _each(k, lambda one: _margin_of(pairs, _depth(pairs, one, _kl_of)))
+    return _each(k, lambda one: _largest_margin(pairs, one))
 
 
 def cheapest(margin: float, pairs: Room) -> Array:
@@ -80,7 +83,7 @@ def cheapest(margin: float, pairs: Room) -> Array:
     >>> np.exp(cheapest(0.5, pairs)).round(3)
     array([[0.115, 0.205, 0.295, 0.385]])
     """
-    check_interval("margin", margin, _MARGIN, _MEANING)
+    _check_size("margin", margin, _MEANING)
     if margin == 0:
         return pairs.reference.copy()
     return np.asarray(pairs.reference + _gains(pairs, _depth(pairs, float(margin), _margin_of)))
@@ -115,7 +118,9 @@ def optimum(pairs: Room, rewards: ArrayLike, beta: float) -> Array:
     """
     check_interval("beta", beta, sp.Interval.open(0, sp.oo), "strength of the KL penalty")
     r = rewards_of(rewards, pairs.reference)
-    tilted = pairs.reference + r / beta
+    top = np.where(np.isfinite(pairs.reference), r, -np.inf).max(axis=1, keepdims=True)
+    with np.errstate(over="ignore"):  # a probability below 1e-308 is 0
+        tilted = pairs.reference + (r - top) / beta
     return np.asarray(tilted - logsumexp(tilted, axis=1, keepdims=True))
 
 
@@ -130,15 +135,22 @@ def gaussian_optimum(margin: ArrayLike) -> Course:
     """The RLHF optimum of a normal reward, at a mean margin, in its shape.
 
     Pairs are two independent responses of the reference, the higher reward preferred. The margin is
-    `2 s/(beta sqrt(pi))` for the standard deviation s. `ValueError` as in `least_kl`.
+    `2 s/(beta sqrt(pi))` for the standard deviation s. `ValueError` for a margin that is negative
+    or above 1e150.
 
     >>> [round(float(value), 4) for value in gaussian_optimum(4 / np.pi)]
     [1.2732, 0.0, -1.2732, 0.6366]
     """
     h = np.asarray(margin, dtype=np.float64)
-    check_interval("margin", h, _MARGIN, _MEANING)
+    _check_size("margin", h, _MEANING, 1e150)
     kl = np.pi * h**2 / 8
     return Course(h, h / 2 - kl, -h / 2 - kl, kl)
+
+
+def _check_size(name: str, value: ArrayLike, meaning: str, largest: float = _LARGEST) -> None:
+    check_interval(name, value, sp.Interval.Ropen(0, sp.oo), meaning)
+    if np.any(np.asarray(value) > largest):
+        raise ValueError(f"{name} = {np.max(value)} is above {largest:g} nats, the largest here")
 
 
 # -- a strict order: the curve m(c), KL(c) of the theorem, c = tanh x --
@@ -192,7 +204,7 @@ def _strict_kl(margin: Array) -> Array:
 
 
 def _strict_margin(kl: Array) -> Array:
-    curve = np.where(kl > 0, _strict(kl, 1)[0], 0.0)
+    curve = np.where(kl < _TINY**2, np.sqrt(8 * kl / 3), _strict(kl, 1)[0])
     return np.asarray(np.where(kl < _LAST, curve, 2 * (kl + CEILING)))
 
 
@@ -214,6 +226,28 @@ def _scaled(pairs: Room) -> Array:
                          "policy has a margin")  # fmt: skip
     scaled = score / worst
     return np.asarray(np.where(scaled < -1 + 1e-15, -1.0, scaled))
+
+
+def _curvature(pairs: Room) -> tuple[float, float]:
+    """The mean square of the scores, and the largest size of a score."""
+    _scaled(pairs)  # refuses pairs without any difference
+    mass, score = pairs.mass, pairs.score
+    return float(np.sum(mass * score**2)), float(np.abs(score[mass > 0]).max())
+
+
+def _least(pairs: Room, margin: float) -> float:
+    second, size = _curvature(pairs)
+    if margin / (2 * second) * size < _TINY:
+        return margin**2 / (8 * second)
+    return _kl_of(pairs, _depth(pairs, margin, _margin_of))
+
+
+def _largest_margin(pairs: Room, kl: float) -> float:
+    second, size = _curvature(pairs)
+    c = float(np.sqrt(2 * kl / second))
+    if c * size < _TINY:
+        return 2 * c * second
+    return _margin_of(pairs, _depth(pairs, kl, _kl_of))
 
 
 def _gains(pairs: Room, depth: float) -> Array:
@@ -244,13 +278,10 @@ def _depth(pairs: Room, target: float, function: Callable[[Room, float], float])
 
     def short(log_depth: float) -> float:
         found = function(pairs, float(np.exp(log_depth)))
-        return float(np.log(found) - np.log(target)) if found > 0 else -np.inf
+        return float(np.log(max(found, 1e-300)) - np.log(target))
 
-    low = high = 0.0
-    while short(low) > 0:
-        low -= max(2.0, -low)
-    while short(high) < 0:
-        high += max(2.0, high)
-    if np.isinf(short(low)):  # an underflow: come nearer
-        low = brentq(lambda z: max(short(z), -1.0), low, high, xtol=1e-3)
+    deep, deeper = function(pairs, _DEEP), function(pairs, 2 * _DEEP)
+    if target >= deep:
+        return _DEEP + (target - deep) / (deeper - deep) * _DEEP
+    low, high = np.log(_TINY) - 300, np.log(_DEEP)
     return float(np.exp(brentq(short, low, high, xtol=1e-15, rtol=1e-15)))

@@ -17,13 +17,14 @@ from numpy.typing import ArrayLike
 from scipy.special import expit, logsumexp, ndtr, xlogy
 
 from dpofield.field.core import Array
+from dpofield.field.sampled import FINITE, PROBABILITY
+from dpofield.field.sampled import account_of_samples as account_of_samples  # also found here
+from dpofield.field.sampled import ceiling_of_samples as ceiling_of_samples
 from dpofield.formulas.parameters import check_interval
 
 CEILING = float(np.log(2) - 0.5)
 """The ceiling of two independent responses of the reference, labelled by a strict order."""
 _ROUNDING = 1e-6  # of a sum of probabilities: log-probabilities may come from a float32 model
-_PROBABILITY = sp.Interval(0, 1)
-_FINITE = sp.Interval.open(-sp.oo, sp.oo)
 
 
 class Account(NamedTuple):
@@ -40,24 +41,6 @@ class Account(NamedTuple):
     kl: float
     kl_w: float
     kl_l: float
-
-
-class Estimate(NamedTuple):
-    """A mean with its standard error, in nats."""
-
-    value: float
-    error: float
-
-
-class Sampled(NamedTuple):
-    """`Account` of samples. `gap` is `middle + kl`: 0 in the mean for pairs of the reference."""
-
-    u: Estimate
-    v: Estimate
-    margin: Estimate
-    middle: Estimate
-    kl: Estimate
-    gap: Estimate
 
 
 @dataclass(frozen=True)
@@ -196,7 +179,7 @@ def judged(reference: ArrayLike, wins: ArrayLike, weights: ArrayLike | None = No
     table = table[None] if table.ndim == 2 else table
     if table.shape != (*ref.shape, ref.shape[1]):
         raise ValueError(f"wins of shape {table.shape}: expected {(*ref.shape, ref.shape[1])}")
-    check_interval("wins", table, _PROBABILITY, "a probability")
+    check_interval("wins", table, PROBABILITY, "a probability")
     if np.abs(table + table.swapaxes(1, 2) - 1).max() > 1e-9:
         raise ValueError("wins: P(y, y') and P(y', y) must add up to 1, and P(y, y) is 1/2")
     return _drawn(ref, np.einsum("pij,pj->pi", table, np.exp(ref)), shares)
@@ -225,7 +208,8 @@ def bradley_terry(
     """
     ref, shares = _base(reference, weights)
     r = rewards_of(rewards, ref)
-    return judged(ref, expit(r[:, :, None] - r[:, None, :]), shares)
+    with np.errstate(over="ignore"):  # an infinite gap decides every pair, as it should
+        return judged(ref, expit(r[:, :, None] - r[:, None, :]), shares)
 
 
 def best_of(
@@ -258,7 +242,11 @@ def best_of(
 def _power_slope(start: Array, step: Array, n: int) -> Array:
     """`((start + step)^n - start^n)/step`, without cancellation; `n start^(n-1)` at step 0."""
     end = start + step
-    return np.asarray(sum(end**k * start ** (n - 1 - k) for k in range(n)))
+    some = step > 0
+    part = np.divide(step, end, out=np.zeros(end.shape), where=some)
+    with np.errstate(divide="ignore"):  # a start of 0
+        grown = -(end**n) * np.expm1(n * np.log1p(-part))
+    return np.asarray(np.divide(grown, step, out=n * start ** (n - 1.0), where=some))
 
 
 def ceiling_of_best(n: float) -> float:
@@ -308,88 +296,6 @@ def _excess_divergence(t: Array) -> Array:
     return np.asarray(np.where(small, powers, xlogy(1 + t, 1 + t) - t))
 
 
-def ceiling_of_samples(wins: ArrayLike) -> Estimate:
-    """The ceiling of an unknown judge, estimated from judgements of N responses of the reference.
-
-    `wins` (N, N): the probability that the row's response is preferred to the column's (1, 0, or
-    between). The responses are independent draws for one prompt; the diagonal is ignored. Bias and
-    standard error by the jackknife over responses. Raises `ValueError` for N < 3, wins outside
-    [0, 1] or with `P(y, y') + P(y', y)` different from 1.
-
-    >>> order = np.random.default_rng(0).normal(size=200)
-    >>> found = ceiling_of_samples(order[:, None] > order)
-    >>> abs(found.value - CEILING) < 1e-3
-    True
-    """
-    table = np.array(wins, dtype=np.float64)
-    if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 3:
-        raise ValueError(f"wins of shape {table.shape}: expected (N, N) with N of at least 3")
-    np.fill_diagonal(table, 0.5)
-    check_interval("wins", table, _PROBABILITY, "a probability")
-    if np.abs(table + table.T - 1).max() > 1e-9:
-        raise ValueError("wins: P(y, y') and P(y', y) must add up to 1")
-    n = len(table)
-    total = table.sum(axis=1) - 0.5
-    whole = float(np.mean(_phi(total / (n - 1))))
-    # Column k: the estimate from all responses but k.
-    others = _phi((total[:, None] - table) / (n - 2))
-    np.fill_diagonal(others, 0.0)
-    parts = others.sum(axis=0) / (n - 1)
-    value = n * whole - (n - 1) * float(parts.mean())
-    return Estimate(value, float(np.sqrt((n - 1) * parts.var())))
-
-
-def account_of_samples(
-    u: ArrayLike, v: ArrayLike, drawn: ArrayLike, *, prompts: ArrayLike | None = None
-) -> Sampled:
-    """The account of samples, with standard errors.
-
-    `u`, `v` (N,): log-ratios of pairs that were not trained. `drawn` (M,): `log pi/pi_ref` of
-    independent responses of the reference, and not those of the pairs: else `gap` compares a
-    number with itself. `prompts` (N,): the prompt of each pair; then standard errors are those of
-    means over prompts. Raises `ValueError` naming the argument: other shapes, fewer than two values
-    or prompts, values that are not finite.
-
-    >>> found = account_of_samples([0.2, 0.0], [-0.4, -0.2], [-0.1, -0.1])
-    >>> print(f"{found.middle.value:.2f}, {found.kl.value:.2f}, {found.gap.value:.2f}")
-    -0.10, 0.10, 0.00
-    """
-    values = {"u": u, "v": v, "drawn": drawn}
-    a, b, new = (_column(name, given) for name, given in values.items())
-    if a.shape != b.shape:
-        raise ValueError(f"v has {len(b)} values, u has {len(a)}")
-    groups = None if prompts is None else np.asarray(prompts)
-    if groups is not None and groups.shape != a.shape:
-        raise ValueError(f"prompts of shape {groups.shape}: expected one per pair, {a.shape}")
-    if groups is not None and len(np.unique(groups)) < 2:
-        raise ValueError("prompts: one prompt only, so no standard error over prompts")
-    middle, kl = _mean((a + b) / 2, groups), _mean(-new, None)
-    gap = Estimate(middle.value + kl.value, float(np.hypot(middle.error, kl.error)))
-    return Sampled(_mean(a, groups), _mean(b, groups), _mean(a - b, groups), middle, kl, gap)
-
-
-def _mean(values: Array, groups: Array | None) -> Estimate:
-    mean, n = float(values.mean()), len(values)
-    if groups is None:
-        return Estimate(mean, float(values.std(ddof=1) / np.sqrt(n)))
-    _, index = np.unique(groups, return_inverse=True)
-    sums = np.bincount(index, values - mean)
-    g = len(sums)
-    return Estimate(mean, float(np.sqrt(g / (g - 1) * np.sum(sums**2)) / n))
-
-
-def _column(name: str, given: ArrayLike) -> Array:
-    values = np.asarray(given, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"{name} of shape {values.shape}: expected (N,) with N of at least 2")
-    check_interval(name, values, _FINITE, "a log-ratio is a finite number")
-    return values
-
-
-def _phi(w: Array) -> Array:
-    return np.asarray(xlogy(2 * w, 2 * w))
-
-
 def _drawn(ref: Array, w: Array, shares: Array) -> Room:
     """Pairs of the reference, by the probability w of being preferred to a random response."""
     return Room(ref, 2 * w, 2 * (1 - w), shares)
@@ -412,7 +318,7 @@ def normalised(name: str, given: ArrayLike) -> Array:
     logp = logp[None] if logp.ndim == 1 else logp
     if logp.ndim != 2 or logp.shape[1] < 1:
         raise ValueError(f"{name} of shape {logp.shape}: expected (n,) or (prompts, n)")
-    check_interval(name, np.exp(logp), _PROBABILITY, "log-probabilities are not above 0")
+    check_interval(name, np.exp(logp), PROBABILITY, "log-probabilities are not above 0")
     total = np.exp(logp).sum(axis=1)
     far = np.abs(total - 1)
     if far.max() > _ROUNDING:
@@ -429,5 +335,5 @@ def rewards_of(given: ArrayLike, ref: Array) -> Array:
     r = r[None] if r.ndim == 1 else r
     if r.shape != ref.shape:
         raise ValueError(f"rewards of shape {r.shape}: the reference has {ref.shape}")
-    check_interval("rewards", r[np.isfinite(ref)], _FINITE, "a reward is a finite number")
+    check_interval("rewards", r[np.isfinite(ref)], FINITE, "a reward is a finite number")
     return np.where(np.isfinite(ref), r, 0.0)
