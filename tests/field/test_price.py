@@ -283,6 +283,8 @@ BAD = {
     "margin = inf": lambda: cheapest(np.inf, ONE),
     "margin = 1e\\+301 is above": lambda: least_kl([1.0, 1e301], ONE),
     "margin = 1e\\+200 is above": lambda: gaussian_optimum(1e200),
+    "margin is a masked array": lambda: least_kl(np.ma.array([1.0, 2.0], mask=[0, 1])),
+    "margin has values of type complex": lambda: efficiency(1j, 1.0),
     "kl = -1.0": lambda: margin_for(-1.0),
     "kl = 0.0": lambda: efficiency(1.0, 0.0),
     "kl = inf": lambda: margin_for(np.inf, ONE),

@@ -18,7 +18,7 @@ from scipy.special import logsumexp
 
 from dpofield.field.core import Array
 from dpofield.field.room import CEILING, Room, rewards_of
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 
 _ORDER = np.arange(1, 41)
 _NEAR = 0.6  # below this c the series are used; they converge like c^2
@@ -49,7 +49,7 @@ def least_kl(margin: ArrayLike, pairs: Room | None = None) -> Array:
     >>> [round(float(kl), 5) for kl in least_kl([0.0, 0.1, 1.0, 9.0])]
     [0.0, 0.00374, 0.30685, 4.30685]
     """
-    h = np.asarray(margin, dtype=np.float64)
+    h = real_array("margin", margin)
     _check_size("margin", h, _MEANING)
     if pairs is None:
         return _strict_kl(h)
@@ -65,7 +65,7 @@ def margin_for(kl: ArrayLike, pairs: Room | None = None) -> Array:
     >>> [round(float(h), 12) for h in margin_for(least_kl([0.0, 1e-9, 0.5, 40.0]))]
     [0.0, 1e-09, 0.5, 40.0]
     """
-    k = np.asarray(kl, dtype=np.float64)
+    k = real_array("kl", kl)
     _check_size("kl", k, "a divergence is finite and not negative")
     if pairs is None:
         return _strict_margin(k)
@@ -99,7 +99,7 @@ def efficiency(margin: ArrayLike, kl: ArrayLike, pairs: Room | None = None) -> A
     >>> efficiency([1.27, 0.52], [1.203, 0.153]).round(2)
     array([0.37, 0.63])
     """
-    h, k = np.broadcast_arrays(np.asarray(margin, np.float64), np.asarray(kl, np.float64))
+    h, k = np.broadcast_arrays(real_array("margin", margin), real_array("kl", kl))
     check_interval("margin", h, sp.Interval.open(-sp.oo, sp.oo), "a margin is a finite number")
     check_interval("kl", k, sp.Interval.open(0, sp.oo), "a run that has moved has a KL above 0")
     return np.asarray(least_kl(np.maximum(h, 0.0), pairs) / k)
@@ -141,7 +141,7 @@ def gaussian_optimum(margin: ArrayLike) -> Course:
     >>> [round(float(value), 4) for value in gaussian_optimum(4 / np.pi)]
     [1.2732, 0.0, -1.2732, 0.6366]
     """
-    h = np.asarray(margin, dtype=np.float64)
+    h = real_array("margin", margin)
     _check_size("margin", h, _MEANING, 1e150)
     kl = np.pi * h**2 / 8
     return Course(h, h / 2 - kl, -h / 2 - kl, kl)

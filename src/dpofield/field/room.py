@@ -20,7 +20,7 @@ from dpofield.field.core import Array
 from dpofield.field.sampled import FINITE, PROBABILITY
 from dpofield.field.sampled import account_of_samples as account_of_samples  # also found here
 from dpofield.field.sampled import ceiling_of_samples as ceiling_of_samples
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 
 CEILING = float(np.log(2) - 0.5)
 """The ceiling of two independent responses of the reference, labelled by a strict order."""
@@ -175,7 +175,7 @@ def judged(reference: ArrayLike, wins: ArrayLike, weights: ArrayLike | None = No
     0.0
     """
     ref, shares = _base(reference, weights)
-    table = np.asarray(wins, dtype=np.float64)
+    table = real_array("wins", np.asanyarray(wins) + 0.0)
     table = table[None] if table.ndim == 2 else table
     if table.shape != (*ref.shape, ref.shape[1]):
         raise ValueError(f"wins of shape {table.shape}: expected {(*ref.shape, ref.shape[1])}")
@@ -303,7 +303,7 @@ def _drawn(ref: Array, w: Array, shares: Array) -> Room:
 
 def _base(reference: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array]:
     ref = normalised("reference", reference)
-    shares = np.ones(len(ref)) if weights is None else np.asarray(weights, dtype=np.float64)
+    shares = np.ones(len(ref)) if weights is None else real_array("weights", weights)
     if shares.shape != (len(ref),):
         raise ValueError(f"weights of shape {shares.shape}: expected ({len(ref)},), one per prompt")
     check_interval("weights", shares, sp.Interval.Ropen(0, sp.oo), "shares of the prompts")
@@ -314,7 +314,7 @@ def _base(reference: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array
 
 def normalised(name: str, given: ArrayLike) -> Array:
     """Log-probabilities as (prompts, n), free of rounding in their sum, or `ValueError`."""
-    logp = np.asarray(given, dtype=np.float64)
+    logp = real_array(name, given)
     logp = logp[None] if logp.ndim == 1 else logp
     if logp.ndim != 2 or logp.shape[1] < 1:
         raise ValueError(f"{name} of shape {logp.shape}: expected (n,) or (prompts, n)")
@@ -331,7 +331,7 @@ def normalised(name: str, given: ArrayLike) -> Array:
 
 def rewards_of(given: ArrayLike, ref: Array) -> Array:
     """Rewards in the shape of `ref`, 0 where a prompt has no response, or `ValueError`."""
-    r = np.asarray(given, dtype=np.float64)
+    r = real_array("rewards", given)
     r = r[None] if r.ndim == 1 else r
     if r.shape != ref.shape:
         raise ValueError(f"rewards of shape {r.shape}: the reference has {ref.shape}")

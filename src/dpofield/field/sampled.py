@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import xlogy
 
 from dpofield.field.core import Array
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 
 FINITE = sp.Interval.open(-sp.oo, sp.oo)
 PROBABILITY = sp.Interval(0, 1)
@@ -47,7 +47,7 @@ def ceiling_of_samples(wins: ArrayLike) -> Estimate:
     >>> bool(abs(found.value - (np.log(2) - 0.5)) < 1e-3)
     True
     """
-    table = np.array(wins, dtype=np.float64)
+    table = real_array("wins", np.asanyarray(wins) + 0.0)
     if table.ndim != 2 or table.shape[0] != table.shape[1] or len(table) < 3:
         raise ValueError(f"wins of shape {table.shape}: expected (N, N) with N of at least 3")
     np.fill_diagonal(table, 0.5)
@@ -105,7 +105,7 @@ def _mean(values: Array, groups: Array | None) -> Estimate:
 
 
 def _column(name: str, given: ArrayLike) -> Array:
-    values = np.asarray(given, dtype=np.float64)
+    values = real_array(name, given)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(f"{name} of shape {values.shape}: expected (N,) with N of at least 2")
     check_interval(name, values, FINITE, "a log-ratio is a finite number")
