@@ -234,11 +234,44 @@ def test_everything_survives_a_file(tmp_path: Path) -> None:
     assert isinstance(read_pairs(tmp_path / "a.csv.gz"), PairList)
 
 
+def test_prompts_that_responses_repeat(tmp_path: Path) -> None:
+    """A file with whole texts beside their prompts would score the prompt's tokens too."""
+    rows = [{"prompt": f"{i}: ", "chosen": f"{i}: yes", "rejected": f"{i}: no"} for i in range(3)]
+    with pytest.warns(UserWarning, match="begins with its whole prompt"):
+        read_pairs(written(tmp_path / "a", *rows))
+    rows[1]["chosen"] = "yes"
+    assert len(read_pairs(written(tmp_path / "a", *rows))) == 3
+
+
+@pytest.mark.parametrize("form", ["parquet", "dataset"])
+def test_tables_put_nothing_into_messages(tmp_path: Path, form: str) -> None:
+    """Arrow fills keys that other rows have with null; a template would write these into the text.
+
+    Null that an argument has in JSON lines is the author's, and stays.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Dataset
+
+    def row(**arguments: Any) -> dict[str, Any]:
+        call = {"role": "assistant", "tool_calls": [{"function": {"arguments": arguments}}]}
+        return {**CHAT, "chosen": [call]}
+
+    rows, path = [row(place="Rome"), row(day=1), CHAT], tmp_path / "pairs"
+    expected = [r["chosen"] for r in rows]
+    if form == "dataset":
+        Dataset.from_list(rows).save_to_disk(path)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    assert [p.preferred for p in read_pairs(path)] == expected
+    lines = written(tmp_path / "lines", row(day=None), {**CHAT, "tools": None})
+    assert [p.preferred for p in read_pairs(lines)] == [row(day=None)["chosen"], CHAT["chosen"]]
+
+
 def test_a_pair_is_checked_when_it_is_made() -> None:
     """What no file can hold and what no template can read cannot be made in the first place."""
     with pytest.raises(ValueError, match="dispreferred contains half a character"):
         Pair("a", "b", "\udc80")
-    with pytest.raises(ValueError, match="write each message as"):
-        Conversation(sharegpt("hi"), SAID.preferred, SAID.dispreferred)
+    assert Conversation(sharegpt("hi"), SAID.preferred, SAID.dispreferred).prompt == turns("hi")
     with pytest.raises(ValueError, match="message 1 of preferred is str"):
         Conversation(turns("hi"), ["yes"], SAID.dispreferred)  # type: ignore[list-item]

@@ -173,6 +173,20 @@ def test_a_flat_loss_is_named(tiny_gpt2: Any, pairs: Batch) -> None:
         torch.testing.assert_close(p.detach(), before[name], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("off", [torch.no_grad, torch.inference_mode])
+def test_gradients_switched_off(pairs: Batch, off: Callable[[], Any]) -> None:
+    """The block around the call is named, or the weights that were made in such a block."""
+    with off():
+        model = small_gpt2(seed=0, layers=1, width=16)
+        with pytest.raises(ValueError, match="call it outside"):
+            train(model, pairs, reference=torch.zeros(2 * N), steps=1)
+    if off is torch.inference_mode:
+        with pytest.raises(ValueError, match=r"copy\.deepcopy"):
+            train(model, pairs, reference=torch.zeros(2 * N), steps=1)
+        model = copy.deepcopy(model)
+    assert len(train(model, pairs, reference=torch.zeros(2 * N), steps=1).loss) == 2
+
+
 @pytest.mark.parametrize("training", ["dpo", "sft"])
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "meta"])
 def test_a_model_that_cannot_be_trained(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.modules.module import register_module_forward_hook
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from dpofield.lab import logprobs as lp
@@ -202,8 +203,10 @@ def test_all_responses_of_a_prompt(tiny_gpt2: Any, tokenizer: Any, world: World)
     prompt = world.prompts[7]
     batch = encode_texts(tokenizer, [(prompt, r) for r in world.responses(prompt)])
     forest, seen = plant(*parts(batch)), []
-    count = tiny_gpt2.transformer.ln_f.register_forward_hook(
-        lambda module, args, output: seen.append(output.shape[:-1].numel())
+    assert takes_trees(tiny_gpt2)
+    last = tiny_gpt2.transformer.ln_f
+    count = register_module_forward_hook(
+        lambda module, args, out: seen.append(out.shape[:-1].numel()) if module is last else None
     )
     together = harvest(tiny_gpt2, forest)
     count.remove()
@@ -276,7 +279,9 @@ def test_the_end_of_the_last_layer_is_for_places_that_predict(model: Any) -> Non
     way = way_of(model)
     assert way is not None
     last = model.get_submodule(way.ends[-1])
-    count = last.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    count = register_module_forward_hook(
+        lambda module, args, out: seen.append(args[0].shape[1]) if module is last else None
+    )
     tree_logprobs(model, *parts(batch_of(rows)))
     count.remove()
     assert seen == [3]  # the last of the prompt, and each response's word

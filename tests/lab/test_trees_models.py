@@ -17,6 +17,7 @@ import peft
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.modules.module import register_module_forward_hook
 from torch.utils.checkpoint import checkpoint
 from transformers import GPT2LMHeadModel
 
@@ -26,7 +27,7 @@ from dpofield.lab.logprobs import logprobs, reference_logprobs, sequence_logprob
 from dpofield.lab.sharing import way_of
 from dpofield.lab.trees import takes_trees
 from tests.lab.test_trees import batch_of, parts
-from tests.lab.zoo import WIDE, ZOO, build, row_by_row
+from tests.lab.zoo import EXPERTS, LATENT, WIDE, ZOO, build, row_by_row
 
 # What people train; the others of the zoo share if the trial finds that they can.
 SHARED = {
@@ -282,6 +283,68 @@ REFUSED: dict[str, Callable[[], Any]] = {
 }  # fmt: skip
 
 
+class Gated(torch.nn.Module):
+    """Adds a running sum over places, with a factor that is 0 at first."""
+
+    def __init__(self, inner: Any) -> None:
+        super().__init__()
+        self.inner, self.gate = inner, torch.nn.Parameter(torch.zeros(()).double())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) + self.gate * x.cumsum(dim=1)
+
+
+def test_a_trial_is_repeated_when_weights_say_more() -> None:
+    """A gate that opens in training is found, and weights that were nan are not held against it."""
+    model, batch = ZOO["llama"](), batch_of(EDITS)
+    model.model.layers[0].mlp = Gated(model.model.layers[0].mlp).eval()
+    assert takes_trees(model)
+    with torch.no_grad():
+        model.model.layers[0].mlp.gate.fill_(0.1)
+    torch.testing.assert_close(logprobs(model, batch), row_by_row(model, batch))
+    assert not takes_trees(model)
+    mended = ZOO["gpt2"]()
+    for weight, shared in ((float("nan"), False), (0.5, True)):
+        mended.transformer.ln_f.bias.data[3] = weight
+        assert takes_trees(mended) == shared
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_hooks_of_a_user_see_rows(side: str) -> None:
+    """Steering by place, as in studies of activations: each row as alone, in float32 too."""
+    model, batch = ZOO["qwen2"]().float(), batch_of(EDITS, side)
+    assert takes_trees(model)
+
+    def steer(module: Any, args: Any, out: Tensor) -> Tensor:
+        out = out.clone()
+        out[:, 2] += 3.0
+        out[:, -2] += 5.0
+        return out
+
+    plain = logprobs(model, batch)
+    hook = model.model.layers[0].register_forward_hook(steer)
+    right = row_by_row(model, batch)
+    for share in (None, False):
+        found = logprobs(model, batch, share=share).double()
+        torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-4)
+    assert float((right - plain).detach().abs().min()) > 0.01
+    hook.remove()
+    assert takes_trees(model)
+
+
+@pytest.mark.parametrize("family", ["DeepseekV32", "GlmMoeDsa"])
+def test_attention_to_selected_places(family: str) -> None:
+    """Places are selected among later ones too, so neither padding nor other rows may be read."""
+    batch = batch_of(EDITS)
+    for most in (3, 64):
+        model = build(
+            family, **WIDE | EXPERTS | LATENT, index_topk=most, index_n_heads=2, index_head_dim=16
+        ).float()
+        found = logprobs(model, batch).double()
+        torch.testing.assert_close(found, row_by_row(model, batch), rtol=1e-5, atol=1e-4)
+        assert not takes_trees(model)
+
+
 def _named(attention: str) -> Any:
     model = ZOO["gpt2"]()
     model.config._attn_implementation = attention
@@ -392,7 +455,7 @@ def test_randomness_is_not_shared() -> None:
 def test_the_trial_leaves_no_trace() -> None:
     """Random state, modes, gradients, hooks and attributes are as before; others see no call."""
     model, calls = ZOO["llama"]().train(), []
-    model.model.layers[0].register_forward_hook(lambda *_: calls.append(1))
+    model.register_forward_hook(lambda *_: calls.append(1))
     model.model.layers[1].eval()
     torch.manual_seed(3)
     expected = torch.rand(2)
@@ -420,10 +483,11 @@ def test_an_error_in_the_middle(name: str) -> None:
     before = [c._attn_implementation for c in attention_configs(model)]
     last = list(model.modules())[-3]
 
-    def fail(*_: Any) -> None:
-        raise KeyboardInterrupt
+    def fail(module: Any, *_: Any) -> None:
+        if module is last:
+            raise KeyboardInterrupt
 
-    hook = last.register_forward_hook(fail)
+    hook = register_module_forward_hook(fail)
     with pytest.raises(KeyboardInterrupt):
         logprobs(model, batch)
     hook.remove()
@@ -445,11 +509,13 @@ def test_models_inside_each_other() -> None:
     assert takes_trees(outer)
     assert takes_trees(inner)
 
-    def call(*_: Any) -> None:
+    def call(module: Any, *_: Any) -> None:
+        if module is not outer.model.layers[0]:
+            return
         found.append(logprobs(inner, batch, share=True))
         found.append(sequence_logprobs(inner, *parts(batch)))
 
-    hook = outer.model.layers[0].register_forward_hook(call)
+    hook = register_module_forward_hook(call)
     torch.testing.assert_close(logprobs(outer, batch, share=True), expected[0])
     hook.remove()
     for values in found:

@@ -59,7 +59,7 @@ _like_bert = partial(
     max_position_embeddings=128,
 )
 _like_mamba = partial(build, hidden_size=32, num_hidden_layers=2)
-_EXPERTS: dict[str, Any] = {
+EXPERTS: dict[str, Any] = {
     "num_experts": 4,
     "num_local_experts": 4,
     "num_experts_per_tok": 2,
@@ -72,7 +72,7 @@ _MAMBA2: dict[str, Any] = {
     "mamba_n_groups": 1,
     "mamba_chunk_size": 4,
 }
-_LATENT: dict[str, Any] = {
+LATENT: dict[str, Any] = {
     "num_key_value_heads": 4,
     "q_lora_rank": 16,
     "kv_lora_rank": 16,
@@ -103,10 +103,10 @@ ZOO: dict[str, Callable[[], Any]] = {
     ),
     "qwen2": partial(_like_llama, "Qwen2"),
     "qwen3": partial(_like_llama, "Qwen3", head_dim=8),
-    "qwen3-moe": partial(_like_llama, "Qwen3Moe", head_dim=8, decoder_sparse_step=1, **_EXPERTS),
+    "qwen3-moe": partial(_like_llama, "Qwen3Moe", head_dim=8, decoder_sparse_step=1, **EXPERTS),
     "mistral": partial(_windowed, "Mistral", 4096),
     "mistral-window": partial(_windowed, "Mistral", 6),
-    "mixtral": partial(_like_llama, "Mixtral", **_EXPERTS),
+    "mixtral": partial(_like_llama, "Mixtral", **EXPERTS),
     "gemma": partial(_like_llama, "Gemma", head_dim=8),
     "gemma2": partial(_windowed, "Gemma2", 4096, head_dim=8, query_pre_attn_scalar=8),
     "gemma2-window": partial(_windowed, "Gemma2", 6, head_dim=8, query_pre_attn_scalar=8),
@@ -147,20 +147,20 @@ ZOO: dict[str, Callable[[], Any]] = {
     "stablelm": partial(_like_llama, "StableLm", partial_rotary_factor=0.5),
     "cohere": partial(_like_llama, "Cohere", logit_scale=0.5),
     "cohere2": partial(_windowed, "Cohere2", 6, logit_scale=0.5),
-    "gpt_oss": partial(_windowed, "GptOss", 6, head_dim=8, **_EXPERTS),
-    "deepseek_v2": partial(_like_llama, "DeepseekV2", **(_EXPERTS | _LATENT)),
-    "deepseek_v3": partial(_like_llama, "DeepseekV3", **(_EXPERTS | _LATENT)),
+    "gpt_oss": partial(_windowed, "GptOss", 6, head_dim=8, **EXPERTS),
+    "deepseek_v2": partial(_like_llama, "DeepseekV2", **(EXPERTS | LATENT)),
+    "deepseek_v3": partial(_like_llama, "DeepseekV3", **(EXPERTS | LATENT)),
     "olmo3-window": partial(_windowed, "Olmo3", 6),
-    "olmoe": partial(_like_llama, "Olmoe", **_EXPERTS),
-    "granitemoe": partial(_like_llama, "GraniteMoe", **_EXPERTS),
-    "phimoe": partial(_like_llama, "Phimoe", **_EXPERTS),
+    "olmoe": partial(_like_llama, "Olmoe", **EXPERTS),
+    "granitemoe": partial(_like_llama, "GraniteMoe", **EXPERTS),
+    "phimoe": partial(_like_llama, "Phimoe", **EXPERTS),
     "llama4": partial(
         _like_llama,
         "Llama4",
         head_dim=8,
         intermediate_size_mlp=48,
         attention_chunk_size=8,
-        **(_EXPERTS | {"num_experts_per_tok": 1}),
+        **(EXPERTS | {"num_experts_per_tok": 1}),
     ),
     "glm4": partial(_like_llama, "Glm4", head_dim=8),
     "nemotron": partial(_like_llama, "Nemotron"),
@@ -233,7 +233,7 @@ ZOO: dict[str, Callable[[], Any]] = {
         mamba_d_state=4,
         mamba_dt_rank=4,
         use_mamba_kernels=False,
-        **_EXPERTS,
+        **EXPERTS,
     ),
     "bamba": partial(_like_llama, "Bamba", attn_layer_indices=[1], mamba_n_heads=8, **_MAMBA2),
     "falcon_h1": partial(
@@ -259,7 +259,7 @@ ZOO: dict[str, Callable[[], Any]] = {
         linear_key_head_dim=8,
         linear_value_head_dim=8,
         shared_expert_intermediate_size=16,
-        **_EXPERTS,
+        **EXPERTS,
     ),
     "minimax": partial(
         _like_llama,
@@ -267,7 +267,7 @@ ZOO: dict[str, Callable[[], Any]] = {
         head_dim=8,
         layer_types=["linear_attention", "full_attention"],
         block_size=4,
-        **_EXPERTS,
+        **EXPERTS,
     ),
     "lfm2": partial(_like_llama, "Lfm2", layer_types=["conv", "full_attention"]),
 }

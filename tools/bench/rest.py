@@ -9,6 +9,7 @@ import numpy as np
 from chapters import read_chapters, side_by_side
 from fingerprint import ROOT, kernel_environment
 from numpy.typing import NDArray
+from torch.nn.modules.module import register_module_forward_hook
 
 from bench.timing import Row, by_turns, compare, seconds
 from dpofield.field import gradient
@@ -42,8 +43,9 @@ def enumeration_rows(rounds: int) -> Iterator[list[Row]]:
         )
     ]
     read: list[int] = []
-    count = model.transformer.ln_f.register_forward_hook(
-        lambda module, args, output: read.append(output.shape[:-1].numel())
+    last = model.transformer.ln_f
+    count = register_module_forward_hook(  # a hook of the module would be called on rows
+        lambda module, args, out: read.append(out.shape[:-1].numel()) if module is last else None
     )
     responses.logprobs(model)
     count.remove()

@@ -24,13 +24,18 @@ from dpofield.lab.tokens import Item, RowOptions, Rows, tokenised
 class Batch:
     """R rows of T tokens: their ids, which tokens are no padding, and which are scored.
 
-    `input_ids` (R, T) int64, `attention_mask` (R, T) bool, `response_mask` (R, T) bool. For N
-    pairs R = 2 N: the preferred responses first, then the dispreferred ones, as TRL stacks them.
+    `input_ids` (R, T) int64, `attention_mask` (R, T) bool, `response_mask` (R, T) bool; masks of
+    other dtypes, as TRL has them, become bool. For N pairs R = 2 N: the preferred responses first,
+    then the dispreferred ones, as TRL stacks them.
     """
 
     input_ids: Tensor
     attention_mask: Tensor
     response_mask: Tensor
+
+    def __post_init__(self) -> None:
+        for name in ("attention_mask", "response_mask"):
+            object.__setattr__(self, name, getattr(self, name).bool())
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]

@@ -32,8 +32,7 @@ class Conversation:
 
     def __post_init__(self) -> None:
         for name in ("prompt", "preferred", "dispreferred"):
-            if messages(getattr(self, name), name) != getattr(self, name):
-                raise ValueError(f"{name}: write each message as {{'role': ..., 'content': ...}}")
+            object.__setattr__(self, name, messages(getattr(self, name), name))
         if self.preferred == self.dispreferred:
             raise ValueError("preferred and dispreferred are identical; remove the pair")
         if (
@@ -96,7 +95,7 @@ def messages(value: list[Any], name: str) -> list[Message]:
 def _message(message: Any, name: str) -> Message:
     if not isinstance(message, Mapping):
         raise ValueError(f"{name} is {type(message).__name__}, not an object with role and content")
-    found = dict(message)
+    found = {key: value for key, value in message.items() if value is not None}
     if "role" not in found and "from" in found and "value" in found:
         role = _SHAREGPT.get(str(found.pop("from")).lower())
         if role is None:

@@ -115,10 +115,11 @@ def reading(model: Any) -> Reading:
     """Which rows one pass may read so that each row has the numbers that it has alone.
 
     Padding must not matter, which needs causal attention or a recurrence, and frequencies that do
-    not depend on the longest row. In float64 rows are read together only if no part can compute in
-    float32, where the last digits depend on what else is read: attention is `sdpa`, no layer is
-    checkpointed, and all weights are in modules that keep float64. Layers that scale activations
-    over all that they read, as in 8-bit quantisation, need one row at a time.
+    not depend on the longest row. Hooks of a user see rows without padding. In float64 rows are
+    read together only if no part can compute in float32, where the last digits depend on what else
+    is read: attention is `sdpa`, no layer is checkpointed, and all weights are in modules that keep
+    float64. Layers that scale activations over all that they read, as in 8-bit quantisation, need
+    one row at a time.
     """
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     inner = _unwrapped(model)
@@ -126,6 +127,7 @@ def reading(model: Any) -> Reading:
     recurrent = bool(getattr(inner, "_is_stateful", False))
     known = isinstance(inner, PreTrainedModel) and (causal == {True} or (recurrent and not causal))
     alike = known and not any(_rope_types(m) & {"dynamic", "longrope"} for m in modules)
+    alike = alike and not selects_places(model) and not hooked_by_user(model)
     if _quantised(model):
         return "one by one"
     if not _in_float64(model):
@@ -200,6 +202,22 @@ def hooked(model: Any) -> bool:
     """Whether accelerate moves inputs and weights to their devices when modules are called."""
     modules = model.modules() if isinstance(model, nn.Module) else ()
     return any(hasattr(module, "_hf_hook") for module in modules)
+
+
+def hooked_by_user(model: Any) -> bool:
+    """Whether a part of the model has a forward hook of a user, which may change some columns."""
+    modules = list(model.modules())[1:] if isinstance(model, nn.Module) else []
+    hooks = [
+        h for m in modules for d in (m._forward_hooks, m._forward_pre_hooks) for h in d.values()
+    ]
+    homes = {getattr(getattr(h, "func", h), "__module__", "").partition(".")[0] for h in hooks}
+    return not homes <= {"transformers", "peft", "accelerate", "dpofield"}
+
+
+def selects_places(model: Any) -> bool:
+    """Whether attention reads only the best places, chosen among later ones too (DeepSeek V3.2)."""
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    return any("Indexer" in type(module).__name__ for module in modules)
 
 
 def prompt_tokens(model: Any) -> int:

@@ -54,7 +54,7 @@ def sequence_logprobs(
     train mode give the numbers of eval mode. Raises `ValueError` for rows that the model cannot
     read or that have no prompt, and for a model that `still` refuses.
     """
-    rows = _aligned(model, Batch(input_ids, attention_mask.bool(), response_mask.bool()))
+    rows = _aligned(model, Batch(input_ids, attention_mask, response_mask))
     if not rows.input_ids.numel():
         return torch.zeros(len(rows), device=input_ids.device)
     with still(model):
@@ -200,7 +200,7 @@ def _aligned(model: CausalLM, rows: Batch) -> Batch:
 
 def check_readable(model: CausalLM, rows: Batch) -> None:
     """Raise the `ValueError` of `sequence_logprobs` for rows that `model` cannot read or score."""
-    ids, real, scored = rows.input_ids, rows.attention_mask.bool(), rows.response_mask.bool()
+    ids, real, scored = rows.input_ids, rows.attention_mask, rows.response_mask
     if not ids.shape == real.shape == scored.shape or ids.dim() != 2:
         raise ValueError(
             f"ids, attention mask and response mask have shapes {tuple(ids.shape)}, "

@@ -50,6 +50,10 @@ class Pair:
                 "such a pair teaches nothing; remove it"
             )
 
+    def starts_again(self) -> bool:
+        """Whether both responses begin with the whole prompt."""
+        return all(r.startswith(self.prompt) for r in (self.preferred, self.dispreferred))
+
 
 class PairList(list[Pair | Conversation]):
     """Pairs of a file: a list that also says where they come from.
@@ -117,6 +121,8 @@ def read_pairs(
     encoding if it is not UTF-8 and has no byte order mark; `split` chooses one of several splits of
     a `DatasetDict` on disk.
 
+    Warns if every response begins with its prompt.
+
     Raises `ValueError` with file, line, field and remedy for the first row that cannot be read, and
     for a file without any pair; `ModuleNotFoundError` if a format needs a library that is not
     installed. With `skip_bad`, good rows are kept, one warning names the others, and `skipped` of
@@ -156,6 +162,13 @@ def read_pairs(
         raise ValueError(f"{path}: no pairs{why}")
     if skipped:
         warnings.warn(f"{path}: {listing(skipped, len(found))}", stacklevel=2)
+    texts = [row[3] for row in found if isinstance(row[3], Pair)]
+    if len(texts) > 1 and all(p.starts_again() for p in texts):
+        warnings.warn(
+            f"{path}: every response begins with its whole prompt, which is then read twice: remove "
+            "it there, or remove the prompts",
+            stacklevel=2,
+        )
     places, _, scores, pairs = zip(*found, strict=True)
     reference = np.array(scores, dtype=np.float64).T if scores[0] else None
     return PairList(pairs, places=places, skipped=skipped, reference=reference)

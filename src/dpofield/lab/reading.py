@@ -288,7 +288,7 @@ def _parquet(path: Path) -> Iterator[Row]:
             for batch in file.iter_batches(1024, columns=_known(file.schema_arrow.names)):
                 for row in batch.to_pylist():
                     number += 1
-                    yield f"row {number}", row
+                    yield f"row {number}", _without_null(row)
     except (pyarrow.ArrowException, OSError) as error:
         broken = ValueError(f"is not whole Parquet ({error}): fetch it again")
         if not number:
@@ -322,7 +322,20 @@ def _saved(folder: Path, split: str | None) -> Iterator[Row]:
         raise ValueError(f"cannot be loaded by datasets ({error}): save it again") from error
     data = data.with_format(None).select_columns(_known(data.column_names))
     for number, row in enumerate(data, start=1):
-        yield f"row {number}", row
+        yield f"row {number}", _without_null(row)
+
+
+def _without_null(row: dict[str, Any]) -> dict[str, Any]:
+    """The row without the null that Arrow puts into messages for keys that other messages have."""
+
+    def clean(value: Any) -> Any:
+        if isinstance(value, list):
+            return [clean(item) for item in value]
+        if isinstance(value, dict):
+            return {name: clean(item) for name, item in value.items() if item is not None}
+        return value
+
+    return {name: clean(value) for name, value in row.items()}
 
 
 def _needs(package: str, error: ModuleNotFoundError) -> ModuleNotFoundError:

@@ -5,13 +5,15 @@ is: wrappers other than adapters, prompts that are learned, compiled code, posit
 the longest row, convolutions and recurrences. Everything else is tried once: a few random tokens
 that branch at several depths, on a forest and row by row. Values and gradients must agree, and the
 derivative of a row with respect to a token that it does not contain must be exactly 0. The answer
-is kept for the model, with the state that it was found in: modules, modes, adapters, dtypes.
+is kept for the model, with the state that it was found in: modules, modes, adapters, dtypes. It is
+tried again when weights that were 0, nan or infinite have changed, since these hide what they do.
 
 The trial changes no weight, gradient, mode or random state, and hooks of others do not see it.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -27,8 +29,11 @@ from transformers import PreTrainedModel
 
 from dpofield.lab.attending import Way, attention_configs, attention_of, logprobs_on, replaced
 from dpofield.lab.forest import Forest, plant
+from dpofield.lab.forward import hooked_by_user, selects_places
 
-_ANSWERS: WeakKeyDictionary[torch.nn.Module, dict[int, Way | None]] = WeakKeyDictionary()
+# Per model and state: the answer, and the weights whose effect the trial could not show.
+_Answers = dict[int, tuple[Way | None, list[Tensor]]]
+_ANSWERS: WeakKeyDictionary[torch.nn.Module, _Answers] = WeakKeyDictionary()
 _STATES = 16  # answers kept per model
 _SEQUENTIAL = (torch.nn.modules.conv._ConvNd, torch.nn.RNNBase)
 # How far values and gradients may differ by rounding, relative to their size.
@@ -55,11 +60,23 @@ def way_of(model: Any) -> Way | None:
     if inside is None:
         return None
     answers, state = _ANSWERS.setdefault(model, {}), _state(model)
-    if state not in answers:
+    if state not in answers or not all(_hiding(answers[state][1])):
         if len(answers) >= _STATES:
             answers.clear()
-        answers[state] = None if _refused(model) else _try(model, inside)
-    return answers[state]
+        if _refused(model):
+            answers[state] = None, []
+        else:
+            weights = list(model.parameters())
+            hidden = [p for p, hides in zip(weights, _hiding(weights), strict=True) if hides]
+            answers[state] = _try(model, inside), hidden
+    return answers[state][0]
+
+
+@torch.no_grad()
+def _hiding(weights: list[Tensor]) -> list[bool]:
+    """For each of the weights: whether all its numbers are 0, or one is nan or infinite."""
+    sizes = map(float, torch._foreach_norm(weights, math.inf)) if weights else ()
+    return [size == 0 or not math.isfinite(size) for size in sizes]
 
 
 def _inside(model: Any) -> PreTrainedModel | None:
@@ -83,6 +100,9 @@ def _refused(model: torch.nn.Module) -> bool:
     ]
     return (
         not configs
+        or hooked_by_user(model)
+        or selects_places(model)
+        or any(p.is_meta for p in model.parameters())
         or not kinds <= {"sdpa", "eager"}
         # Most of these compute the softmax in float32, whose sums depend on the number of columns.
         or ("eager" in kinds and any(p.dtype == torch.float64 for p in model.parameters()))
@@ -97,7 +117,8 @@ def _refused(model: torch.nn.Module) -> bool:
 
 def _state(model: torch.nn.Module) -> int:
     """What the answer depends on, as a hash."""
-    parts: list[Any] = [torch.is_autocast_enabled("cpu"), torch.is_autocast_enabled("cuda")]
+    parts: list[Any] = [torch.is_autocast_enabled(device) for device in ("cpu", "cuda")]
+    parts.append(hooked_by_user(model))
     for module in model.modules():
         own, kind = vars(module), type(module)
         parts.append((id(module), kind, kind.forward, module.training, id(own.get("forward"))))

@@ -26,8 +26,11 @@ _OFF = (
 def trainable(model: CausalLM) -> dict[str, Tensor]:
     """The parameters that require a gradient, by name.
 
-    Raises `ValueError` if there are none, or if one is on the meta device, where it has no values.
+    Raises `ValueError` if there are none, if one is on the meta device, where it has no values, and
+    if gradients are switched off.
     """
+    if not torch.is_grad_enabled():
+        raise ValueError("training within torch.no_grad() or inference_mode(): call it outside")
     weights = trained(model)
     if not weights:
         raise ValueError(
@@ -35,6 +38,11 @@ def trainable(model: CausalLM) -> dict[str, Tensor]:
             "model.requires_grad_(), or model.set_adapter(name) to train a PEFT adapter"
         )
     for name, parameter in weights.items():
+        if parameter.is_inference():
+            raise ValueError(
+                f"{name} was made within torch.inference_mode() and can never be trained: make or "
+                "load the model outside, or take copy.deepcopy(model)"
+            )
         if parameter.is_meta:
             raise ValueError(
                 f"{name} is on the meta device: weights that are offloaded or were never loaded "
