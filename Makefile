@@ -92,7 +92,7 @@ constraints: setup-test  ## write the versions now in .venv to constraints.txt
 	@$(RUN) tools/constraints.py
 
 clean:  ## remove what was built; keep .venv
-	rm -rf _build
+	rm -rf _build build notebooks
 
 distclean: clean  ## remove everything that make made
 	rm -rf .venv tools/node_modules

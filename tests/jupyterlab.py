@@ -21,11 +21,14 @@ PATIENCE = 120_000  # ms; a kernel starts slowly on a busy machine
 def jupyterlab(home, cells, **more):
     """Yield the address of a JupyterLab without user settings, with one notebook `live.ipynb`.
 
-    `home` is an empty folder; `more` are additional settings of the server.
+    `home` is an empty folder; `cells` are sources of code cells, or a whole notebook; `more` are
+    additional settings of the server.
     """
-    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    # Without a kernel name, JupyterLab opens a dialog to select one.
-    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    book = cells
+    if not isinstance(cells, nbformat.NotebookNode):
+        book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+        # Without a kernel name, JupyterLab opens a dialog to select one.
+        book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(book, home / "live.ipynb")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -65,7 +65,9 @@ def files_under(folder: Path) -> Iterator[Path]:
     """Every file below ``folder`` in a fixed order, without caches and hidden files."""
     for path in sorted(folder.rglob("*")) if folder.is_dir() else []:
         parts = path.relative_to(folder).parts
-        hidden = any(p.startswith(".") or p in SKIPPED_FOLDERS for p in parts)
+        hidden = any(
+            p.startswith(".") or p in SKIPPED_FOLDERS or p.endswith(".egg-info") for p in parts
+        )
         if path.is_file() and not hidden and path.suffix != ".pyc":
             yield path
 

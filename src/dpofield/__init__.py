@@ -2,7 +2,7 @@
 
 Its rooms import each other in one direction: `formulas` -> `field` -> `figures`, `widgets`;
 `formulas` -> `lab` -> `experiments`. `workbench` and `ledger` may import all of these. `palette`,
-`words` and `sources` import no room.
+`places`, `words` and `sources` import no room.
 """
 
 __version__ = "0.1.0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 import shutil
@@ -15,8 +16,8 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import bootstrap
 import pytest
+import setup_venv
 from fingerprint import ROOT
 
 OLD_PYTHON = """\
@@ -32,16 +33,18 @@ else:
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the files that the setup reads; the bootstrap module uses it as the project."""
+    """A folder with the files that the setup reads; setup_venv uses it as the project."""
     (tmp_path / "tools").mkdir()
-    for name in ("Makefile", "pyproject.toml", "constraints.txt", "tools/bootstrap.py"):
+    names = ("Makefile", "pyproject.toml", "constraints.txt")
+    for name in (*names, "tools/bootstrap.py", "tools/setup_venv.py"):
         shutil.copy(ROOT / name, tmp_path / name)
     venv = tmp_path / ".venv"
-    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
-    monkeypatch.setattr(bootstrap, "VENV", venv)
-    monkeypatch.setattr(bootstrap, "VENV_PYTHON", venv / "bin" / "python")
-    monkeypatch.setattr(bootstrap, "STAMP", venv / "stamp.json")
-    monkeypatch.setattr(bootstrap, "CPU_INDEX", "http://127.0.0.1:9")  # where no server answers
+    monkeypatch.setattr(setup_venv, "ROOT", tmp_path)
+    monkeypatch.setattr(setup_venv, "VENV", venv)
+    monkeypatch.setattr(setup_venv, "VENV_PYTHON", venv / "bin" / "python")
+    monkeypatch.setattr(setup_venv, "STAMP", venv / "stamp.json")
+    monkeypatch.setattr(setup_venv, "MADE_HERE", venv / "made-here")
+    monkeypatch.setattr(setup_venv, "CPU_INDEX", "http://127.0.0.1:9")  # where no server answers
     return tmp_path
 
 
@@ -49,8 +52,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def pip(project: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
     """Calls of pip, recorded instead of made; the environment counts as existing."""
     calls: list[tuple[str, ...]] = []
-    monkeypatch.setattr(bootstrap, "pip_install", lambda *words: calls.append(words) or True)
-    monkeypatch.setattr(bootstrap, "environment_version", lambda: sys.version_info[:2])
+    monkeypatch.setattr(setup_venv, "pip_install", lambda *words: calls.append(words) or True)
+    monkeypatch.setattr(setup_venv, "environment_version", lambda: sys.version_info[:2])
     (project / ".venv").mkdir()
     return calls
 
@@ -93,20 +96,20 @@ def test_an_old_python_is_said(project: Path, tmp_path: Path) -> None:
 def test_everything_missing_is_said_at_once(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Protects: one list of all missing programs, each with its remedy."""
     monkeypatch.setattr(shutil, "which", lambda name: None)
-    monkeypatch.setattr(bootstrap.importlib.util, "find_spec", lambda name: None)
-    problems = " ".join(bootstrap.missing())
+    monkeypatch.setattr(setup_venv.importlib.util, "find_spec", lambda name: None)
+    problems = " ".join(setup_venv.missing())
     assert "apt install git" in problems
     assert "apt install python3-venv" in problems
 
 
 def test_torch_comes_first_then_the_rest_once(project: Path, pip: list[tuple[str, ...]]) -> None:
     """Protects: torch is installed first, so that it can be a CPU build; a repeat does nothing."""
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     assert pip == [
         ("torch==2.13.0", "--constraint", "constraints.txt"),
         ("--editable", ".[book]", "--constraint", "constraints.txt"),
     ]
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     assert len(pip) == 2
 
 
@@ -122,26 +125,26 @@ def test_the_makefile_passes_the_words_on(
 
 def test_the_test_extra_serves_the_book(project: Path, pip: list[tuple[str, ...]]) -> None:
     """Protects: `make book` after `make test` installs nothing."""
-    bootstrap.prepare("test", "torch==2.13.0", chosen=False)
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("test", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     assert len(pip) == 2
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
 def test_other_versions_are_installed(project: Path, pip: list[tuple[str, ...]], name: str) -> None:
     """Protects: the stamp depends on the contents of the lists, not on their dates."""
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     (project / name).touch()
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     assert len(pip) == 2
     (project / name).write_text((project / name).read_text() + "# changed\n")
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     assert len(pip) == 4
 
 
 def test_another_spelling_of_torch(project: Path, pip: list[tuple[str, ...]]) -> None:
     """Protects: TORCH may have several arguments for pip."""
-    bootstrap.prepare("book", "torch==2.13.0+cpu --extra-index-url 'a b'", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0+cpu --extra-index-url 'a b'", chosen=False)
     assert pip[0][:3] == ("torch==2.13.0+cpu", "--extra-index-url", "a b")
 
 
@@ -149,20 +152,20 @@ def test_an_interrupted_installation_is_taken_up_again(
     project: Path, pip: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Protects: after an interrupted installation, the older stamp does not exist."""
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     with monkeypatch.context() as context:
 
         def interrupted(*_: str) -> bool:
             raise KeyboardInterrupt
 
-        context.setattr(bootstrap, "pip_install", interrupted)
+        context.setattr(setup_venv, "pip_install", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            bootstrap.prepare("test", "torch==2.13.0", chosen=False)
-    bootstrap.prepare("book", "torch==2.13.0", chosen=False)
+            setup_venv.prepare("test", "torch==2.13.0", chosen=False)
+    setup_venv.prepare("book", "torch==2.13.0", chosen=False)
     assert len(pip) == 4
 
 
-PIN = bootstrap.pinned_torch()
+PIN = setup_venv.pinned_torch()
 PYTHON = sys.version_info[:2]
 TAG = f"cp{PYTHON[0]}{PYTHON[1]}"
 WHEEL = f"torch-{PIN}+cpu-{TAG}-{TAG}-manylinux_2_28_{platform.machine()}.whl"
@@ -220,8 +223,8 @@ def index(project: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, 
     server.daemon_threads = True
     server.block_on_close = False
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    monkeypatch.setattr(bootstrap, "CPU_INDEX", f"http://127.0.0.1:{server.server_port}/whl/cpu")
-    monkeypatch.setattr(bootstrap.sys, "platform", "linux")
+    monkeypatch.setattr(setup_venv, "CPU_INDEX", f"http://127.0.0.1:{server.server_port}/whl/cpu")
+    monkeypatch.setattr(setup_venv.sys, "platform", "linux")
     yield answers
     server.shutdown()
     server.server_close()
@@ -233,9 +236,9 @@ def test_the_cpu_build_is_taken_unasked(
     """Protects: on Linux, the CPU build is the default, a message reports it, and everything except
     torch comes from the user's own index."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
-    bootstrap.prepare("book", "", chosen=False)
+    setup_venv.prepare("book", "", chosen=False)
     assert pip == [
-        ("--no-deps", "--index-url", bootstrap.CPU_INDEX, FROM_CPU_INDEX),
+        ("--no-deps", "--index-url", setup_venv.CPU_INDEX, FROM_CPU_INDEX),
         ("--editable", ".[book]", "--constraint", "constraints.txt"),
     ]
     assert "for CUDA, set TORCH=torch" in capsys.readouterr().out
@@ -269,11 +272,11 @@ def test_whatever_answers_the_book_is_made(
     answer: Answer,
 ) -> None:
     """Protects: if the CPU index does not list the right wheel in time, pip's index is used."""
-    monkeypatch.setattr(bootstrap, "PATIENCE", 0.5)
+    monkeypatch.setattr(setup_venv, "PATIENCE", 0.5)
     index["/whl/cpu/torch/"] = answer
     index["/login"] = page("<h1>Sign in</h1>")
     start = time.monotonic()
-    bootstrap.prepare("book", "", chosen=False)
+    setup_venv.prepare("book", "", chosen=False)
     assert time.monotonic() - start < 2
     assert pip[0] == FROM_OWN_INDEX
     assert len(capsys.readouterr().out.splitlines()) == 1  # the message about the installation
@@ -284,9 +287,9 @@ def test_without_a_network_the_book_is_made(
 ) -> None:
     """Protects: an unknown host, or a refused connection, is no error."""
     for address in ("http://no-such-host.invalid/whl", "http://127.0.0.1:9"):
-        monkeypatch.setattr(bootstrap, "CPU_INDEX", address)
-        assert not bootstrap.has_cpu_build(PIN, PYTHON)
-    bootstrap.prepare("book", "", chosen=False)
+        monkeypatch.setattr(setup_venv, "CPU_INDEX", address)
+        assert not setup_venv.has_cpu_build(PIN, PYTHON)
+    setup_venv.prepare("book", "", chosen=False)
     assert pip[0] == FROM_OWN_INDEX
 
 
@@ -300,8 +303,8 @@ def test_nobody_is_asked_without_need(
 ) -> None:
     """Protects: TORCH has priority, and the CPU index is used only on Linux."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
-    monkeypatch.setattr(bootstrap.sys, "platform", system)
-    bootstrap.prepare("book", words, chosen=False)
+    monkeypatch.setattr(setup_venv.sys, "platform", system)
+    setup_venv.prepare("book", words, chosen=False)
     assert pip[0] == (words or f"torch=={PIN}", *FROM_OWN_INDEX[1:])
 
 
@@ -310,16 +313,16 @@ def test_an_installed_torch_stays(
 ) -> None:
     """Protects: a change of the network changes neither the stamp nor the build of torch."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
-    bootstrap.prepare("book", "", chosen=False)
-    monkeypatch.setattr(bootstrap, "installed_torch", lambda: PIN)
+    setup_venv.prepare("book", "", chosen=False)
+    monkeypatch.setattr(setup_venv, "installed_torch", lambda: PIN)
     there = index.pop("/whl/cpu/torch/")
-    bootstrap.prepare("book", "", chosen=False)
+    setup_venv.prepare("book", "", chosen=False)
     assert len(pip) == 2  # the stamp matches
-    bootstrap.prepare("test", "", chosen=False)  # another extra, without the network
+    setup_venv.prepare("test", "", chosen=False)  # another extra, without the network
     assert pip[2] == FROM_OWN_INDEX  # pip finds it installed
     index["/whl/cpu/torch/"] = there
-    bootstrap.STAMP.unlink()
-    bootstrap.prepare("test", "", chosen=False)  # with the network: no other build either
+    setup_venv.STAMP.unlink()
+    setup_venv.prepare("test", "", chosen=False)  # with the network: no other build either
     assert pip[4] == FROM_OWN_INDEX
 
 
@@ -329,22 +332,22 @@ def test_wheels_that_cannot_be_fetched(
     """Protects: if the CPU index fails, pip's index is used; if both fail, the setup fails."""
     index["/whl/cpu/torch/"] = listing(WHEEL)
     (project / ".venv").mkdir()
-    monkeypatch.setattr(bootstrap, "environment_version", lambda: PYTHON)
+    monkeypatch.setattr(setup_venv, "environment_version", lambda: PYTHON)
     calls: list[tuple[str, ...]] = []
 
     def pip_install(*words: str) -> bool:
         calls.append(words)
         return FROM_CPU_INDEX not in words
 
-    monkeypatch.setattr(bootstrap, "pip_install", pip_install)
-    bootstrap.prepare("book", "", chosen=False)
+    monkeypatch.setattr(setup_venv, "pip_install", pip_install)
+    setup_venv.prepare("book", "", chosen=False)
     assert calls[1] == FROM_OWN_INDEX
     assert len(calls) == 3
-    bootstrap.STAMP.unlink()
-    monkeypatch.setattr(bootstrap, "pip_install", lambda *_: False)
+    setup_venv.STAMP.unlink()
+    monkeypatch.setattr(setup_venv, "pip_install", lambda *_: False)
     with pytest.raises(SystemExit, match="TORCH in README"):
-        bootstrap.prepare("book", "", chosen=False)
-    assert not bootstrap.STAMP.exists()
+        setup_venv.prepare("book", "", chosen=False)
+    assert not setup_venv.STAMP.exists()
 
 
 def test_pip_takes_the_build_that_was_seen(
@@ -365,10 +368,10 @@ def test_pip_takes_the_build_that_was_seen(
             wheel.writestr(f"{inside}/RECORD", "")
         links.append(f'<a href="{(tmp_path / name).as_uri()}">{name}</a>')
     index["/whl/cpu/torch/"] = page("".join(links), **{"Content-Type": "text/html"})
-    assert bootstrap.has_cpu_build(PIN, PYTHON)
+    assert setup_venv.has_cpu_build(PIN, PYTHON)
     words: list[str] = []
-    monkeypatch.setattr(bootstrap, "pip_install", lambda *given: words.extend(given) or True)
-    bootstrap.install_torch("", PYTHON)
+    monkeypatch.setattr(setup_venv, "pip_install", lambda *given: words.extend(given) or True)
+    setup_venv.install_torch("", PYTHON)
     taken = tmp_path / "taken"
     pip = [sys.executable, "-m", "pip", "--no-cache-dir", "download", "--quiet", "--dest", taken]
     subprocess.run([*pip, *words], check=True)
@@ -378,5 +381,142 @@ def test_pip_takes_the_build_that_was_seen(
 def test_a_venv_that_is_a_file_is_said(project: Path) -> None:
     """Protects: the message names the file, and nothing is deleted."""
     (project / ".venv").write_text("mine")
-    assert any(".venv is a file" in problem for problem in bootstrap.missing())
+    assert any(".venv is a file" in problem for problem in setup_venv.missing())
     assert (project / ".venv").read_text() == "mine"
+
+
+def test_the_first_file_runs_on_an_old_python() -> None:
+    """Protects: Python 2.7 and 3.6 can parse the file that rejects them: it has no annotations,
+    no f-strings and no `from __future__`, and imports only `sys` before the check."""
+    source = (ROOT / "tools" / "bootstrap.py").read_text(encoding="ascii")
+    tree = ast.parse(source, feature_version=(3, 4))
+    new = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.FunctionDef, ast.Match, ast.With)
+    assert not [node for node in ast.walk(tree) if isinstance(node, new)]
+    _, first, check, *rest = tree.body
+    assert ast.unparse(first) == "import sys"
+    assert isinstance(check, ast.If)
+    assert len(rest) == 2  # the import of the work, and its call
+
+
+def fake_venv(folder: Path, version: str, pip: bool = True) -> Path:
+    """An environment with a program in the place of Python, and a file of the user's in it."""
+    python = folder / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    if_asked_for_pip = "" if pip else 'case "$2" in *pip*) exit 1;; esac; '
+    python.write_text(f"#!/bin/sh\n{if_asked_for_pip}echo {version}\n")
+    python.chmod(0o755)
+    (folder / ".venv" / "mine.txt").write_text("mine")
+    return folder / ".venv"
+
+
+@pytest.mark.parametrize(
+    ("version", "pip", "said"),
+    [
+        ("3 9", True, "has Python 3.9, and 3.11 or newer is needed"),
+        ("3 10", True, "has Python 3.10"),
+        ("3 12", False, "has no pip"),
+        ("", True, "has no Python that runs"),
+    ],
+)
+def test_an_environment_of_the_user_is_kept(
+    project: Path, version: str, pip: bool, said: str
+) -> None:
+    """Protects: an environment that was not made here is never emptied; the message says why it
+    cannot be used, and what to do."""
+    venv = fake_venv(project, version, pip)
+    with pytest.raises(SystemExit, match=rf"\.venv {said}.*nothing was changed.*mv \.venv"):
+        setup_venv.prepare("book", "", chosen=False)
+    assert (venv / "mine.txt").read_text() == "mine"
+    shutil.move(venv, project / "elsewhere")
+    venv.symlink_to(project / "elsewhere")
+    (venv / "made-here").touch()  # made by another checkout, which still uses it
+    with pytest.raises(SystemExit, match="nothing was changed"):
+        setup_venv.prepare("book", "", chosen=False)
+    assert (project / "elsewhere" / "mine.txt").read_text() == "mine"
+
+
+def test_another_python_is_not_taken_for_a_foreign_environment(project: Path) -> None:
+    """Protects: PYTHON does not empty an environment of the user's that works."""
+    venv = fake_venv(project, "3 12" if sys.version_info[:2] != (3, 12) else "3 13")
+    with pytest.raises(SystemExit, match="another Python than PYTHON names"):
+        setup_venv.prepare("book", "", chosen=True)
+    assert (venv / "mine.txt").exists()
+
+
+def test_an_environment_that_is_half_made_is_made_again(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects: after an interruption in `python -m venv`, the next run starts it anew."""
+
+    def interrupted(words: list[str]) -> None:
+        Path(words[-1], "bin").mkdir()
+        Path(words[-1], "bin", "python").write_text("half")
+        raise KeyboardInterrupt
+
+    real = subprocess.run
+    with monkeypatch.context() as context:
+        context.setattr(
+            subprocess, "run", lambda w, **k: interrupted(w) if "venv" in w else real(w, **k)
+        )
+        with pytest.raises(KeyboardInterrupt):
+            setup_venv.prepare("book", "", chosen=False)
+    calls: list[tuple[str, ...]] = []
+    monkeypatch.setattr(setup_venv, "pip_install", lambda *words: calls.append(words) or True)
+    setup_venv.prepare("book", f"torch=={PIN}", chosen=False)
+    assert setup_venv.flaw() == ""
+    assert len(calls) == 2
+
+
+def test_each_state_of_the_folder_is_a_sentence(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects: a broken link, a folder that cannot be written, and a full disk are named."""
+    (project / ".venv").symlink_to(project / "gone")
+    assert any("a link to" in p and "remove it" in p for p in setup_venv.missing())
+    (project / ".venv").unlink()
+    monkeypatch.setattr(os, "access", lambda folder, mode: False)
+    assert any(f"may not write to {project}" in p for p in setup_venv.missing())
+    monkeypatch.undo()
+
+
+def test_a_full_disk_is_a_sentence(
+    project: Path, pip: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects: before and after the installation, the message names the free space."""
+    full = shutil.disk_usage(project)._replace(free=2**29)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(SystemExit, match=r"PIP_INDEX_URL.* Only 0\.5 GiB"):
+        setup_venv.must(False)
+    (project / ".venv").rmdir()
+    assert any("Only 0.5 GiB" in p and "3 GiB are needed" in p for p in setup_venv.missing())
+
+    def write(*_: object) -> None:
+        raise OSError(28, "No space left on device", str(project / "x"))
+
+    monkeypatch.setattr(setup_venv, "main", write)
+    with pytest.raises(SystemExit, match=r"stopped: .*No space left.*Only 0\.5 GiB"):
+        setup_venv.run()
+
+
+def test_a_python_that_cannot_make_environments(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Protects: if `python -m venv` fails, as on some Debians, the message has the remedy."""
+    failed = subprocess.CompletedProcess([], 1, "", "")
+    monkeypatch.setattr(setup_venv, "ask", lambda _: "")
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
+    with pytest.raises(SystemExit, match="apt install python3-venv"):
+        setup_venv.prepare("book", "", chosen=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [("torch==2.0.1", f"names torch 2.0.1, but .* {PIN}"), ("torch 'x", "No closing quotation")],
+)
+def test_a_wrong_torch_is_a_sentence(
+    project: Path, pip: list[tuple[str, ...]], words: str, said: str
+) -> None:
+    """Protects: a version that the constraints exclude is refused before pip runs."""
+    with pytest.raises(SystemExit, match=said):
+        setup_venv.prepare("book", words, chosen=False)
+    assert pip == []

@@ -91,3 +91,4 @@ def test_binder_opens_chapters_as_notebooks(tmp_path: Path) -> None:
     assert subprocess.run(["bash", "-n", ROOT / "postBuild"]).returncode == 0
     assert "jupytext-config set-default-viewer markdown" in script
     assert "python -m dpofield.lab.checkpoint" in script
+    assert "python tools/takeaway.py" in script

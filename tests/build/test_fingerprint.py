@@ -272,7 +272,9 @@ for name, code in json.load(sys.stdin).items():
     for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import | ast.ImportFrom):
             exec(ast.unparse(node))
-    print(json.dumps([name, [m for m in sys.modules if m.split(".")[0] == "dpofield"]]))
+    ours = [m for m, module in sys.modules.items() if m.split(".")[0] == "dpofield"
+            and module.__spec__]  # a former name of a module has no file
+    print(json.dumps([name, ours]))
 """
 
 

@@ -19,6 +19,7 @@ from matplotlib.text import Text
 from dpofield import figures
 from dpofield.experiments.findings.robustness import SHAPES
 from dpofield.field import flow
+from dpofield.field.price import Course
 from dpofield.figures import notes, style
 from dpofield.formulas import DIVERGENCES, LOSSES
 
@@ -35,6 +36,7 @@ LINE = np.array([0.0, 1.0, 2.0])
 UP = np.array([[0.5, 0.2, 0.7], [0.3, 0.1, 0.6]])  # two intervals
 FLOW = flow("dpo", "ratio", beta=1.0)
 BOTH = {"preferred": LINE, "dispreferred": -LINE}
+COURSE = Course(LINE, LINE / 10, -9 * LINE / 10, LINE**2)
 
 NEEDS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "corollary_1.draw_ratio_regions": (),
@@ -84,6 +86,9 @@ NEEDS: dict[str, tuple[object, ...] | dict[str, object]] = {
     "remedies.draw_frontier": ({"dpo": [[1, 0.5]], "ipo": [[1, 0.2]]}, {"dpo": "DPO"}, 0.0),
     "rlhf_to_dpo.draw_optimum": ([0.1, 1.0], [[0.9, 0.1], [0.6, 0.4]], ["a", "b"]),
     "rlhf_to_dpo.draw_recovery": ([1, 2], [[0, 0], [1, -1]], [1.0, -1.0], ["a", "b"]),
+    "room_and_price.draw_accounts": (LINE, {"u": (LINE, LINE / 9)}, {"by KL": (LINE, -LINE)}),
+    "room_and_price.draw_plane": (COURSE, 0.2, {"optimum": COURSE}, {"reference": [0, 0]}),
+    "room_and_price.draw_prices": ({"least": COURSE},),
     "robustness.draw_shapes": (["a", "b"], {"main": UP}),
     "sft_quality.draw_levels": ([0, 25], [0, 25], UP, "on-policy"),
     "sft_quality.draw_pace": ([1, 2], [5, 9], [25, 50], [True, False]),

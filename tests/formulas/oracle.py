@@ -56,4 +56,5 @@ def points(chart: str) -> list[tuple[float, float, float]]:
         ends = tuple(float(mpmath.exp(e)) for e in ends)
     if chart == "probability":
         ends = tuple(float(mpmath.exp(e)) for e in ends if e <= 0)
+        return [p for p in product(ends, ends, betas) if p[0] + p[1] <= 1]
     return list(product(ends, ends, betas))

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from dpofield.lab import checkpoint, files, training
+from dpofield import places
+from dpofield.lab import checkpoint, training
 from dpofield.lab.batch import encode, encode_texts
 from dpofield.lab.checkpoint import (
     UNTRAINED,
@@ -228,9 +229,8 @@ def test_a_recipe_is_checked() -> None:
 def test_where_the_cache_is(monkeypatch: Any, tmp_path: Path) -> None:
     """In _build of a checkout; for an installed package, in the user's cache folder."""
     assert cache_root().parts[-2:] == ("_build", "checkpoints")
-    elsewhere = tmp_path / "lib" / "site-packages" / "dpofield" / "lab" / "files.py"
-    monkeypatch.setattr(files, "__file__", str(elsewhere))
-    monkeypatch.setattr(files.sys, "platform", "linux")
+    monkeypatch.setattr(places, "_PACKAGE", tmp_path / "lib" / "site-packages" / "dpofield")
+    monkeypatch.setattr(places.sys, "platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert cache_root() == tmp_path / "cache" / "dpofield" / "checkpoints"
 

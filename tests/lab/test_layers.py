@@ -21,7 +21,7 @@ from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
 from transformers.models.qwen2.modeling_qwen2 import Qwen2RMSNorm
 
-from dpofield.lab import kernel, layers, outer
+from dpofield.lab import kernel, layers, outer, units
 from dpofield.lab.batch import Batch
 from dpofield.lab.kernel import gram, gram_matrix, projections, trained
 from dpofield.lab.model import small_gpt2
@@ -168,7 +168,7 @@ def test_parts_hold_little_padding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pairs of similar length share a part, and columns without tokens are left out."""
     monkeypatch.setattr(kernel, "_CPU_TOKENS", 1)
     rows = batch([(3, 9, 1), (1, 1, 1), (2, 2, 5)])
-    parts = list(kernel._parts(rows, 2, progress=False))
+    parts = list(kernel._parts(gpt2(), rows, 2, 2**30, progress=False))
     assert [index.tolist() for index, _ in parts] == [[1], [2], [0]]
     assert [part.input_ids.shape for _, part in parts] == [(2, 2), (2, 7), (2, 12)]
 
@@ -210,11 +210,9 @@ class Toy(nn.Module):
         for name, part in parts.items():
             self.add_module(name, part)
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor, logits_to_keep: int, **_: Any
-    ) -> Any:
-        real = attention_mask[..., None].to(self.head.weight.dtype)
-        sums = (self.embed(input_ids) * real).cumsum(1) / real.cumsum(1).clamp(min=1)
+    def forward(self, input_ids: Tensor, logits_to_keep: int) -> Any:
+        places = torch.arange(1, input_ids.shape[1] + 1, dtype=self.head.weight.dtype)
+        sums = self.embed(input_ids).cumsum(1) / places[:, None]
         return SimpleNamespace(logits=self.head(self.body(self, sums))[:, -logits_to_keep:])
 
 
@@ -269,6 +267,12 @@ def test_norms(norm: Any) -> None:
     agree(model, batch(UNEVEN), 1e-6 if norm is GemmaRMSNorm else 1e-10)
 
 
+@pytest.fixture
+def together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of a toy are read together, as those of models of `transformers` are."""
+    monkeypatch.setattr(units, "reading", lambda _: "together")
+
+
 class Scale(nn.Module):
     """A layer without a rule."""
 
@@ -287,21 +291,30 @@ class Shifted(nn.Embedding):
         return super().forward((input + 2) % WORDS)
 
 
-def test_unknown_layers_are_named() -> None:
-    """The error has path, class and remedy; the remedy works; a frozen layer needs no rule."""
-    rows = batch(UNEVEN)
-    model = toy(lambda m, x: m.deep[0](x), deep=nn.ModuleList([Scale()]))
-    with pytest.raises(ValueError, match=r'no rule for deep\.0 \(Scale\): use method="plain"'):
-        gram(model, rows, progress=False)
-    assert gram(model, rows, method="plain", progress=False).ww.shape == (4,)
-    model.deep[0].factor.requires_grad_(False)
-    agree(model, rows, 1e-10)
-    model.embed = Shifted(WORDS, 8).double()
-    with pytest.raises(ValueError, match=r"no rule for embed \(Shifted\)"):
-        gram_matrix(model, rows, progress=False)
-    model.embed = nn.Embedding(WORDS, 8, scale_grad_by_freq=True).double()
-    with pytest.raises(ValueError, match=r"no rule for embed \(Embedding\)"):
-        projections(model, rows, like(model), progress=False)
+class Twice(nn.Linear):
+    """A subclass of a linear layer that uses its weight twice."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(super().forward(input).tanh())
+
+
+class Falcon(nn.Linear):
+    """A subclass that computes the same as its parent."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input @ self.weight.T + self.bias
+
+
+class Split(nn.Module):
+    """Two outputs, of which one depends on the other, and a scalar parameter."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor, self.mix = nn.Parameter(torch.tensor(0.7)), nn.Parameter(torch.randn(8, 8))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = x @ self.mix * self.factor
+        return y, (y * self.factor).sin()
 
 
 def in_place(m: Toy, x: Tensor) -> Tensor:
@@ -316,44 +329,91 @@ def without_gradient(m: Toy, x: Tensor) -> Tensor:
     return m.mix(x)
 
 
-MISUSES: dict[str, tuple[Callable[[Toy, Tensor], Tensor], str]] = {
-    "outside": (
-        lambda m, x: m.mix(x) + nn.functional.linear(x, m.mix.weight),
-        "mix.weight is used outside the layer that owns it",
-    ),
-    "never called": (
-        lambda m, x: nn.functional.linear(x, m.mix.weight),
-        "mix.weight is used outside the layer that owns it",
-    ),
-    "rows in one": (
-        lambda m, x: m.mix(x.flatten(0, 1)).view_as(x),
-        r"mix \(Linear\) does not take gradients row by row",
-    ),
-    "one for all rows": (
-        lambda m, x: x + m.mix(torch.ones(1, x.shape[1], 8, dtype=x.dtype)),
-        r"mix \(Linear\) does not take gradients row by row",
-    ),
-    "no gradient": (
-        lambda m, x: x + without_gradient(m, x),
-        r"mix \(Linear\) does not take gradients row by row",
-    ),
+def both(m: Toy, x: Tensor) -> Tensor:
+    y, z = m.mix(x)
+    return y + 2 * z
+
+
+def keeps(m: Toy, x: Tensor) -> Tensor:
+    m.mix(x)
+    return x + m.mix.kept
+
+
+class Keeps(nn.Module):
+    """Hands its result on as an attribute, not as its output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.randn(8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.kept = x * self.factor
+        return x
+
+
+def linear() -> nn.Module:
+    return nn.Linear(8, 8)
+
+
+USES: dict[str, tuple[Callable[[Toy, Tensor], Tensor], Callable[[], nn.Module]]] = {
+    "no rule": (lambda m, x: m.mix(x), Scale),
+    "subclass": (lambda m, x: m.mix(x), lambda: Twice(8, 8)),
+    "same subclass": (lambda m, x: m.mix(x), lambda: Falcon(8, 8)),
+    "two outputs": (both, Split),
+    "outside": (lambda m, x: m.mix(x) + nn.functional.linear(x, m.mix.weight), linear),
+    "never called": (lambda m, x: nn.functional.linear(x, m.mix.weight), linear),
+    "rows in one": (lambda m, x: m.mix(x.flatten(0, 1)).view_as(x), linear),
+    "places first": (lambda m, x: m.mix(x.transpose(0, 1)).transpose(0, 1), linear),
+    "one for all rows": (lambda m, x: x + m.mix(torch.ones(1, 1, 8, dtype=x.dtype)), linear),
+    "no gradient": (lambda m, x: x + without_gradient(m, x), linear),
+    "output changed": (lambda m, x: m.mix(x).mul_(2).add_(x), linear),
+    "scaled output changed": (lambda m, x: m.mix(x).mul_(2), Scale),
+    "attribute": (keeps, Keeps),
 }
 
 
-@pytest.mark.parametrize("misuse", MISUSES)
-def test_no_silent_loss(misuse: str) -> None:
-    """If hooks miss a part of a gradient, the result is an error and not a smaller number."""
-    body, message = MISUSES[misuse]
-    model = toy(body, mix=nn.Linear(8, 8))
-    with pytest.raises(ValueError, match=message):
-        gram(model, batch(UNEVEN), progress=False)
+@pytest.mark.parametrize("use", USES)
+def test_any_use_of_a_layer(use: str, together: None) -> None:
+    """Layers without a rule, and weights used in other ways than by a call: the gradients come from
+    the smallest module around all uses. Four pairs and eight tokens, so rows look like places."""
+    body, mix = USES[use]
+    model = toy(body, mix=mix())
+    agree(model, batch([*UNEVEN[:3], (4, 2, 2)]), 1e-10)
+    assert batch([*UNEVEN[:3], (4, 2, 2)]).input_ids.shape[0] == 8
 
 
-def test_an_input_changed_in_place() -> None:
-    """Changing a layer's input in place would change the kept factor; autograd raises an error."""
+def test_an_embedding_of_another_kind(together: None) -> None:
+    """A subclass with other tokens; and gradients divided by the frequency of a token in the whole
+    batch, so that only the plain form gives those of a row alone."""
+    model, rows = toy(lambda _, x: x), batch(UNEVEN)
+    model.embed = Shifted(WORDS, 8).double()
+    agree(model, rows, 1e-10)
+    model.embed = nn.Embedding(WORDS, 8, scale_grad_by_freq=True).double()
+    with pytest.warns(RuntimeWarning, match=r"embed\.weight"):
+        found = gram(model, rows, progress=False)
+    np.testing.assert_array_equal(found, gram(model, rows, method="plain", progress=False))
+
+
+def test_rows_that_interact(together: None) -> None:
+    """A model that mixes its rows goes by the plain form, with a note; "layers" is an error that
+    names layer, class and remedy."""
+    model, rows = toy(lambda m, x: m.mix(x) - x.mean(0), mix=nn.Linear(8, 8)), batch(UNEVEN)
+    wanted = gram(model, rows, method="plain", progress=False)
+    with pytest.warns(RuntimeWarning, match=r"embed \(Embedding\).*one backward pass per response"):
+        found = gram(model, rows, progress=False)
+    np.testing.assert_array_equal(found, wanted)
+    projections(model, rows, like(model), progress=False)  # the note is not repeated
+    with pytest.raises(ValueError, match=r'row by row: use method="plain"'):
+        gram_matrix(model, rows, method="layers", progress=False)
+
+
+def test_an_input_changed_in_place(together: None) -> None:
+    """Changing a layer's input in place would change the kept factor: an error, as in autograd."""
     model = toy(in_place, mix=nn.Linear(8, 8))
+    with pytest.raises(ValueError, match=r"an input of mix \(Linear\) is changed in place"):
+        gram(model, batch(UNEVEN), method="layers", progress=False)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        gram(model, batch(UNEVEN), progress=False)
+        gram(model, batch(UNEVEN), method="plain", progress=False)
 
 
 def state(model: Any) -> list[Any]:
@@ -413,7 +473,7 @@ def test_no_rows(model: Any) -> None:
 
 
 def test_a_method_that_is_none(model: Any) -> None:
-    with pytest.raises(ValueError, match="no method 'layer'; there are layers, plain"):
+    with pytest.raises(ValueError, match="no method 'layer'; there are auto, layers, plain"):
         gram(model, batch(UNEVEN), method="layer", progress=False)  # type: ignore[arg-type]
 
 

@@ -142,6 +142,6 @@ def test_launch_and_download(visit: Any, site: str) -> None:
     page = visit(f"{site}/{name}").page
     rocket = page.locator("a[href*='mybinder.org']").get_attribute("href")
     assert "urlpath=lab/tree/" in rocket
-    assert rocket.endswith(name.replace(".html", ".md"))
+    assert rocket.endswith(name.replace("book/", "notebooks/").replace(".html", ".ipynb"))
     source = page.locator("a.btn-download-source-button").get_attribute("href")
     assert (browser.HTML / name).parent.joinpath(source).is_file()

@@ -110,6 +110,20 @@ def cap_explorer(shown: Shown, width: int) -> Iterator[Look]:
     yield Look(axe=True)
 
 
+def room_and_price(shown: Shown, width: int) -> Iterator[Look]:
+    """Every kind of pairs with every policy; long numbers; a complaint."""
+    for pairs in ("order", "judges", "best"):
+        for policy in ("cheapest", "sft", "rlhf"):
+            shown.radio(pairs).check()
+            shown.radio(policy).check()
+            yield Look(30 if width in (1280, 390) else 130)
+    shown.type("sd", "0.051234")
+    shown.type("margin", "7.5")
+    yield Look()
+    shown.type("noise", "a long text")
+    yield Look(axe=True)
+
+
 FULLEST = {
     "field-explorer": field_explorer,
     "loss-gallery": loss_gallery,
@@ -118,6 +132,7 @@ FULLEST = {
     "bradley-terry": bradley_terry,
     "law-of-motion": law_of_motion,
     "cap-explorer": cap_explorer,
+    "room-and-price": room_and_price,
 }
 """States in which a figure needs the most room, by the name of its page."""
 
@@ -170,6 +185,14 @@ REFUSED = {
         ("alpha", "", "not a number"),
         ("time", "-1", "from 0 to 1e9"),
     ],
+    "room-and-price": [
+        ("margin", "-1", "from 0 to 8"),
+        ("margin", "x", "not a number"),
+        ("noise", "2.5", "from 0 to 2"),
+        ("sd", "0", "0.05 to 20"),
+        ("n", "2.5", "counted"),
+        ("n", "17", "2 to 16"),
+    ],
 }
 """Invalid texts: the name of the field, the text, and a part of the complaint."""
 
@@ -181,6 +204,7 @@ GOOD = {
     "bradley-terry": ("r_w", "2"),
     "law-of-motion": ("wx", "0.5"),
     "cap-explorer": ("a", "0.9"),
+    "room-and-price": ("margin", "0.5"),
 }
 """A valid number for each figure: the name of the field and the text."""
 

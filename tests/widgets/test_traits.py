@@ -102,6 +102,19 @@ REFUSED = {
             ({"margin": math.nan}, "margin"),
         ],
     ),
+    "RoomAndPrice": (
+        {"pairs": "best", "n": 8},
+        [
+            ({"pairs": "all"}, "'pairs' trait"),
+            ({"policy": "ppo"}, "'policy' trait"),
+            ({"margin": -1.0}, "margin"),
+            ({"margin": math.nan}, "margin"),
+            ({"noise": 3.0}, "noise"),
+            ({"sd": 0.0}, "sd"),
+            ({"n": 1}, "n"),
+            ({"n": 17}, "n"),
+        ],
+    ),
     "RunPlayer": (
         {"record": 2, "pair": 1},
         [

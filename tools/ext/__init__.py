@@ -16,6 +16,7 @@ from . import (
     fonts,
     freshness,
     mathml,
+    notebooks,
     palette,
     styles,
     theme,
@@ -24,6 +25,7 @@ from . import (
 
 PARTS = (
     freshness, mathml, theme, widgets, demos, figures, accessibility, palette, styles, fonts,
+    notebooks,
 )  # fmt: skip
 
 

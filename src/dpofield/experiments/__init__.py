@@ -14,7 +14,9 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -65,4 +67,20 @@ def __getattr__(name: str) -> Any:
     # Reading a table needs no torch, so a module is imported only when one of its names is used.
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    try:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(lacking(error), name=error.name) from None
+
+
+def lacking(error: ModuleNotFoundError) -> str:
+    """The message for a missing module, with the command that installs it."""
+    extra = "joblib pandas pyarrow"  # the extra "experiments" of pyproject.toml
+    remedy = f"; install it with: pip install {extra}" if error.name in extra.split() else ""
+    return f"{error.msg}{remedy}"
+
+
+# `from dpofield.experiments.recorded import recorded` works too: `tables` once had this name.
+_former = ModuleType(f"{__name__}.recorded", "The names of this package.")
+_former.__getattr__ = __getattr__  # type: ignore[method-assign]
+sys.modules[_former.__name__] = _former

@@ -6,8 +6,9 @@
     python -m dpofield.experiments check N
 
 `run` measures the missing runs of each plan and then writes its table. If it is killed, start it
-again: it continues where it stopped. PLAN may be `all`. Tables are written to results/experiments
-in the current folder.
+again: it continues where it stopped. PLAN may be `all`. Tables are written to where
+`dpofield.experiments.recorded` reads them: `results/experiments` of a checkout, or the user's cache
+folder if the package is installed elsewhere.
 """
 
 from __future__ import annotations
@@ -18,12 +19,19 @@ import sys
 import time
 from pathlib import Path
 
-from dpofield.experiments.check import check
+from dpofield.experiments import lacking
 from dpofield.experiments.config import Config
-from dpofield.experiments.estimate import estimate
 from dpofield.experiments.plans import PLANS, distinct, plan
-from dpofield.experiments.store import Store
-from dpofield.experiments.sweep import sweep
+from dpofield.places import writable
+
+try:
+    from dpofield.experiments.check import check
+    from dpofield.experiments.estimate import estimate
+    from dpofield.experiments.store import Store
+    from dpofield.experiments.sweep import sweep
+    from dpofield.experiments.tables import table_folder
+except ModuleNotFoundError as error:
+    raise SystemExit(lacking(error)) from None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    writable(table_folder(options.results))  # an error now, not after hours
     store, start = Store(options.store), time.perf_counter()
     report = sweep(
         _configs(options.plan), store, workers=options.workers, dask=options.dask,
@@ -56,7 +65,7 @@ def _run(options: argparse.Namespace) -> int:
 def _collect(options: argparse.Namespace) -> int:
     store = Store(options.store)
     for name in _names(options.plan):
-        target = options.results / f"{name}.parquet"
+        target = table_folder(options.results) / f"{name}.parquet"
         rows = store.collect(plan(name), target)
         print(f"{target}: {rows} rows, {target.stat().st_size / 2**20:.1f} MiB")
     return 0
@@ -115,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("n", type=_count, help="number of recorded rows to measure again")
     sub.add_argument("--seed", type=int, default=0, help="seed of the random sample of rows")
     for sub in commands.choices.values():
-        sub.add_argument("--results", type=Path, default=Path("results/experiments"))
+        sub.add_argument("--results", type=Path, help="folder of the tables")
         sub.add_argument("--store", type=Path, help="folder of the finished runs")
         sub.add_argument("--models", type=Path, help="cache of the starting models")
     return parser

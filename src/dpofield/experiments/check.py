@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +12,7 @@ from dpofield.experiments.columns import schema
 from dpofield.experiments.config import Config
 from dpofield.experiments.rows import attempt
 from dpofield.experiments.store import read_checked
+from dpofield.experiments.tables import Folder, table_files, table_folder
 
 TOLERANCE = 1e-2
 """Largest accepted difference of a number x, divided by 1 + |x|: training amplifies rounding."""
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 def check(
-    folder: str | os.PathLike[str],
+    folder: Folder,
     n: int,
     seed: int,
     root: str | os.PathLike[str] | None = None,
@@ -45,6 +45,8 @@ def check(
 ) -> Iterator[Verdict]:
     """Measure `n` rows of the tables in `folder` again; recorded failures are skipped.
 
+    `None` stands for the tables that `recorded` reads.
+
     Rounding differs between kinds of processors, and training amplifies it: a long SFT can end in
     other weights, and pairs written by a model in other texts. `longest_sft` leaves out rows whose
     starting model took more steps than that.
@@ -52,7 +54,7 @@ def check(
     Raises `ValueError` if no such row is recorded there.
     """
     recorded: list[tuple[str, dict[str, Any]]] = []
-    for path in sorted(Path(folder).glob("*.parquet")):
+    for path in table_files(folder).values():
         rows = read_checked(path).to_pylist()
         recorded += [
             (path.stem, row)
@@ -60,7 +62,7 @@ def check(
             if row["error"] is None and (longest_sft is None or row["sft_steps"] <= longest_sft)
         ]
     if not recorded:
-        raise ValueError(f"no recorded runs in {folder}: run a plan first")
+        raise ValueError(f"no recorded runs in {table_folder(folder)}: run a plan first")
     chosen = np.random.default_rng(seed).permutation(len(recorded))[:n]
     for i in chosen:
         plan, row = recorded[i]

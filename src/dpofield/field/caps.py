@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
+import sympy as sp
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from dpofield.field.core import Array
 from dpofield.formulas import CHARTS
 from dpofield.formulas.caps import at_zero, conserved
 from dpofield.formulas.divergences import ALPHA, DIVERGENCES, Divergence
-from dpofield.formulas.parameters import check_interval
-from dpofield.formulas.printers import numpy_function
+from dpofield.formulas.parameters import check_interval, real_array
+from dpofield.formulas.printers import mpmath_function, numpy_function
 from dpofield.formulas.symbols import x
 
 LARGEST = np.log(np.finfo(np.float64).max)
@@ -39,7 +40,9 @@ def conserved_by(divergence: str | Divergence, ratio: ArrayLike, *, alpha: float
     """
     divergence = find_divergence(divergence)
     ALPHA.check(alpha)
-    ratio = np.asarray(ratio, dtype=np.float64)
+    if np.ndim(alpha):
+        raise ValueError("alpha is an array: I is one function for one alpha")
+    ratio = real_array("ratio", ratio)
     inside = np.where(ratio == 0, 1.0, ratio)
     check_interval("ratio", inside, CHARTS["ratio"].domain, CHARTS["ratio"].domain_meaning)
     with np.errstate(over="ignore"):
@@ -68,21 +71,32 @@ def cap(
     for name, value in (("x1", x1), ("x2", x2)):
         check_interval(name, value, domain.domain, domain.domain_meaning)
 
-    def kept(ratio: float) -> float:
-        return float(conserved_by(divergence, ratio, alpha=alpha))
-
-    if not np.isfinite(kept(0.0)):
+        if np.ndim(value):
+            raise ValueError(f"{name} is an array: a flow line has one start")
+    ALPHA.check(alpha)
+    if np.ndim(alpha):
+        raise ValueError("alpha is an array: a divergence has one alpha")
+    free = sp.sympify(at_zero(divergence)).subs(ALPHA.symbol, sp.Rational(float(alpha)))
+    if not free.is_finite:
         return float("inf")
-    target = kept(x1) + (kept(x2) - kept(0.0))
+    # I(x) - I(0) is about x^(3 - alpha): it can be far smaller than I(0), and beyond float64.
+    with mpmath.workdps(40 + int((4 + abs(alpha)) * np.abs(np.log10([x1, x2])).max())):
+        of = mpmath_function((x, ALPHA.symbol), (conserved(divergence),))
+        start, exponent = mpmath.mpf(free.p) / free.q, mpmath.mpf(float(alpha))
 
-    def short(log_c: float) -> float:
-        return kept(float(np.exp(log_c))) - target
+        def gained(ratio: mpmath.mpf) -> mpmath.mpf:
+            return of(ratio, exponent)[0] - start
 
-    if short(LARGEST - 1) < 0:
-        raise OverflowError(f"the cap at alpha = {alpha} from ({x1}, {x2}) is beyond float64")
-    high = np.log(x1)
-    while short(high) < 0:  # I increases, so this finds a bracket for the root
-        high = min(high + 1, LARGEST - 1)
-    if high == np.log(x1):
-        return float(x1)  # x2 is too small to change the cap in float64
-    return float(np.exp(brentq(short, high - 1, high, xtol=1e-15, rtol=1e-14)))
+        target = gained(mpmath.mpf(float(x1))) + gained(mpmath.mpf(float(x2)))
+
+        def short(log_c: mpmath.mpf) -> mpmath.mpf:
+            return mpmath.log(gained(mpmath.exp(log_c)) / target)
+
+        low = high = mpmath.log(max(float(x1), float(x2)))
+        while short(high) < 0 and low < LARGEST:  # I increases, so this brackets the root
+            low, high = high, high + 1
+        if short(high) > 0:
+            high = mpmath.findroot(short, (low, high), solver="illinois", tol=1e-30)
+        if high > LARGEST:
+            raise OverflowError(f"the cap at alpha = {alpha} from ({x1}, {x2}) is beyond float64")
+        return float(mpmath.exp(high))

@@ -9,7 +9,7 @@ from scipy.special import wrightomega
 
 from dpofield.field.core import Array
 from dpofield.formulas.losses import BETA
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 
 
 def margin_at(time: ArrayLike, beta: float) -> Array:
@@ -24,10 +24,15 @@ def margin_at(time: ArrayLike, beta: float) -> Array:
     array([ 0.    ,  0.7921, 14.5087])
     """
     BETA.check(beta)
-    time = np.asarray(time, dtype=np.float64)
+    time = real_array("time", time)
     check_interval("time", time, sp.Interval(0, sp.oo), "the flow starts at time 0")
-    elapsed = 2 * beta**2 * time
+    with np.errstate(divide="ignore", over="ignore"):  # at time 0; `early` is not used late
+        log_elapsed = np.log(2) + 2 * np.log(beta) + np.log(time)
+        early = beta * time
+    elapsed = np.exp(np.clip(log_elapsed, -700, 700))
     y = np.log(wrightomega(1 + elapsed))
     # A Newton step on expm1(y) + y = elapsed restores the digits that "1 +" loses at small times.
     y -= (np.expm1(y) + y - elapsed) / (np.exp(y) + 1)
-    return np.asarray(y / beta)
+    # Far from 1, the clock is its first or last term: y is elapsed / 2, or the logarithm.
+    h = np.where(log_elapsed > 700, log_elapsed, y) / beta
+    return np.asarray(np.where(log_elapsed < -40, early, h))

@@ -9,13 +9,21 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import sympy as sp
 from numpy.typing import ArrayLike, NDArray
 
 from dpofield.formulas import CHARTS, LOSSES, Chart, Loss, symbols
-from dpofield.formulas.parameters import check_interval, resolve
+from dpofield.formulas.parameters import (
+    check_interval,
+    common_shape,
+    detached,
+    real_array,
+    resolve,
+)
 from dpofield.formulas.printers import numpy_function
 
 Array = NDArray[np.float64]
+UP_TO_1 = sp.Interval(0, 1 + 1e-12)  # with a tolerance for rounding
 
 
 def find_loss(loss: str | Loss) -> Loss:
@@ -41,25 +49,58 @@ def prepare(
 ) -> tuple[Loss, Chart, Array, Array, dict[str, Any]]:
     """Loss, chart, broadcast coordinates and parameters, all checked; errors as in `gradient`."""
     loss, chart = find_loss(loss), find_chart(chart)
-    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
-    for name, symbol, value in zip("ab", chart.coordinates, (a, b), strict=True):
-        label = f"coordinate {name} ({symbol}) of the {chart.name} chart"
-        check_interval(label, value, chart.domain, chart.domain_meaning)
+    a, b = _inside(chart, a, b)
+    if chart.within is not None:
+        check_interval(
+            f"{chart.within} in the {chart.name} chart",
+            numpy_function(chart.coordinates, (chart.within,))(a, b)[0],
+            UP_TO_1,
+            "two responses to one prompt have probabilities that sum to at most 1",
+        )
     # The chart's parameters are added to the loss's.
     everything = {p.name: p for p in (*loss.arguments, *chart.params)}
     owner = f"loss {loss.name!r} in the {chart.name} chart"
-    return loss, chart, a, b, resolve(everything.values(), params, owner)
+    given = detached(resolve(everything.values(), params, owner))
+    if loss.inputs:
+        own = {p.name: given[p.name] for p in chart.params}
+        loss.possible(*logratios(chart, a, b, **own), given)
+    return loss, chart, a, b, given
 
 
 def evaluate(
     exprs: tuple[Any, ...], loss: Loss, chart: Chart, a: Array, b: Array, given: dict[str, Any]
 ) -> tuple[Array, ...]:
-    """The values of `exprs`, one array per expression; `prepare` has checked the arguments."""
+    """The values of `exprs`, one array per expression; `prepare` has checked the arguments.
+
+    `FloatingPointError` if a value is not a number: no formula here should give one.
+    """
     symbols = {p.name: p.symbol for p in (*loss.arguments, *chart.params)}
     arguments = (*chart.coordinates, *(symbols[name] for name in given))
-    with np.errstate(under="ignore"):  # a gradient below 1e-308 is 0 in float64, not an error
-        values = numpy_function(arguments, exprs)(a, b, *given.values())
-    return tuple(np.broadcast_to(np.asarray(v, dtype=np.float64), a.shape) + 0.0 for v in values)
+    inputs = {"a": a, "b": b, **given}
+    common_shape(f"loss {loss.name!r}", {name: np.shape(x) for name, x in inputs.items()})
+    # In float64 a value below 1e-308 is 0, and one above 1e308 is infinite; neither is an error.
+    with np.errstate(under="ignore", over="ignore"):
+        values = numpy_function(arguments, exprs)(*inputs.values())
+    if any(np.isnan(v).any() for v in values):
+        raise FloatingPointError(f"loss {loss.name!r} in the {chart.name} chart is not a number")
+    return tuple(np.asarray(v, dtype=np.float64) + 0.0 for v in values)
+
+
+def _inside(chart: Chart, a: ArrayLike, b: ArrayLike) -> tuple[Array, Array]:
+    """`_pair`, with both coordinates in the chart's interval."""
+    a, b = _pair(chart, a, b)
+    for name, symbol, value in zip("ab", chart.coordinates, (a, b), strict=True):
+        label = f"coordinate {name} ({symbol}) of the {chart.name} chart"
+        check_interval(label, value, chart.domain, chart.domain_meaning)
+    return a, b
+
+
+def _pair(chart: Chart, a: ArrayLike, b: ArrayLike, names: str = "ab") -> tuple[Array, Array]:
+    """Two coordinates as arrays in their broadcast shape."""
+    first, second = real_array(names[0], a), real_array(names[1], b)
+    shapes = {names[0]: first.shape, names[1]: second.shape}
+    shape = common_shape(f"the {chart.name} chart", shapes)
+    return np.broadcast_to(first, shape), np.broadcast_to(second, shape)
 
 
 def gradient(
@@ -71,6 +112,7 @@ def gradient(
     broadcast, and both results have the broadcast shape. Units: nats per unit of the coordinate.
     `params` are the loss's (`beta=0.1`) and the chart's (`ref_w`, `ref_l`, the reference
     log-probabilities in nats, in the probability and logit charts; `rest` in the logit chart).
+    A value beyond float64 is infinite.
 
     Raises `ValueError` naming an unknown loss or chart, a coordinate outside the chart's domain
     or a parameter outside its range; `TypeError` for an unknown parameter.
@@ -127,7 +169,9 @@ def coordinates(
     [0.25, 0.25]
     """
     chart = find_chart(chart)
-    u, v = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(u, v))
+    u, v = _pair(chart, u, v, "uv")
+    for name, value in (("u", u), ("v", v)):
+        check_interval(name, value, CHARTS["log-ratio"].domain, "a log-ratio is a finite number")
     given = resolve(chart.params, params, f"the {chart.name} chart")
     arguments = (symbols.u, symbols.v, *(p.symbol for p in chart.params))
     with np.errstate(invalid="ignore", divide="ignore"):  # impossible policies give NaN
@@ -142,7 +186,7 @@ def logratios(chart: str | Chart, a: ArrayLike, b: ArrayLike, **params: Any) -> 
     [0.0, 0.0]
     """
     chart = find_chart(chart)
-    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    a, b = _inside(chart, a, b)
     given = resolve(chart.params, params, f"the {chart.name} chart")
     arguments = (*chart.coordinates, *(p.symbol for p in chart.params))
     u, v = numpy_function(arguments, chart.logratios)(a, b, *given.values())
@@ -156,5 +200,5 @@ def invariant(chart: str | Chart, a: ArrayLike, b: ArrayLike) -> Array:
     2.0
     """
     chart = find_chart(chart)
-    a, b = (np.asarray(c, dtype=np.float64) for c in np.broadcast_arrays(a, b))
+    a, b = _inside(chart, a, b)
     return np.asarray(numpy_function(chart.coordinates, (chart.invariant,))(a, b)[0])

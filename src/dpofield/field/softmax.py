@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import sympy as sp
 from numpy.typing import ArrayLike
-from scipy.special import log_softmax
+from scipy.special import log_softmax, logsumexp
 
 from dpofield.field.clock import margin_at
 from dpofield.field.core import Array, gradient
 from dpofield.formulas.losses import BETA
-from dpofield.formulas.parameters import check_interval
+from dpofield.formulas.parameters import check_interval, real_array
 
 FINITE = sp.Interval.open(-sp.oo, sp.oo)
 SINCE_START = sp.Interval.Ropen(0, sp.oo)
@@ -97,24 +97,38 @@ def rates(
     """
     z = _logits(logits, w, l)
     weight = -gradient("dpo", "log-ratio", margin, 0.0, beta=beta)[0]
-    moves = weight[..., None] * _moves(z, w, l, features)
+    if features is None:
+        up, down, _ = _exchange(z, w, l)
+        high, ahead = np.maximum(z[..., w], z[..., l]), z[..., w] - z[..., l]
+        gain = np.exp(high - logsumexp(z, axis=-1)) * np.sign(ahead) * np.expm1(-abs(ahead))
+        found = np.array(np.broadcast_to(gain[..., None], z.shape))
+        found[..., w], found[..., l] = np.exp(up), -np.exp(down)
+        return np.asarray(weight[..., None] * found) + 0.0  # no -0
+    moves = np.broadcast_to(_moves(z, w, l, features), z.shape)
+    # Relative to the likeliest response, so that its own rate is a sum of small terms only.
+    top = z.argmax(axis=-1)[..., None]
+    moves = moves - np.take_along_axis(moves, top, axis=-1)
     mean = (np.exp(log_softmax(z, axis=-1)) * moves).sum(axis=-1, keepdims=True)
-    return np.asarray(moves - mean)
+    return np.asarray(weight[..., None] * (moves - mean))
 
 
 def split(logits: ArrayLike, w: int, l: int) -> tuple[Array, Array]:
     """The shares of the dispreferred's lost mass that the preferred and the rest gain, (...).
 
-    They sum to 1. If `pi_w > pi_l`, the first exceeds 1 and the second is negative: the rest
-    loses mass too. Own derivation, `THEOREMS["softmax-mass"]`; errors as in `rates`.
+    They sum to 1. If `pi_w > pi_l`, the first exceeds 1 and the second is negative: the rest loses
+    mass too. A share beyond float64 is infinite. Own derivation, `THEOREMS["softmax-mass"]`; errors
+    as in `rates`.
 
     >>> split([0.0, 0.0, 0.0], 0, 1)
     (np.float64(1.0), np.float64(0.0))
     """
-    logp = log_softmax(_logits(logits, w, l), axis=-1)
-    pi_w, pi_l = np.exp(logp[..., w]), np.exp(logp[..., l])
-    to_w = np.exp(logp[..., w] - logp[..., l]) * (1 - pi_w + pi_l) / (1 + pi_w - pi_l)
-    return to_w, 1 - to_w
+    z = _logits(logits, w, l)
+    up, down, rest = _exchange(z, w, l)
+    ahead = z[..., w] - z[..., l]
+    with np.errstate(over="ignore"):  # a share beyond float64 is infinite
+        lead = np.maximum(ahead, 0.0)  # of the larger of the two probabilities
+        to_rest = np.sign(-ahead) * -np.expm1(-abs(ahead)) * np.exp(lead + rest - down)
+        return np.exp(ahead + up - down), to_rest
 
 
 def time_of(margin: ArrayLike, *, beta: float = 0.1, speed: float = 2.0) -> Array:
@@ -127,7 +141,7 @@ def time_of(margin: ArrayLike, *, beta: float = 0.1, speed: float = 2.0) -> Arra
     >>> round(float(time_of(10.0, beta=0.1)), 2)
     135.91
     """
-    h = np.asarray(margin, dtype=np.float64)
+    h = real_array("margin", margin)
     check_interval("margin", h, SINCE_START, "the margin grows from 0 at the reference")
     BETA.check(beta)
     check_interval("speed", speed, BETA.interval, "a squared distance of two features is positive")
@@ -153,7 +167,7 @@ def path(
     >>> way.preferred.round(3), way.dispreferred.round(3), way.rest.round(3)
     (array([0.333, 1.   , 1.   ]), array([0.333, 0.   , 0.   ]), array([0.333, 0.   , 0.   ]))
     """
-    z, t = _logits(logits_ref, w, l), np.atleast_1d(np.asarray(times, dtype=np.float64))
+    z, t = _logits(logits_ref, w, l), np.atleast_1d(real_array("times", times))
     moves = _moves(z, w, l, features)
     speed = float(moves[w] - moves[l])
     check_interval("|phi_w - phi_l|^2", speed, BETA.interval, "the two features differ")
@@ -182,7 +196,7 @@ def peak(logits_ref: ArrayLike, w: int, l: int, *, beta: float = 0.1) -> Peak:
 
 
 def _logits(logits: ArrayLike, w: int, l: int) -> Array:
-    z = np.asarray(logits, dtype=np.float64)
+    z = real_array("logits", logits)
     check_interval("logits", z, FINITE, "a logit is a finite number")
     n = z.shape[-1] if z.ndim else 0
     if n < 2:
@@ -195,6 +209,15 @@ def _logits(logits: ArrayLike, w: int, l: int) -> Array:
     return z
 
 
+def _exchange(z: Array, w: int, l: int) -> tuple[Array, Array, Array]:
+    """log(1 - pi_w + pi_l), log(1 + pi_w - pi_l) and log of the rest's probability, (...)."""
+    logp = log_softmax(z, axis=-1)
+    rest = logsumexp(np.delete(logp, [w, l], axis=-1), axis=-1)  # -inf without other responses
+    # The first is 2 pi_l + rest, the second 2 pi_w + rest: sums without cancellation.
+    up, down = (np.logaddexp(np.log(2) + logp[..., k], rest) for k in (l, w))
+    return up, down, rest
+
+
 def _moves(z: Array, w: int, l: int, features: ArrayLike | None) -> Array:
     """`<phi_i, phi_w - phi_l>` (n,): the rate of each logit per unit of weight."""
     n = z.shape[-1]
@@ -202,7 +225,7 @@ def _moves(z: Array, w: int, l: int, features: ArrayLike | None) -> Array:
         moves = np.zeros(n)
         moves[w], moves[l] = 1.0, -1.0
         return moves
-    phi = np.asarray(features, dtype=np.float64)
+    phi = real_array("features", features)
     if phi.ndim != 2 or len(phi) != n:
         raise ValueError(f"features of shape {phi.shape}: expected ({n}, d), one row per response")
     check_interval("features", phi, FINITE, "a feature is a finite number")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 from typing import IO
 
@@ -45,4 +45,8 @@ def save_cover(target: str | Path | IO[str]) -> None:
 
 
 if __name__ == "__main__":
-    save_cover(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(
+        "python -m dpofield.figures.cover", description="Draw the cover."
+    )
+    parser.add_argument("file", type=Path, help="the picture to write (.svg)")
+    save_cover(parser.parse_args().file)

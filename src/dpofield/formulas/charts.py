@@ -32,7 +32,8 @@ class Chart:
 
     `logratios` is (u, v) in terms of the coordinates; `coordinates_of` is the inverse, in terms
     of the symbols `u`, `v`. `invariant` is a function of the coordinates that gradient flow in
-    this chart conserves for every loss of the margin `u - v`.
+    this chart conserves for every loss of the margin `u - v`. `within`, if there is one, is an
+    expression that is at most 1 for every policy.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Chart:
     domain: sp.Interval
     domain_meaning: str
     params: tuple[Parameter, ...] = ()
+    within: sp.Expr | None = None
 
     def pull_back(self, expr: sp.Expr) -> sp.Expr:
         """An expression in u and v, rewritten in this chart's coordinates.
@@ -94,6 +96,7 @@ _ALL = (
         domain=sp.Interval.Lopen(0, 1),
         domain_meaning="a response's probability is positive and at most 1",
         params=REFERENCE,
+        within=s.pi_w + s.pi_l,
     ),
     Chart(
         name="log-ratio",

@@ -127,7 +127,7 @@ class Derivation:
                 raise AssertionError(f"{self.id}: SymPy answers {fact} to {sentence!r}")
 
     def _repr_markdown_(self) -> str:
-        """The proof as a numbered list of steps, for Jupyter and the book."""
+        """The proof as a numbered list of steps, with its assumptions, for Jupyter and the book."""
         lines: list[str] = []
         for chain in self.chains:
             name = f"{chain.name} = " if chain.name else ""
@@ -136,5 +136,8 @@ class Derivation:
                 lines += [f"{number}. {step.rule}", "", f"   $$= {latex(step.expr)}$$", ""]
         for sentence, fact in self.facts:
             lines.append(f"- {sentence}: SymPy answers **{fact}**.")
+        if self.assumptions:
+            given = "; ".join(self.assumptions).replace("<", r"\<")
+            lines += ["", f"Assumed: {given}."]
         lines += ["", f"Residual over all steps: ${latex(self.residual)}$."]
         return "\n".join(lines)

@@ -37,6 +37,7 @@ class _Spelled:
         return f"{self._spelling.get(name, name)}({arguments})"
 
     _print_sigmoid = _print_logsigmoid = _print_logaddexp = _print_boxcox = _stable
+    _print_boxdiff = _stable
     _print_logodds = _print_relu = _print_step = _print_fusedexp = _stable
 
 
@@ -50,6 +51,12 @@ class _JavaScript(_Spelled, JavascriptCodePrinter):
 
 def _boxcox(x: Any, k: Any) -> Any:
     return x * scipy.special.exprel(k * x)
+
+
+def _boxdiff(x: Any, y: Any, k: Any) -> Any:
+    with np.errstate(divide="ignore", over="ignore"):  # at x = y; beyond float64
+        size = np.log(abs(x - y)) + np.log(scipy.special.exprel(-abs(k * (x - y))))
+        return np.sign(x - y) * np.exp(np.maximum(k * x, k * y) + size)
 
 
 def _logodds(x: Any) -> Any:
@@ -70,6 +77,7 @@ _NUMPY = {
     "logsigmoid": _logsigmoid,
     "logaddexp": np.logaddexp,
     "boxcox": _boxcox,
+    "boxdiff": _boxdiff,
     "logodds": _logodds,
     "relu": lambda x: np.maximum(x, 0.0),
     "step": lambda x: np.heaviside(x, 0.0),
@@ -80,6 +88,11 @@ const logsigmoid = (x) => (x < 0 ? x - Math.log1p(Math.exp(x)) : -Math.log1p(Mat
 const sigmoid = (x) => (x < 0 ? Math.exp(x) / (1 + Math.exp(x)) : 1 / (1 + Math.exp(-x)));
 const logaddexp = (x, y) => Math.max(x, y) + Math.log1p(Math.exp(-Math.abs(x - y)));
 const boxcox = (x, k) => (k === 0 ? x : Math.expm1(k * x) / k);
+const boxdiff = (x, y, k) => {
+  const far = Math.abs(k * (x - y));
+  const size = far === 0 ? 0 : Math.log(-Math.expm1(-far) / far);
+  return Math.sign(x - y) * Math.exp(Math.max(k * x, k * y) + Math.log(Math.abs(x - y)) + size);
+};
 const log1mexp = (x) => (x < -Math.LN2 ? Math.log1p(-Math.exp(x)) : Math.log(-Math.expm1(x)));
 const logodds = (x) => x - log1mexp(x);
 const relu = (x) => Math.max(x, 0);
@@ -90,7 +103,10 @@ const step = (x) => (x > 0 ? 1 : 0);
 
 @cache
 def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable[..., Any]:
-    """A NumPy function of `arguments` returning one array per expression, broadcasting.
+    """A NumPy function of `arguments` returning one array per expression.
+
+    Every array has the shape to which all arguments broadcast, also where an expression is
+    constant or does not contain an argument.
 
     >>> from dpofield.formulas.stable import logsigmoid
     >>> x = sp.Symbol("x")
@@ -101,7 +117,13 @@ def numpy_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     function: Callable[..., Any] = sp.lambdify(
         arguments, [fuse(e) for e in exprs], modules=[_NUMPY, "numpy"], printer=printer
     )
-    return function
+
+    def broadcast(*values: Any) -> list[Any]:
+        shape = np.broadcast_shapes(*map(np.shape, values))
+        found = function(*values)
+        return [x if np.shape(x) == shape else np.broadcast_to(x, shape).copy() for x in found]
+
+    return broadcast
 
 
 @cache
@@ -120,6 +142,25 @@ def _torch() -> tuple[dict[str, Any], Any]:
             }
         )
 
+    class Power(torch.autograd.Function):
+        """exp(z) - 1. torch's own gradient loses all digits far below 0. Far above 0 it is nan,
+        where a sigmoid multiplies the infinite power by 0."""
+
+        @staticmethod
+        def forward(z: Any) -> Any:
+            return torch.expm1(z)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx: Any, grad: Any) -> Any:
+            (z,) = ctx.saved_tensors
+            return torch.where(grad == 0, grad, grad * torch.exp(z))
+
+    grown: Any = Power.apply
+
     def sigmoid(x: Any) -> Any:
         # torch differentiates its own sigmoid as s (1 - s), which is 0 once s rounds to 1
         return torch.exp(torch.nn.functional.logsigmoid(x))
@@ -127,10 +168,12 @@ def _torch() -> tuple[dict[str, Any], Any]:
     def boxcox(x: Any, k: Any) -> Any:
         k = torch.as_tensor(k, dtype=x.dtype, device=x.device)
         safe = torch.where(k == 0, 1, k)  # autograd reads both branches
-        z = safe * x
-        # torch differentiates expm1 as its value + 1, which loses all digits far below 0
-        power = torch.where(z < -np.log(2), torch.exp(z) - 1, torch.expm1(z))
-        return torch.where(k == 0, x, power / safe)
+        return torch.where(k == 0, x, grown(safe * x) / safe)
+
+    def boxdiff(x: Any, y: Any, k: Any) -> Any:
+        first, second = boxcox(x, k), boxcox(y, k)
+        both = torch.isinf(first) & (first == second)
+        return torch.where(both, (x - y) * torch.finfo(first.dtype).max, first - second)
 
     def logodds(x: Any) -> Any:
         return x - torch.where(
@@ -141,6 +184,7 @@ def _torch() -> tuple[dict[str, Any], Any]:
         "torch": torch,
         "sigmoid": sigmoid,
         "boxcox": boxcox,
+        "boxdiff": boxdiff,
         "logodds": logodds,
         "step": lambda x: (x > 0).to(x.dtype),
     }
@@ -150,6 +194,8 @@ def _torch() -> tuple[dict[str, Any], Any]:
 @cache
 def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable[..., Any]:
     """A torch function of `arguments`, as in `numpy_function`, differentiable twice.
+
+    At least one argument must be a tensor.
 
     >>> from dpofield.formulas.stable import logsigmoid
     >>> x = sp.Symbol("x")
@@ -162,7 +208,17 @@ def torch_function(arguments: Arguments, exprs: tuple[sp.Expr, ...]) -> Callable
     function: Callable[..., Any] = sp.lambdify(
         arguments, [fuse(e) for e in exprs], modules=[namespace, "torch"], printer=printer
     )
-    return function
+    torch = namespace["torch"]
+
+    def broadcast(*values: Any) -> list[Any]:
+        tensors = [x for x in values if isinstance(x, torch.Tensor)]
+        shape = torch.broadcast_shapes(*(x.shape for x in tensors))
+        # A constant expression is a number.
+        found = (torch.as_tensor(x).to(tensors[0]) if isinstance(x, (int, float)) else x
+                 for x in function(*values))  # fmt: skip
+        return [x if x.shape == shape else x.expand(shape) for x in found]
+
+    return broadcast
 
 
 @cache

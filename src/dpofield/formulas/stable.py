@@ -248,20 +248,70 @@ class fusedexp(_Stable):  # noqa: N801
         return sp.exp(self.args[0])
 
 
+class boxdiff(_Stable):  # noqa: N801
+    """`boxcox(x, k) - boxcox(y, k)`, a difference of powers; only `fuse` creates it."""
+
+    nargs = 3
+
+    def _definition(self) -> sp.Expr:
+        x, y, k = self.args
+        return (sp.exp(k * x) - sp.exp(k * y)) / k
+
+
+def _powers(expr: sp.Expr) -> sp.Expr:
+    """Write each difference of two powers in a sum as one function: both may overflow."""
+    if not expr.args:
+        return expr
+    if not expr.is_Add:
+        return expr.func(*map(_powers, expr.args))
+    terms = [_powers(term) for term in expr.args]
+    found = []
+    while terms:
+        factor, power = terms[0].as_independent(sp.exp, boxcox)
+        for other in terms[1:]:
+            minus, second = other.as_independent(sp.exp, boxcox)
+            pair = (power, second)
+            if minus == -factor and all(isinstance(p, sp.exp) for p in pair):
+                made = boxdiff(power.args[0], second.args[0], sp.S.One)
+            elif minus == -factor and all(isinstance(p, boxcox) for p in pair):
+                if power.args[1] != second.args[1]:
+                    continue
+                made = boxdiff(power.args[0], second.args[0], power.args[1])
+            else:
+                continue
+            terms.remove(other)
+            found.append(factor * made)
+            break
+        else:
+            found.append(terms[0])
+        del terms[0]
+    return sp.Add(*found)
+
+
 def fuse(expr: sp.Expr) -> sp.Expr:
-    """Rewrite each product of sigmoids and powers as one exponential of the same value.
+    """Rewrite products and differences of exponentials in forms that overflow only if they must.
+
+    Each product of sigmoids and powers becomes one exponential of the same value.
 
     `sigmoid(-800)/x` at `x = exp(-300)` is in range, but its numerator underflows to 0;
-    `exp(logsigmoid(-800) - log(x))` does not underflow. Printers apply `fuse` to every term.
+    `exp(logsigmoid(-800) - log(x))` does not underflow. A difference of two powers becomes one
+    function, since both can be infinite. Printers apply `fuse` to every term.
 
-    >>> x = sp.Symbol("x", positive=True)
+    >>> x, y = sp.symbols("x y", positive=True)
+    >>> fuse(sp.log(sp.exp(y) - sp.exp(x)))
+    log(-boxdiff(x, y, 1))
     >>> fuse(sigmoid(-x) / x)
     fusedexp(-log(x) + logsigmoid(-x))
     >>> fuse(-sigmoid(x))
     -sigmoid(x)
     """
+    expr = _powers(expr)
     if expr.is_Add:
-        return sp.Add(*(fuse(term) for term in expr.args))
+        return sp.Add(*map(_fused, expr.args))
+    return _fused(expr)
+
+
+def _fused(expr: sp.Expr) -> sp.Expr:
     exponents, rest = [], []
     for factor in sp.Mul.make_args(expr):
         base, power = factor.as_base_exp()

@@ -10,6 +10,7 @@ others wait.
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -37,6 +38,7 @@ from dpofield.lab.tokenizer import word_tokenizer
 from dpofield.lab.training import sft
 from dpofield.lab.watch import Watch
 from dpofield.lab.world import World
+from dpofield.places import writable
 from dpofield.sources import read_code
 
 Level = Literal["weak", "strong"]
@@ -95,7 +97,7 @@ def starting_model(
     model has to be trained.
     """
     folder = _folder(recipe, root)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    writable(folder.parent)
     # The operating system releases the lock when the process ends, even if it is killed.
     with FileLock(folder.with_name(f".{folder.name}.lock")):
         flaw = _flaw(folder)
@@ -224,6 +226,9 @@ def _quiet() -> Iterator[None]:
 
 
 if __name__ == "__main__":
+    # Without options; the parser prints the help, and refuses everything else.
+    about = f"Train the starting models of the book, unless they are in {cache_root()}."
+    argparse.ArgumentParser("python -m dpofield.lab.checkpoint", description=about).parse_args()
     for name in LEVELS:
         sft_checkpoint(name)  # type: ignore[arg-type]
         print(f"{name}: ready in {cache_root()}")

@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from dpofield.places import writable, written
+
 _DRAFT = ".draft-"
 
 
 def cache_root() -> Path:
     """`_build/checkpoints` of the checkout; without a checkout, the user's cache folder."""
-    checkout = Path(__file__).resolve().parents[3]
-    if (checkout / "pyproject.toml").is_file() and (checkout / "book").is_dir():
-        return checkout / "_build" / "checkpoints"
-    if sys.platform == "win32":
-        caches = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        caches = Path.home() / "Library" / "Caches"
-    else:
-        caches = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
-    return caches / "dpofield" / "checkpoints"
+    return written("checkpoints")
 
 
 def clear_drafts(folder: str | os.PathLike[str], *, older: float = 3600.0) -> None:
@@ -48,7 +40,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     'whole'
     """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    writable(target.parent)
     # The draft has the suffix of `path`, because some writers choose the format by the suffix.
     handle, name = tempfile.mkstemp(prefix=_DRAFT, suffix=target.suffix, dir=target.parent)
     os.close(handle)

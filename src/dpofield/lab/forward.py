@@ -137,6 +137,16 @@ def reading(model: Any) -> Reading:
     return "together" if alike and plain and all(map(_keeps_float64, modules)) else "one by one"
 
 
+def as_exact_as_its_weights(model: Any) -> bool:
+    """Whether no part of a model in float64 may compute in float32, as most RMSNorms do."""
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    return not _in_float64(model) or all(
+        type(m) in _PLAIN
+        or not (list(m.parameters(recurse=False)) or type(m).__name__.endswith("Norm"))
+        for m in modules
+    )
+
+
 def _keeps_float64(module: nn.Module) -> bool:
     """Whether the module's own weights, if it has any, are used in float64."""
     own = list(module.parameters(recurse=False))

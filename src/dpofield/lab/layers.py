@@ -1,43 +1,50 @@
-"""Inner products of log-probability gradients, layer by layer, from one backward pass for all rows.
+"""Inner products of log-probability gradients, layer by layer, from one pass of many rows.
 
-A *place* is here one position of a row at which a layer is applied (in `trees` the word means a
-node). For a linear layer y = W x, the gradient of a row's log-probability with respect to W is the
-sum over places of d x^T, where x is the layer's input and d the gradient with respect to its
-output. A *term* is an `Outer` that holds these two factors for every place of every row, from one
-call of one layer. The rows of a batch do not interact, so one backward pass of the sum of their
-log-probabilities yields d for every row. `outer` computes the inner products from the factors. The
-results are exact up to rounding.
+The rows of a batch do not interact, so one backward pass of the sum of their log-probabilities
+gives, for every row, the gradient d with respect to the output of every layer. From d and the
+layer's input, `rules` makes the terms of the row's gradient, and `outer` their inner products. The
+results are exact up to rounding. `units` decides from which layers the terms are taken.
 
 The cost is one forward and one backward pass, and the products of `outer`. The gradient of a row
 with respect to all parameters is never stored: a parameter's terms are discarded as soon as its
 products are added up. If a layer is called twice, or two layers share a weight, the weight has
 several terms, and its gradient is their sum.
 
-To support another kind of layer, add a function to `_RULES` that returns its terms. `_Recorder`
-collects the terms by hooks, and raises an error if the model uses a weight where no hook sees it.
+Rows that do not fit into one pass are read in several *blocks*. To have the products of all rows,
+the terms of as many parameters as fit are kept until all blocks are read; then the blocks are read
+again for the next parameters. A weight that is too large for this, such as that of a large
+vocabulary, is done in slices.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections import defaultdict
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from transformers.pytorch_utils import Conv1D
+from torch import Tensor
+from torch.autograd.graph import GradientEdge, get_gradient_edge
+from tqdm.auto import tqdm
 
 from dpofield.lab import outer
 from dpofield.lab.batch import Batch
+from dpofield.lab.calls import Call, NotByLayersError, calls_of, edges, named
 from dpofield.lab.logprobs import in_one_pass
 from dpofield.lab.model import CausalLM
 from dpofield.lab.outer import Form, Outer
+from dpofield.lab.rules import matrix, terms
+from dpofield.lab.units import Plan, Unit, evaluated, plan, trained
 
-Take = Callable[[int, Tensor, list[Outer]], None]
-Rule = Callable[[Any, Tensor, Tensor], Mapping[str, Outer]]
+Take = Callable[[int, list[Outer]], None]
 
-_PLAIN = 'use method="plain", one backward pass per response'
+BUDGET = 3 * 2**29
+"""Bytes that one pass takes by default, beside the model: its graph, and terms that are kept."""
+
+
+class _StaleError(NotByLayersError):
+    """A module whose rows were not tested, for want of a gradient, has one now."""
 
 
 def grams(
@@ -47,13 +54,14 @@ def grams(
     *,
     metric: Sequence[Tensor] | None = None,
     form: Form | None = None,
+    budget: int = BUDGET,
+    progress: bool = False,
 ) -> Tensor:
     """Inner products of the rows' gradients within each `group` of consecutive rows.
 
     (R / group, group, group) float64 for R rows, on the model's device. `metric` has one tensor per
-    trained parameter; `form` as in `outer.gram`. Memory: that of a training step on these rows,
-    without parameter gradients and optimizer state. Raises `ValueError` for a trained parameter
-    whose layer has no rule here, and for a model that mixes rows.
+    trained parameter; `form` as in `outer.gram`; `budget` in bytes. Raises `NotByLayersError` (a
+    `ValueError`) for a model that mixes rows.
 
     >>> from dpofield.lab.batch import encode
     >>> from dpofield.lab.model import small_gpt2
@@ -63,203 +71,255 @@ def grams(
     >>> grams(small_gpt2(seed=0), rows, 2).shape
     torch.Size([3, 2, 2])
     """
-    device = next(model.parameters()).device
-    groups = len(rows) // max(1, group)
-    found = torch.zeros(groups, group, group, dtype=torch.float64, device=device)
+    parameters = list(trained(model).values())
+    groups, device = len(rows) // max(1, group), next(model.parameters()).device
 
-    def take(k: int, parameter: Tensor, terms: list[Outer]) -> None:
-        P = None if metric is None else _matrix(metric[k])
-        height = _matrix(parameter).shape[0]
-        found.add_(outer.gram(terms, height, group, metric=P, form=form))
+    def by(found: Plan) -> Tensor:
+        total = torch.zeros(groups, group, group, dtype=torch.float64, device=device)
 
-    _backward(model, rows, take)
-    return found
+        def add(k: int, these: list[Outer], top: int, bottom: int) -> None:
+            P = None if metric is None else matrix(metric[k])[top:bottom].to(these[0].right.device)
+            total.add_(outer.gram(these, bottom - top, group, metric=P, form=form).to(device))
+
+        blocks = _blocks(found, rows, budget)
+        if len(blocks) == 1:
+            _backward(model, rows, found, lambda k, t: add(k, t, 0, len(matrix(parameters[k]))))
+            return total
+        blocks = _blocks(found, rows, budget // 4)
+        stages = list(_stages(found, rows, parameters, budget // 2))
+        steps = [(stage, block) for stage in stages for block in blocks]
+        bar = iter(tqdm(steps, desc="kernel", disable=not progress, leave=False, delay=1))
+        for stage in stages:
+            kept: dict[int, list[list[Outer]]] = {k: [] for k in stage}
+            for _ in blocks:
+                _, block = next(bar)
+                here: dict[int, list[Outer]] = {}
+
+                def keep(k: int, these: list[Outer], stage: Any = stage, here: Any = here) -> None:
+                    here[k] = [outer.part(outer.compact(term), *stage[k]) for term in these]
+
+                _backward(model, rows.rows(block), found, keep, stage)
+                for k, parts in kept.items():
+                    parts.append(here.get(k, []))
+            for k, (top, bottom) in stage.items():
+                if joined := outer.joined(kept.pop(k), blocks):
+                    add(k, joined, top, bottom)
+        return total
+
+    return _planned(model, rows, by)
 
 
-def projections(model: CausalLM, rows: Batch, direction: Sequence[Tensor]) -> Tensor:
+def projections(
+    model: CausalLM, rows: Batch, direction: Sequence[Tensor], *, budget: int = BUDGET
+) -> Tensor:
     """Inner product of each row's gradient with `direction`, one tensor per trained parameter.
 
-    (R,) float64, on the model's device. Memory and errors as in `grams`.
+    (R,) float64, on the model's device. Budget and errors as in `grams`.
     """
     device = next(model.parameters()).device
-    found = torch.zeros(len(rows), dtype=torch.float64, device=device)
 
-    def take(k: int, parameter: Tensor, terms: list[Outer]) -> None:
-        found.add_(outer.project(terms, _matrix(direction[k])))
+    def by(found: Plan) -> Tensor:
+        total = torch.zeros(len(rows), dtype=torch.float64, device=device)
+        for block in _blocks(found, rows, budget):
+            index = block.to(device)
 
-    _backward(model, rows, take)
-    return found
+            def take(k: int, these: list[Outer], index: Tensor = index) -> None:
+                along = matrix(direction[k]).to(these[0].right.device)
+                total.index_add_(0, index, outer.project(these, along).to(device))
 
+            _backward(model, rows.rows(block), found, take)
+        return total
 
-# Rules: the terms of a layer's parameters, from its input x and the gradient d with respect to its
-# output, both (R, ...). A bias or a gain is treated as a matrix with one row, with a single place.
-
-
-def _matrix(part: Tensor) -> Tensor:
-    return part.detach() if part.dim() == 2 else part.detach().reshape(1, -1)
-
-
-def _summed(d: Tensor, parameter: Tensor) -> Outer:
-    right = d.reshape(len(d), -1, parameter.numel()).sum(dim=1, keepdim=True)
-    return Outer(right.new_ones(len(d), 1, 1), right)
+    return _planned(model, rows, by)
 
 
-def _places(x: Tensor) -> Tensor:
-    return x.reshape(len(x), -1, x.shape[-1])
+def capacity(model: CausalLM, rows: Batch, budget: int) -> int:
+    """How many rows `grams` can take at a time without reading them twice."""
+    if not len(rows):
+        return 1
+    found, width = plan(model, rows), rows.attention_mask.shape[1]
+    if found.apart == "together":
+        return found.rows(budget, width, _scored(rows))
+    return max(1, int(budget / 2 / (width * sum(found.factors))))
 
 
-def _linear(layer: nn.Linear, x: Tensor, d: Tensor) -> Mapping[str, Outer]:
-    terms = {"weight": Outer(_places(d), _places(x))}
-    return terms if layer.bias is None else terms | {"bias": _summed(d, layer.bias)}
+def _planned(model: CausalLM, rows: Batch, by: Callable[[Plan], Tensor]) -> Tensor:
+    """`by` of the plan, which is made a second time if it has become stale."""
+    if not len(rows):
+        return by(Plan())
+    try:
+        return by(plan(model, rows))
+    except _StaleError:
+        return by(plan(model, rows, anew=True))
 
 
-def _conv1d(layer: Any, x: Tensor, d: Tensor) -> Mapping[str, Outer]:
-    return {"weight": Outer(_places(x), _places(d)), "bias": _summed(d, layer.bias)}
+def _scored(rows: Batch) -> int:
+    """The number of columns for which a pass computes logits."""
+    places = rows.attention_mask.cumsum(dim=1)
+    first = places.where(rows.response_mask, places[:, -1:].amax())
+    return int(places.amax() - first.amin()) + 2
 
 
-def _embedding(layer: nn.Embedding, ids: Tensor, d: Tensor) -> Mapping[str, Outer]:
-    if layer.padding_idx is not None:  # torch gives this row no gradient
-        d = d.masked_fill((ids == layer.padding_idx)[..., None], 0.0)
-    return {"weight": Outer(ids.reshape(len(ids), -1), _places(d))}
+def _blocks(found: Plan, rows: Batch, budget: int) -> list[Tensor]:
+    """The row numbers of each pass, so that a pass takes at most `budget` bytes if it can."""
+    lengths = rows.attention_mask.sum(dim=1).cpu()
+    every = torch.arange(len(rows))
+    size = found.rows(budget, int(lengths.max()), _scored(rows)) if len(rows) else 1
+    if found.apart == "together" and size >= len(rows):
+        return [every]
+    if found.apart == "one by one":
+        return list(torch.split(every, 1))
+    ranked = lengths.argsort(stable=True)
+    counts = [len(rows)]
+    if found.apart == "equal lengths":
+        counts = torch.unique(lengths, return_counts=True)[1].tolist()
+    return [part for same in torch.split(ranked, counts) for part in torch.split(same, size)]
 
 
-def _layer_norm(layer: nn.LayerNorm, x: Tensor, d: Tensor) -> Mapping[str, Outer]:
-    unit = nn.functional.layer_norm(x, layer.normalized_shape, eps=layer.eps)
-    terms = {"weight": _summed(d * unit, layer.weight)}
-    return terms if layer.bias is None else terms | {"bias": _summed(d, layer.bias)}
-
-
-def _rms_norm(layer: nn.Module, x: Tensor, d: Tensor) -> Mapping[str, Outer]:
-    """For any norm whose output is affine in its gain (Gemma's factor is 1 + gain)."""
-    gain = layer.get_parameter("weight")
-    ones, zeros = (
-        functional_call(layer, {"weight": torch.full_like(gain, value)}, (x,)) for value in (1, 0)
-    )
-    return {"weight": _summed(d * (ones - zeros), gain)}
-
-
-_RULES: dict[type[nn.Module], Rule] = {
-    nn.Linear: _linear,
-    Conv1D: _conv1d,
-    nn.Embedding: _embedding,
-    nn.LayerNorm: _layer_norm,
-    nn.RMSNorm: _rms_norm,
-}
-
-
-def _rule(path: str, layer: nn.Module) -> Rule:
-    """The rule of exactly this class, because a subclass may compute something else."""
-    kind = type(layer)
-    named = kind.__name__.endswith("RMSNorm") and kind.__module__.startswith("transformers.models.")
-    if named and [name for name, _ in layer.named_parameters()] == ["weight"]:
-        return _rms_norm
-    rescaled = kind is nn.Embedding and (layer.max_norm is not None or layer.scale_grad_by_freq)
-    if kind not in _RULES or rescaled:
-        raise ValueError(f"no rule for {path or 'the model'} ({kind.__name__}): {_PLAIN}")
-    return _RULES[kind]
-
-
-def _own(layer: nn.Module) -> dict[str, Tensor]:
-    return {name: p for name, p in layer.named_parameters(recurse=False) if p.requires_grad}
+def _stages(
+    found: Plan, rows: Batch, parameters: Sequence[Tensor], room: int
+) -> Iterator[dict[int, tuple[int, int]]]:
+    """Parameters whose terms fit into `room` bytes together, with the first and last rows of their
+    matrices: all parameters, and all rows of each, occur once."""
+    stage: dict[int, tuple[int, int]] = {}
+    tokens, left = len(rows) * int(rows.attention_mask.sum(dim=1).max()), float(room)
+    for k, (parameter, factor) in enumerate(zip(parameters, found.factors, strict=True)):
+        height = len(matrix(parameter))
+        # Terms of several blocks are copied into one tensor, a parameter or slice at a time.
+        slices = min(height, max(1, math.ceil(factor * tokens / (room / 4))))
+        step = math.ceil(height / slices)
+        for top in range(0, height, step):
+            if stage and (k in stage or factor * tokens / slices > left):
+                yield stage
+                stage, left = {}, float(room)
+            stage[k] = top, min(height, top + step)
+            left -= factor * tokens / slices
+    yield stage
 
 
 class _Recorder:
-    """Collects the terms of every trained parameter during a forward and a backward pass.
+    """Collects the terms of trained parameters during a forward and a backward pass.
 
     When the backward pass has visited every call that uses a parameter, the parameter's terms are
     passed to `take` and discarded.
     """
 
-    def __init__(self, model: CausalLM, rows: int, take: Take) -> None:
-        self.rows, self.take = rows, take
-        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        self.names = {id(p): name for name, p in trained}
-        self.numbered = {id(p): (k, p) for k, (_, p) in enumerate(trained)}
-        self.calls: Counter[int] = Counter()  # calls seen, per parameter
+    def __init__(self, model: CausalLM, found: Plan, take: Take, wanted: Container[int]) -> None:
+        names = trained(model)
+        self.numbers = {id(p): k for k, p in enumerate(names.values()) if k in wanted}
+        self.names = {id(p): name for name, p in names.items() if id(p) in self.numbers}
+        self.all = len(self.numbers) == len(names)
+        self.units: dict[str, list[tuple[Unit, list[Tensor]]]] = defaultdict(list)
+        for unit in found.units:
+            if own := [p for n in unit.names if id(p := names[n]) in self.numbers]:
+                self.units[unit.path].append((unit, own))
+        self.take = take
+        self.ends: list[tuple[Call, list[GradientEdge]]] = []  # outputs, as parts of the graph
+        self.calls: dict[int, list[Call]] = {key: [] for key in self.names}
         self.terms: dict[int, list[Outer]] = {key: [] for key in self.names}
-        self.starts: list[Tensor] = []  # outputs at which the backward pass ends
+        self.ahead: dict[Call, set[int]] = {}  # outputs whose gradients are still to come
 
-    def watch(self, path: str, layer: nn.Module) -> Callable[..., None]:
-        """A forward hook that keeps the layer's input until the backward pass needs it."""
-        rule, own = _rule(path, layer), {name: id(p) for name, p in _own(layer).items()}
+    def see(self, call: Call, out: list[Any]) -> None:
+        """Note a call, and what to do when its outputs' gradients arrive."""
+        units = self.units[call.path]
+        split = units[0][0].split
+        there = {i for i, y in enumerate(out) if y.requires_grad}
+        # Whatever was split in the small pass must be divisible now.
+        alike = [
+            old or not new or call.rows == 1 for old, new in zip(call.split, split, strict=False)
+        ]
+        if not there or len(split) != len(call.split) or not all(alike):
+            return  # `check` raises an error if the values depend on this call
+        call.split = split
+        if all(unit.rule for unit, _ in units):
+            call.outputs = []  # only `replayed` compares them
+        for p in (p for _, own in units for p in own):
+            self.calls[id(p)].append(call)
+        self.ends.append((call, [get_gradient_edge(out[i]) for i in there]))
+        self.ahead[call] = there
+        for i in list(there):
 
-        def called(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
-            x, *more = *args, *kwargs.values()
-            alone = not more and len(x) == len(out) == self.rows
-            if not alone or not out.requires_grad:
-                kind = type(layer).__name__
-                raise ValueError(f"{path} ({kind}) does not take gradients row by row: {_PLAIN}")
-            self.calls.update(own.values())
-            if not x.requires_grad:
-                self.starts.append(out)
-            kept = [x.detach()]  # autograd raises an error if it is changed in place
+            def arrived(d: Tensor, i: int = i) -> None:
+                call.gradients[i] = d
+                there.discard(i)
+                if not there:
+                    self.visit(call)
 
-            def passed(d: Tensor) -> None:
-                found = rule(layer, kept.pop(), d)
-                for name, key in own.items():
-                    self.add(key, found[name])
+            out[i].register_hook(arrived)
 
-            out.register_hook(passed)
-
-        return called
-
-    def add(self, key: int, term: Outer) -> None:
-        self.terms[key].append(Outer(*map(_wide, term)))
-        if len(self.terms[key]) == self.calls[key]:
-            self.finish(key)
+    def visit(self, call: Call) -> None:
+        """Make the terms of a call whose gradients have arrived."""
+        del self.ahead[call]
+        for unit, own in self.units[call.path]:
+            if not unit.tested and any(d is not None and bool(d.any()) for d in call.gradients):
+                raise _StaleError(f"{named(call)} is not known to take gradients row by row")
+            for p, term in zip(own, terms(unit.rule, call, own), strict=True):
+                self.terms[id(p)].append(term)
+        call.inputs, call.outputs, call.gradients = [], [], []
+        for key in {id(p) for _, own in self.units[call.path] for p in own}:
+            if not any(other in self.ahead for other in self.calls[key]):
+                self.finish(key)
 
     def finish(self, key: int) -> None:
-        terms = self.terms.pop(key)
-        if terms:
-            self.take(*self.numbered[key], terms)
+        if found := [term for term in self.terms.pop(key) if term.right.shape[1]]:
+            self.take(self.numbers[key], found)
 
-    def check(self, values: Tensor) -> None:
-        """Raise `ValueError` if the graph uses a parameter outside the calls that were seen.
+    def starts(self) -> list[GradientEdge]:
+        """The outputs at which the backward pass ends, so that it reaches every call.
 
-        Each call adds one edge from the graph to the parameter; further edges are other uses.
+        They are detached from the recorder, because the graph and its hooks would otherwise form a
+        reference cycle, which keeps them in memory.
         """
-        edges: Counter[int] = Counter()
-        ahead: list[Any] = [values.grad_fn]
-        seen = set()
-        while ahead:
-            node = ahead.pop()
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            leaves = [n.variable for n, _ in node.next_functions if hasattr(n, "variable")]
-            edges.update(map(id, leaves))
-            ahead.extend(n for n, _ in node.next_functions)
-        for key, name in self.names.items():
-            if edges[key] > self.calls[key]:
-                raise ValueError(f"{name} is used outside the layer that owns it: {_PLAIN}")
+        ends, self.ends = self.ends, []
+        # Calls within a module that is called again may depend on nothing but its own parameters.
+        around = [call for call, _ in ends if call.begins and call.outputs]
+        return [
+            edge
+            for call, edges in ends
+            for edge in edges
+            if call.begins or not self.all or any(other.made(call.first) for other in around)
+        ]
+
+    def check(self, values: Tensor) -> set[Call]:
+        """The calls on which the values depend. Raises `NotByLayersError` if the graph uses a
+        parameter outside the calls that were seen."""
+        found = set()
+        for edge in edges(values):
+            key = id(getattr(edge.used, "variable", None))
+            if key in self.names:
+                within = [call for call in self.calls[key] if call.made(edge.user)]
+                if not within:
+                    name = self.names[key]
+                    raise NotByLayersError(f"{name} is used in other ways than in the small pass")
+                found.update(within)
+        return found
 
 
-def _wide(x: Tensor) -> Tensor:
-    """Half precision becomes float32: products of gradients need more digits and more range."""
-    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+def _backward(
+    model: CausalLM, rows: Batch, found: Plan, take: Take, wanted: Container[int] | None = None
+) -> None:
+    """One forward and one backward pass of all rows; calls `take` once per parameter with terms.
 
-
-def _backward(model: CausalLM, rows: Batch, take: Take) -> None:
-    """One forward and one backward pass of all rows; calls `take` once per parameter with terms."""
+    `wanted` has the numbers of the parameters that matter; by default all do.
+    """
     if not len(rows):
         return
-    recorder, handles = _Recorder(model, len(rows), take), []
-    layers = [(path, layer) for path, layer in model.named_modules() if _own(layer)]
-    try:
-        for path, layer in layers:
-            hook = recorder.watch(path, layer)
-            handles.append(layer.register_forward_hook(hook, with_kwargs=True, prepend=True))
-        values = in_one_pass(model, rows)
-    finally:
-        for handle in handles:
-            handle.remove()
-    # Detached from the recorder: tensors and hooks would otherwise form a reference cycle, which
-    # keeps the graph in memory.
-    starts, recorder.starts = recorder.starts, []
-    recorder.check(values)
-    if starts:
-        # Gradients with respect to the first trained layers' outputs: the pass runs every hook and
-        # computes no parameter gradient.
-        torch.autograd.grad(values.sum(), starts, allow_unused=True)
-    for key in list(recorder.terms):  # terms that wait for a call the values do not depend on
-        recorder.finish(key)
+    wanted = range(len(found.factors)) if wanted is None else wanted
+    recorder = _Recorder(model, found, take, wanted)
+    modules = {path: model.get_submodule(path) for path in recorder.units}
+    with evaluated(model):
+        with calls_of(modules, len(rows), recorder.see):
+            values = in_one_pass(model, rows)
+        starts = recorder.starts()
+        needed = recorder.check(values)
+        if starts:
+            # Gradients with respect to outputs of layers: the pass runs every hook and computes no
+            # parameter gradient.
+            torch.autograd.grad(values.sum(), starts, allow_unused=True)
+        for call in list(recorder.ahead):
+            if any(d is not None for d in call.gradients):
+                recorder.visit(call)
+            elif call in needed:
+                raise NotByLayersError(f"no gradient reaches the output of {named(call)}")
+        for key in list(recorder.terms):  # terms that wait for a call without effect
+            recorder.finish(key)

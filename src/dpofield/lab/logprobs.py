@@ -19,6 +19,7 @@ from dpofield.lab.batch import Batch
 from dpofield.lab.batch import encode as encode  # also found here
 from dpofield.lab.forward import (
     Reading,
+    as_exact_as_its_weights,
     hooked,
     last_logits,
     longest_row,
@@ -65,7 +66,8 @@ def logprobs(model: CausalLM, batch: Batch, *, share: bool | None = None) -> Ten
 
     With `share`, prefixes that rows have in common are computed once (`dpofield.lab.trees`), which
     is faster and gives the same numbers up to rounding. None, the default, shares if the model
-    supports it; False never shares; True raises `ValueError` if the model does not support it.
+    supports it and, in float64, computes in float64 throughout; False never shares; True raises
+    `ValueError` if the model does not support it.
     """
     rows = (batch.input_ids, batch.attention_mask, batch.response_mask)
     check_readable(model, batch)
@@ -250,7 +252,9 @@ def _too_long(row: int, tokens: int, limit: int) -> str:
 
 
 def _shares(model: CausalLM, share: bool | None) -> bool:
-    able = share is not False and takes_trees(model)
+    if share is False or (share is None and not as_exact_as_its_weights(model)):
+        return False
+    able = takes_trees(model)
     if share and not able:
         kind = getattr(getattr(model, "config", None), "model_type", type(model).__name__)
         raise ValueError(

@@ -38,6 +38,13 @@ class Outer(NamedTuple):
     left: Tensor
     right: Tensor
 
+    def dense(self, row: int, height: int) -> Tensor:
+        """The matrix of one row, (p, q), of `height` p."""
+        if not self.one_hot:
+            return self.left[row].mT @ self.right[row]
+        found = self.right.new_zeros(height, self.right.shape[2])
+        return found.index_add_(0, self.left[row], self.right[row])
+
     @property
     def one_hot(self) -> bool:
         return not self.left.is_floating_point()
@@ -65,11 +72,57 @@ def gram(
     """
     if all(term.one_hot for term in terms):  # all other rows of the matrices are zero
         named = torch.unique(torch.cat([term.left.flatten() for term in terms]))
-        terms = [Outer(torch.searchsorted(named, left), right) for left, right in terms]
+        terms = [
+            Outer(torch.searchsorted(named, left.contiguous()), right) for left, right in terms
+        ]
         height, metric = len(named), None if metric is None else metric[named]
     if metric is None and (form or cheaper(terms, height, group)) == "places":
         return _by_places(terms, group)
     return _by_outer(terms, height, group, metric)
+
+
+def compact(term: Outer) -> Outer:
+    """The same matrices from whole matrices, if these are smaller than the factors."""
+    rows, places, q = term.right.shape
+    height = term.left.shape[-1]
+    if term.one_hot or height * q >= places * (height + q):
+        return term
+    left = torch.arange(height, device=term.right.device).expand(rows, height)
+    return Outer(left, term.left.mT @ term.right)
+
+
+def part(term: Outer, top: int, bottom: int) -> Outer:
+    """The rows from `top` to `bottom` of the matrices."""
+    if not term.one_hot:
+        cut = term.left[:, :, top:bottom]
+        whole = cut.shape == term.left.shape
+        return term if whole else Outer(cut.clone(), term.right)
+    inside = (term.left >= top) & (term.left < bottom)
+    return Outer((term.left - top).where(inside, 0), term.right * inside[..., None])
+
+
+def joined(parts: Sequence[Sequence[Outer]], rows: Sequence[Tensor]) -> list[Outer]:
+    """Terms of all rows from those of several batches, which have the numbers `rows` of the rows.
+
+    Batches may have different numbers of places, and of terms; what is missing is zero.
+
+    >>> a, b = (Outer(torch.ones(rows, 3, 2), torch.ones(rows, 3, 4)) for rows in (1, 2))
+    >>> whole = joined([[a, a], [b]], [torch.tensor([1]), torch.tensor([0, 2])])
+    >>> [term.right[:, 0, 0].tolist() for term in whole]
+    [[1.0, 1.0, 1.0], [0.0, 1.0, 0.0]]
+    """
+    found = []
+    for one_hot in (False, True):
+        kinds = [[term for term in terms if term.one_hot is one_hot] for terms in parts]
+        for j in range(max(map(len, kinds))):
+            chosen = [(r, k[j]) for r, k in zip(rows, kinds, strict=True) if j < len(k)]
+            total, places = sum(map(len, rows)), max(term.right.shape[1] for _, term in chosen)
+            whole = Outer(*(x.new_zeros(total, places, *x.shape[2:]) for x in chosen[0][1]))
+            for index, term in chosen:
+                for to, x in zip(whole, term, strict=True):
+                    to[index.to(to.device), : x.shape[1]] = x
+            found.append(whole)
+    return found
 
 
 def project(terms: Sequence[Outer], along: Tensor) -> Tensor:

@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from dpofield.ledger import checks
+from dpofield.places import shipped
 from dpofield.words import markdown
 
 PAGES = Path(__file__).with_name("pages")
-CONTENTS = Path(__file__).resolve().parents[3] / "_toc.yml"
+CONTENTS = shipped("_toc.yml")
 KINDS = ("theorem", "computation", "paper", "observation")
 STATUSES = ("proved", "verified numerically", "observed", "qualified", "refuted")
 
@@ -68,7 +69,7 @@ def load(folder: Path = PAGES) -> tuple[Claim, ...]:
 def reading_order(contents: Path = CONTENTS) -> list[str]:
     """The slugs of the book's pages in the order of its table of contents.
 
-    Empty if there is no table of contents: the package is installed outside a checkout.
+    Empty if there is no table of contents.
 
     >>> reading_order()[:2]
     ['preferences', 'rlhf-to-dpo']

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dpofield.widgets.law_of_motion import LawOfMotion
     from dpofield.widgets.loss_gallery import LossGallery
     from dpofield.widgets.one_softmax import OneSoftmax
+    from dpofield.widgets.room_and_price import RoomAndPrice
     from dpofield.widgets.run_player import RunPlayer
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "LawOfMotion",
     "LossGallery",
     "OneSoftmax",
+    "RoomAndPrice",
     "RunPlayer",
 ]
 

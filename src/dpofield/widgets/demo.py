@@ -6,8 +6,8 @@ own loader.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from html import escape
 from pathlib import Path
 from string import Template
@@ -17,10 +17,11 @@ from ipywidgets.embed import dependency_state, embed_data  # type: ignore[import
 
 from dpofield import widgets
 from dpofield.palette import PALETTE
+from dpofield.places import shipped
 from dpofield.widgets.figure import Figure
 
 PAGE = Path(__file__).with_name("js") / "demo.html"
-LOADER = Path(__file__).parents[3] / "tools" / "assets" / "loader.js"
+LOADER = shipped("tools/assets/loader.js")
 DEMOS: dict[str, type[Figure]] = {
     figure.slug(): figure for figure in (getattr(widgets, name) for name in widgets.__all__)
 }
@@ -36,13 +37,12 @@ def _script(kind: str, data: Any) -> str:
 def demo_page(name: str, loader: Path = LOADER, widget: Any = None) -> str:
     """The HTML of one demo; `KeyError` for an unknown name. `widget`: the figure in another state.
 
-    Raises `FileNotFoundError` naming the loader if it is missing: it is part of the book's
-    checkout, not of the installed package.
+    Raises `FileNotFoundError` naming the loader if it is missing.
     """
     figure = DEMOS[name]
     if not loader.exists():
         raise FileNotFoundError(
-            f"{loader.name} is not in {loader.parent}: demo pages are written from a checkout of "
+            f"{loader.name} is not in {loader.parent}: install the wheel again, use a checkout of "
             "the book, or name the file with loader="
         )
     widget = widget or figure()
@@ -80,7 +80,9 @@ def write_demos(out_dir: Path, loader: Path = LOADER) -> list[Path]:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m dpofield.widgets.demo OUT_DIR")
-    for path in write_demos(Path(sys.argv[1])):
+    parser = argparse.ArgumentParser(
+        "python -m dpofield.widgets.demo", description="Write one stand-alone page per figure."
+    )
+    parser.add_argument("folder", type=Path, help="the folder for the pages")
+    for path in write_demos(parser.parse_args().folder):
         print(path)

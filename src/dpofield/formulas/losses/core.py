@@ -13,7 +13,13 @@ import sympy as sp
 
 from dpofield.formulas import symbols as s
 from dpofield.formulas.decide import vanishes
-from dpofield.formulas.parameters import Parameter, resolve
+from dpofield.formulas.parameters import (
+    Parameter,
+    common_shape,
+    detached,
+    real_array,
+    resolve,
+)
 from dpofield.formulas.printers import js_function, latex, numpy_function, torch_function
 
 Scale = Literal["sum", "token"]
@@ -145,21 +151,23 @@ class Loss:
     def numpy(self, u_: Any, v_: Any, **params: Any) -> Any:
         """Per-pair loss (nats) of arrays that broadcast; `params` holds hyperparameters and inputs.
 
-        Raises `ValueError` naming a value out of range (beta <= 0) and `TypeError` for an unknown
-        argument or a missing input.
+        The result has the shape to which `u_`, `v_` and all of `params` broadcast. Raises
+        `ValueError` naming a value out of range (beta <= 0), a masked array, or the shapes that do
+        not broadcast, and `TypeError` for an unknown argument or a missing input.
 
         >>> from dpofield.formulas.losses import LOSSES
         >>> LOSSES["dpo"].numpy([0.0, 1000.0], [0.0, -1000.0], beta=1.0)
         array([0.69314718, 0.        ])
         """
-        given = resolve(self.arguments, params, f"loss {self.name!r}")
-        u_, v_ = np.asarray(u_, dtype=float), np.asarray(v_, dtype=float)
+        given = detached(resolve(self.arguments, params, f"loss {self.name!r}"))
+        u_, v_ = real_array("u", u_), real_array("v", v_)
+        self.possible(u_, v_, given)
         return self._call(numpy_function, u_, v_, given)
 
     def torch(self, u_: Any, v_: Any, **params: Any) -> Any:
-        """Per-pair loss (nats) of tensors of one shape, differentiable, not reduced.
+        """Per-pair loss (nats) of tensors that broadcast, differentiable, not reduced.
 
-        Arguments and errors as in `numpy`.
+        Arguments and errors as in `numpy`. Integers become torch's default floating type.
 
         >>> import torch
         >>> from dpofield.formulas.losses import LOSSES
@@ -168,13 +176,38 @@ class Loss:
         """
         import torch
 
+        for name, value in (("u", u_), ("v", v_)):
+            if not isinstance(value, torch.Tensor):
+                raise TypeError(f"{name} is {type(value).__name__}, not a tensor: use `numpy`")
         given = resolve(self.arguments, params, f"loss {self.name!r}")
-        like = {"dtype": u_.dtype, "device": u_.device}
+        dtype = torch.promote_types(u_.dtype, v_.dtype)
+        if not dtype.is_floating_point:
+            dtype = torch.get_default_dtype()
+            u_, v_ = u_.to(dtype), v_.to(dtype)
+        like = {"dtype": dtype, "device": u_.device}
         given = {name: torch.as_tensor(value, **like) for name, value in given.items()}
+        self.possible(u_.detach(), v_.detach(), given)
         return self._call(torch_function, u_, v_, given)
 
+    def possible(self, u_: Any, v_: Any, given: Mapping[str, Any]) -> None:
+        """Raise `ValueError` if a log-ratio and its reference give a log-probability above 0.
+
+        `given` holds the inputs by name. Sums may exceed 0 by rounding, 1e-5 of the reference.
+        """
+        for name, ratio, ref in (("u", u_, "ref_w"), ("v", v_, "ref_l")):
+            if ref not in given:
+                continue
+            over = ratio + given[ref] - 1e-5 * (1 + abs(given[ref]))
+            if (over > 0).any():
+                raise ValueError(
+                    f"{name} + {ref} > 0 for {int((over > 0).sum())} values: this is the policy's "
+                    "log-probability, which is at most 0; check both for their sign and pairing"
+                )
+
     def _call(self, printed: Callable[..., Any], u_: Any, v_: Any, given: dict[str, Any]) -> Any:
-        (value,) = printed(self.symbols, (self.expr,))(u_, v_, *given.values())
+        values = {"u": u_, "v": v_, **given}
+        common_shape(f"loss {self.name!r}", {name: np.shape(x) for name, x in values.items()})
+        (value,) = printed(self.symbols, (self.expr,))(*values.values())
         return value
 
     @property
