@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn.modules.module import nn, register_module_forward_hook
 from torch.profiler import ProfilerActivity, profile, record_function
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
@@ -514,16 +515,17 @@ def held_at_the_embedding(model: Any, call: Callable[[Any], Any]) -> tuple[int, 
         with record_function(name):
             pass
 
-    handles = [
-        model.lm_head.register_forward_hook(lambda *_: note("forward is done")),
-        model.transformer.wte.register_forward_hook(
-            lambda _, args, out: (out.register_hook(lambda _: note("arrived")), None)[1]
-        ),
-    ]
+    def called(module: Any, _: Any, out: Tensor) -> None:
+        if module is model.lm_head:
+            note("forward is done")
+        elif module is model.transformer.wte:
+            out.register_hook(lambda _: note("arrived"))
+
+    # A hook of all modules, because rows of a model with hooks of its own are read apart.
+    handle = register_module_forward_hook(called)
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
         call(model)
-    for handle in handles:
-        handle.remove()
+    handle.remove()
     found, held = {}, 0
     for event in sorted(seen.profiler.kineto_results.events(), key=lambda e: e.start_ns()):
         if event.name() == "[memory]":

@@ -51,12 +51,16 @@ def noisy(family: str) -> Any:
     return ZOO[family](**dict.fromkeys(names, 0.3)), names
 
 
-@pytest.mark.parametrize("family", ZOO)
+# MPT ignores the rates in its configuration; the other two sample experts and refuse a rate.
+IGNORED, OTHERS = {"mpt"}, {"phimoe", "diffllama"}
+
+
+@pytest.mark.parametrize("family", sorted(ZOO.keys() - OTHERS))
 def test_train_mode_after_prepared_is_eval_mode(family: str, pairs: Batch) -> None:
     """Every rate that a configuration has is switched off: the logits of eval mode before."""
     model, names = noisy(family)
     expected = logits(model.eval(), pairs)
-    if names:
+    if names and family not in IGNORED:
         assert not torch.equal(logits(model.train(), pairs), expected)
     found = logits(prepared(model).train(), pairs)
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)

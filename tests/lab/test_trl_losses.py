@@ -121,6 +121,8 @@ def test_value_and_gradient_from_log_probabilities(row):
         if row.loss in SINGLE and max(map(abs, pair)) > 50:
             continue
         sums = tuple(z + r for z, r in zip(pair, REFERENCE, strict=True))
+        if LOSSES[row.loss].inputs and max(sums) > 0:
+            continue  # no log-probabilities, which ours refuses where it needs them
         leaves = [table_of(sums, dtype) for _ in range(2)]
         theirs = made.compute_loss(LogProbs(leaves[0], elsewhere), batch)
         own = ours(row, (leaves[1] * masks()[:, 1:]).sum(1), **params)

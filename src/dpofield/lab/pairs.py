@@ -165,8 +165,8 @@ def read_pairs(
     texts = [row[3] for row in found if isinstance(row[3], Pair)]
     if len(texts) > 1 and all(p.starts_again() for p in texts):
         warnings.warn(
-            f"{path}: every response begins with its whole prompt, which is then read twice: "
-            "remove it there, or remove the prompts",
+            f"{path}: every response begins with its whole prompt, which is then read "
+            "twice: remove it there, or remove the prompts",
             stacklevel=2,
         )
     places, _, scores, pairs = zip(*found, strict=True)
