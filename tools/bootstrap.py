@@ -6,12 +6,13 @@ This file runs on Python 2.7 and newer, so that an old Python gets a sentence an
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036
-    sys.exit(
-        "Python 3.11 or newer is needed; {} is {}.{}. Install a newer Python and name it: "
-        "make book PYTHON=python3.12".format(sys.executable, *sys.version_info[:2])
-    )
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036
+        sys.exit(
+            "Python 3.11 or newer is needed; {} is {}.{}. Install a newer Python and name it: "
+            "make book PYTHON=python3.12".format(sys.executable, *sys.version_info[:2])
+        )
 
-import setup_venv
+    import setup_venv
 
-setup_venv.run()
+    setup_venv.run()
