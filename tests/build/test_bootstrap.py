@@ -387,13 +387,17 @@ def test_a_venv_that_is_a_file_is_said(project: Path) -> None:
 
 def test_the_first_file_runs_on_an_old_python() -> None:
     """Protects: Python 2.7 and 3.6 can parse the file that rejects them: it has no annotations,
-    no f-strings and no `from __future__`, and imports only `sys` before the check."""
+    no f-strings and no `from __future__`, and imports only `sys` before the check. Its import by
+    another program, as the doctests do it, does nothing."""
     source = (ROOT / "tools" / "bootstrap.py").read_text(encoding="ascii")
     tree = ast.parse(source, feature_version=(3, 4))
     new = (ast.JoinedStr, ast.AnnAssign, ast.NamedExpr, ast.FunctionDef, ast.Match, ast.With)
     assert not [node for node in ast.walk(tree) if isinstance(node, new)]
-    _, first, check, *rest = tree.body
+    _, first, main = tree.body
     assert ast.unparse(first) == "import sys"
+    assert isinstance(main, ast.If)
+    assert ast.unparse(main.test) == "__name__ == '__main__'"
+    check, *rest = main.body
     assert isinstance(check, ast.If)
     assert len(rest) == 2  # the import of the work, and its call
 
