@@ -98,7 +98,7 @@ nats
     noise = Number(SPREAD)
     sd = Number(SD)
     n = traitlets.Int(int(SIZE.default or 2), min=2, max=16).tag(sync=True)
-    _height, _height_narrow = room(732, 1328)
+    _height, _height_narrow = room(732, 1333)
 
     def exports(self) -> dict[str, Any]:
         """Formulas, parameters, the names of choices, rewards, and the direction of the noise."""

@@ -19,7 +19,7 @@ const chance = (r, { pairs, sd }) => mean(REWARDS.map((other) =>
 // The distributions of preferred and dispreferred responses as ratios to the reference, the ceiling
 // of the first, and the scores, over those of the worst response: relative to the reference and to
 // the middle q = (q_w + q_l)/2. For pairs of the reference, the two are the same.
-export function worldOf({ pairs, sd, n }) {
+function worldOf({ pairs, sd, n }) {
   const ratios = REWARDS.map((r, i) => (pairs === "best"
     ? [i, COUNT - 1 - i].map((lower) => FORMULAS.best(lower * SHARE, SHARE, n)[0])
     : FORMULAS.ratios(chance(r, { pairs, sd }))));
